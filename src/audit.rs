@@ -1,0 +1,295 @@
+//! The audit log: what one line of it says, in the exact bytes that are hashed.
+//!
+//! A leaf is one line of canonical JSON (RFC 8785): ASCII keys in order, strings and whole numbers only,
+//! at most 4 KiB. It holds no personal data: a person stands in it as a salted reference, and whatever
+//! else is personal (addresses, user agents, values before and after) is in the entry's detail, which
+//! can be erased and is bound to the leaf by a salted hash.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::event::ObjectKey;
+use crate::user::ClerkId;
+
+/// The longest leaf, in bytes.
+pub const MAX_LEAF: usize = 4096;
+
+/// The longest detail, in bytes.
+pub const MAX_DETAIL: usize = 64 * 1024;
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Clerk, by a webhook.
+    Clerk,
+    /// A user, with a session token.
+    User(ClerkId),
+    /// An admin of the admin page, by name.
+    Admin(String),
+    /// Somebody at the terminal of the machine.
+    Cli,
+    /// Rollbook itself.
+    System,
+    /// Somebody who did not say who they are.
+    Anonymous,
+}
+
+/// By which way something was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A webhook.
+    Webhook,
+    /// The JSON API.
+    Api,
+    /// The admin page.
+    Admin,
+    /// A command.
+    Cli,
+    /// A walk over Clerk's lists.
+    Sync,
+    /// Rollbook itself.
+    System,
+}
+
+/// What something was done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A person.
+    User(ClerkId),
+    /// A mirrored object that is no person's: an organisation, a role.
+    Object(ObjectKey),
+}
+
+/// An entry to be written. What the store adds (place, time, references, commitment) is not in it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What was done: `user.created`, `users.listed`, `admin.signed_in`.
+    pub action: String,
+    /// Who did it.
+    pub actor: Actor,
+    /// By which way.
+    pub source: Source,
+    /// How it ended: `ok`, `denied`, `error`, or a delivery's outcome.
+    pub outcome: &'static str,
+    /// To what.
+    pub target: Option<Target>,
+    /// On whose session somebody else acted, the other's id.
+    pub impersonator: Option<ClerkId>,
+    /// The names of the fields that changed.
+    pub changed: Vec<String>,
+    /// How many, for entries that stand for several events.
+    pub count: Option<u64>,
+    /// When the thing itself happened, where that is known.
+    pub event_at: Option<Timestamp>,
+    /// Why, as one word.
+    pub reason: Option<&'static str>,
+    /// The message id or the request's id.
+    pub request: Option<String>,
+    /// What is personal or long: erasable.
+    pub detail: Map<String, Value>,
+}
+
+impl Draft {
+    /// An entry that says somebody did something, and that it went well.
+    #[must_use]
+    pub fn new(action: impl Into<String>, actor: Actor, source: Source) -> Self {
+        Self {
+            action: action.into(),
+            actor,
+            source,
+            outcome: "ok",
+            target: None,
+            impersonator: None,
+            changed: Vec::new(),
+            count: None,
+            event_at: None,
+            reason: None,
+            request: None,
+            detail: Map::new(),
+        }
+    }
+
+    /// The same entry about a person.
+    #[must_use]
+    pub fn about(mut self, user: &ClerkId) -> Self {
+        self.target = Some(Target::User(user.clone()));
+        self
+    }
+
+    /// The same entry, ended so and for that reason.
+    #[must_use]
+    pub const fn ended(mut self, outcome: &'static str, reason: &'static str) -> Self {
+        self.outcome = outcome;
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The same entry with one more member in its detail; `None` adds nothing.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.detail.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+/// One line of the log, its members declared in the order their names sort, which is the order RFC 8785 asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// What was done.
+    pub action: String,
+    /// Who: `clerk`, `user:<ref>`, `admin:<name>`, `cli`, `system`, `anonymous`.
+    pub actor: String,
+    /// When it was written, milliseconds since 1970; never less than the entry before.
+    pub at: Timestamp,
+    /// The names of the fields that changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    /// How many events the entry stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The commitment to the detail, see [`commitment`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// When the thing itself happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_at: Option<Timestamp>,
+    /// The reference of the person who acted on somebody else's session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator: Option<String>,
+    /// How it ended.
+    pub outcome: String,
+    /// Why, as one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The message id or the request's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// By which way.
+    pub source: Source,
+    /// To what: `s1.…` for a person, `kind:id` for another object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The form of the leaf, 1.
+    pub v: u8,
+}
+
+impl Leaf {
+    /// The bytes that are stored, hashed and exported.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // A struct of strings and whole numbers always serialises.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// An entry as read back.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place in the log, from 0.
+    pub seq: u64,
+    /// The line itself.
+    pub leaf: Leaf,
+    /// Its detail, unless there was none or it was erased.
+    pub detail: Option<Map<String, Value>>,
+    /// The person it is about, unless erased.
+    pub target_user: Option<ClerkId>,
+    /// The person who did it, unless erased.
+    pub actor_user: Option<ClerkId>,
+    /// The person who did it on somebody else's session, unless erased.
+    pub impersonator_user: Option<ClerkId>,
+}
+
+/// Which entries to list; all members must fit.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// With exactly this action.
+    pub action: Option<String>,
+    /// About this person, or done by them.
+    pub subject: Option<ClerkId>,
+    /// Written at this time or later.
+    pub from: Option<Timestamp>,
+    /// Written before this time.
+    pub to: Option<Timestamp>,
+}
+
+/// 32 random bytes that keep a hash from being guessed.
+pub type Salt = [u8; 32];
+
+/// `base64url(SHA-256(salt ‖ detail))` without padding: what a leaf says of its detail. Checkable with
+/// `cat salt detail | sha256sum`.
+#[must_use]
+pub fn commitment(salt: &Salt, detail: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, &[salt, detail].concat()))
+}
+
+/// `s1.` and `base64url(SHA-256(salt ‖ Clerk id))` without padding: how a person stands in the log. With
+/// the salt anybody can check whom it means; without it nobody can find out.
+#[must_use]
+pub fn subject_ref(salt: &Salt, id: &ClerkId) -> String {
+    format!("s1.{}", URL_SAFE_NO_PAD.encode(digest(&SHA256, &[salt, id.as_str().as_bytes()].concat())))
+}
+
+/// The names of changed fields as a leaf may carry them: ASCII, sorted, bounded. A name that does not
+/// fit (it could be anything the sender wrote) is shown as `other`.
+#[must_use]
+pub fn field_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let plain = |name: &str| {
+        (1..=48).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let mut kept: Vec<String> =
+        names.into_iter().map(|name| if plain(name) { name } else { "other" }.to_owned()).collect();
+    if kept.len() > 48 {
+        kept.truncate(47);
+        kept.push("other".to_owned());
+    }
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn fullest() -> Leaf {
+        Leaf {
+            action: "a".repeat(64),
+            actor: format!("user:s1.{}", "r".repeat(43)),
+            at: Timestamp::from_millis(1),
+            changed: field_names((0..60).map(|n| format!("{n:048}")).collect::<Vec<_>>().iter().map(String::as_str)),
+            count: Some(u64::MAX >> 11),
+            detail: Some("d".repeat(43)),
+            event_at: Some(Timestamp::from_millis(2)),
+            impersonator: Some(format!("s1.{}", "r".repeat(43))),
+            outcome: "quarantined".to_owned(),
+            reason: Some("other_instance".to_owned()),
+            request: Some("m".repeat(128)),
+            source: Source::Webhook,
+            target: Some(format!("{}:{}", "k".repeat(64), "i".repeat(128))),
+            v: 1,
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_canonical_json_of_bounded_size() {
+        let bytes = fullest().to_bytes();
+        assert!(bytes.len() <= MAX_LEAF, "{}", bytes.len());
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes);
+        assert_eq!(serde_json::from_slice::<Leaf>(&bytes).unwrap(), fullest());
+    }
+
+    #[test]
+    fn strange_field_names_stay_out() {
+        assert_eq!(field_names(["first_name", "Jane Doe", "b", ""]), ["b", "first_name", "other"]);
+    }
+}

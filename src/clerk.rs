@@ -1,0 +1,1 @@
+//! What Rollbook relies on Clerk for.

@@ -1,0 +1,106 @@
+//! Time as Rollbook uses it: whole milliseconds since 1970, read from a clock that tests can set.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 UTC, stored as an integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From milliseconds since 1970.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// From Clerk's event times, which are milliseconds in the field and seconds in some of the
+    /// official samples: anything below 10^11 (the year 5138 in seconds, 1973 in milliseconds) is seconds.
+    #[must_use]
+    pub const fn from_seconds_or_millis(value: i64) -> Self {
+        if value.saturating_abs() < 100_000_000_000 { Self(value.saturating_mul(1000)) } else { Self(value) }
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This moment, later by so many milliseconds.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(t) => write!(f, "{t:.3}"),
+            // Clerk may send any integer; a date past the year 9999 has no RFC 3339 form.
+            Err(_) => f.write_str(if self.0 < 0 { "0000-01-01T00:00:00.000Z" } else { "9999-12-31T23:59:59.999Z" }),
+        }
+    }
+}
+
+/// Where the time comes from: the system, or a hand that tests move.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands at `at` until [`Clock::set`] moves it.
+    #[must_use]
+    pub fn fixed(at: Timestamp) -> Self {
+        Self(Some(Arc::new(AtomicI64::new(at.0))))
+    }
+
+    /// Moves a fixed clock, and every clone of it; the system's clock is left alone.
+    pub fn set(&self, at: Timestamp) {
+        if let Some(hand) = &self.0 {
+            hand.store(at.0, Ordering::Relaxed);
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(match &self.0 {
+            Some(hand) => hand.load(Ordering::Relaxed),
+            None => jiff::Timestamp::now().as_millisecond(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_rfc_3339_with_milliseconds() {
+        assert_eq!(Timestamp::from_millis(1_716_883_200_000).to_string(), "2024-05-28T08:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn tells_seconds_from_milliseconds() {
+        assert_eq!(Timestamp::from_seconds_or_millis(1_716_883_200), Timestamp::from_millis(1_716_883_200_000));
+        assert_eq!(Timestamp::from_seconds_or_millis(1_654_012_591_835), Timestamp::from_millis(1_654_012_591_835));
+    }
+}
