@@ -1,0 +1,170 @@
+//! One request as handlers see it: who called, with what, and what they may be told.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt as _};
+use serde::de::DeserializeOwned;
+use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue};
+use warp::http::{HeaderMap, Method};
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::problem::{Kind, Problem};
+use super::{App, guard};
+use crate::clerk::session::{self, Session};
+use crate::server::accept::Peer;
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// One request.
+pub struct Call {
+    /// The application.
+    pub app: App,
+    /// The method; `HEAD` comes as `GET`, the body of the reply is left out by the connection.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The caller's address: the peer's, or the one a trusted proxy vouches for.
+    pub ip: IpAddr,
+    query: String,
+    body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Headers and query may hold tokens.
+        f.debug_struct("Call").field("method", &self.method).field("ip", &self.ip).finish_non_exhaustive()
+    }
+}
+
+/// Takes the rest of the request, whatever it is: what is wrong with it is for the handler to say.
+pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
+    let app = app.clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Peer>())
+        .and(query)
+        .and(warp::body::stream())
+        .map(move |method: Method, headers: HeaderMap, peer: Peer, query, body| Call {
+            method: if method == Method::HEAD { Method::GET } else { method },
+            ip: guard::client_ip(&headers, peer.remote.ip(), &app.settings.trusted_proxies),
+            app: app.clone(),
+            headers,
+            query,
+            body: Box::pin(frames(body)),
+        })
+}
+
+fn frames(
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> + Send {
+    body.map(|frame| frame.map(|mut data| data.copy_to_bytes(data.remaining())))
+}
+
+/// The reply to a call, or to what is wrong with it.
+pub async fn answer(reply: impl Future<Output = Result<Response, Problem>>) -> Result<Response, Infallible> {
+    Ok(reply.await.unwrap_or_else(Problem::into_response))
+}
+
+impl Call {
+    /// Refuses every method but `GET` (and so `HEAD`).
+    ///
+    /// # Errors
+    /// 405 with the methods allowed.
+    pub fn get_only(&self) -> Result<(), Problem> {
+        if self.method == Method::GET { Ok(()) } else { Err(Problem::method_not_allowed("GET, HEAD")) }
+    }
+
+    /// The query as a `T`, which names every parameter the route knows.
+    ///
+    /// # Errors
+    /// 400 for an unknown parameter, one that stands twice, or one with an impossible value.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_urlencoded::from_str(&self.query).map_err(|cause| {
+            Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value.").because(cause)
+        })
+    }
+
+    /// The whole body, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// 415 when it is encoded, 413 when it is larger, 408 when it comes too slowly, 400 when it breaks off.
+    pub async fn body(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        if self.headers.contains_key(CONTENT_ENCODING) {
+            return Err(Problem::new(Kind::UnsupportedMediaType, "The body must come without Content-Encoding."));
+        }
+        let read = async {
+            let mut whole = Vec::new();
+            while let Some(frame) = self.body.next().await {
+                let frame = frame.map_err(|cause| Problem::bad_request("The body broke off.").because(cause))?;
+                if whole.len() + frame.len() > limit {
+                    return Err(Problem::new(Kind::TooLarge, "The body is larger than this path takes."));
+                }
+                whole.extend_from_slice(&frame);
+            }
+            Ok(Bytes::from(whole))
+        };
+        let late = Problem::new(Kind::Timeout, "The body took too long to arrive.");
+        tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or(Err(late))
+    }
+
+    /// The session of the token in the `Authorization` header.
+    ///
+    /// # Errors
+    /// 401 without a valid one, 403 while the session is pending, 503 when there is nothing to check it with.
+    pub async fn session(&self) -> Result<Session, Problem> {
+        match self.optional_session().await? {
+            Some(session) => Ok(session),
+            None => {
+                self.app.tally.note("api.unauthenticated", "no_token");
+                Err(Problem::unauthorized())
+            }
+        }
+    }
+
+    /// The session, if the request comes with an `Authorization` header at all.
+    ///
+    /// # Errors
+    /// As [`Call::session`], but for a missing header.
+    pub async fn optional_session(&self) -> Result<Option<Session>, Problem> {
+        let mut values = self.headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return if self.headers.contains_key(AUTHORIZATION) { Err(self.refused("two_tokens")) } else { Ok(None) };
+        };
+        let Some(token) = bearer(value) else { return Err(self.refused("not_bearer")) };
+        match self.app.sessions.verify(token).await {
+            Ok(session) => Ok(Some(session)),
+            Err(error) => Err(self.not_verified(error).await),
+        }
+    }
+
+    fn refused(&self, reason: &'static str) -> Problem {
+        self.app.tally.note("api.unauthenticated", reason);
+        Problem::unauthorized().because(reason)
+    }
+
+    async fn not_verified(&self, error: session::Error) -> Problem {
+        match &error {
+            session::Error::Invalid(fault) => self.app.tally.note("api.unauthenticated", fault.as_str()),
+            session::Error::Pending(session) => {
+                if let Err(problem) = self.denied(session, "session_pending", None).await {
+                    return problem;
+                }
+            }
+            session::Error::Unavailable { .. } => {}
+        }
+        error.into()
+    }
+}
+
+/// The token of a `Bearer` header; the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

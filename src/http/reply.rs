@@ -1,0 +1,46 @@
+//! Replies: JSON, and the headers every reply carries.
+
+use serde::Serialize;
+use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use warp::http::{HeaderValue, StatusCode};
+use warp::reply::Response;
+
+/// A JSON reply with status 200.
+#[must_use]
+pub fn json(body: &impl Serialize) -> Response {
+    json_with(StatusCode::OK, body)
+}
+
+/// A JSON reply with that status.
+#[must_use]
+pub fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
+    // Our own reply types always serialise: string keys only, no failing implementations.
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(bytes.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The headers that keep a reply from being sniffed, framed or kept, unless the handler set its own.
+#[must_use]
+pub fn secured(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
+}
+
+/// A fresh id that a reply and the log share, `ERR_` and 16 characters.
+#[must_use]
+pub fn error_id() -> String {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = [0; 16];
+    // Without randomness the id is all zeros: still an error reply, which matters more.
+    let _ = getrandom::fill(&mut bytes);
+    let letters = bytes.iter().map(|b| char::from(LETTERS[usize::from(b % 32)]));
+    "ERR_".chars().chain(letters).collect()
+}
