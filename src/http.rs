@@ -1,0 +1,3 @@
+//! What Rollbook says over HTTP.
+
+pub mod guard;
