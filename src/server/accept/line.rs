@@ -44,7 +44,8 @@ impl<T> Line<T> {
     /// The outcome of a write, or an error when there has been none for too long.
     fn progress<O>(&mut self, outcome: Poll<io::Result<O>>, cx: &mut Context<'_>) -> Poll<io::Result<O>> {
         if outcome.is_ready() {
-            self.timed = false;
+            // Once closed, the timer is the lingering's; hyper still flushes before each look at it.
+            self.timed &= self.linger.is_some();
             return outcome;
         }
         self.poll_timer(self.stall, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
