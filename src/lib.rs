@@ -6,5 +6,6 @@ pub mod clock;
 pub mod event;
 pub mod json;
 pub mod page;
+pub mod sample;
 pub mod store;
 pub mod user;
