@@ -1,1 +1,3 @@
 //! What Rollbook relies on Clerk for.
+
+pub mod clean;
