@@ -10,6 +10,7 @@ pub mod log;
 pub mod merkle;
 pub mod page;
 pub mod server;
+pub mod sample;
 pub mod store;
 pub mod sync;
 pub mod user;
