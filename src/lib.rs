@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod clerk;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod json;
+pub mod log;
 pub mod page;
 pub mod store;
 pub mod user;
