@@ -1,3 +1,4 @@
 //! What Rollbook relies on Clerk for.
 
 pub mod clean;
+pub mod sender;
