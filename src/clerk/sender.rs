@@ -172,6 +172,7 @@ mod tests {
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::clock::Clock;
@@ -193,17 +194,30 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn svix_accepts_what_is_sent() {
+    /// A sender, and a server that gives one answer and returns the request.
+    async fn pair(answer: &'static str) -> (Sender, JoinHandle<(String, String)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sender = Sender::new(SECRET, &format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let request = request(&mut stream).await;
-            let answer = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 2\r\n\r\n{}";
             stream.write_all(answer.as_bytes()).await.unwrap();
             request
         });
+        (sender, server)
+    }
+
+    #[tokio::test]
+    async fn follows_no_redirect() {
+        let (sender, _server) =
+            pair("HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(sender.send("msg_1", Clock::system().now(), &json!({})).await.unwrap().status, 307);
+    }
+
+    #[tokio::test]
+    async fn svix_accepts_what_is_sent() {
+        let answer = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 2\r\n\r\n{}";
+        let (sender, server) = pair(answer).await;
         let answer = sender.send("msg_1", Clock::system().now(), &json!({ "a": "ü" })).await.unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "{}"));
         assert_eq!(answer.server_time, Some(Timestamp::from_millis(784_111_777_000)));

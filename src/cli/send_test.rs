@@ -81,7 +81,8 @@ pub async fn run(wanted: SendTest, secret: &str, out: &mut (dyn Write + Send)) -
     if refused > 0 { Err(Error::Refused { refused, sent: kinds.len() }) } else { Ok(()) }
 }
 
-/// The types to send. Of all, deletions come last, so that the person and the organisation of the test are gone in the end.
+/// The types to send. Of all, deletions come last, so that the person and the organisation of the test
+/// are gone in the end.
 fn pick(event: Option<&str>) -> Result<Vec<&'static str>, Error> {
     let wanted = event.unwrap_or("user.created");
     if wanted == "all" {
