@@ -7,6 +7,7 @@ pub mod jwks;
 pub mod key;
 pub mod organization;
 mod payload;
+pub mod sender;
 pub mod session;
 pub mod webhook;
 
