@@ -62,16 +62,28 @@ impl Running {
     }
 }
 
-/// Starts a server with these limits on a free port of 127.0.0.1.
+/// Starts a server with these limits on a free port of 127.0.0.1. When it has stopped, nothing of the service
+/// is left in any task.
 pub(crate) async fn start(limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = oneshot::channel::<()>();
-    let (b, g) = (Arc::clone(&begun), Arc::clone(&go_on));
-    let service = tower::service_fn(move |request| answer(request, Arc::clone(&b), Arc::clone(&g)));
-    let shutdown = async { stopped.await.unwrap_or_default() };
-    let served = tokio::spawn(serve(listener, service, fault, limits, shutdown));
+    let in_use = Arc::new(());
+    let (used, b, g) = (Arc::clone(&in_use), Arc::clone(&begun), Arc::clone(&go_on));
+    let service = tower::service_fn(move |request| {
+        let (used, answer) = (Arc::clone(&used), answer(request, Arc::clone(&b), Arc::clone(&g)));
+        async move {
+            let answer = answer.await;
+            drop(used);
+            answer
+        }
+    });
+    let served = tokio::spawn(async move {
+        let drained = serve(listener, service, fault, limits, async { stopped.await.unwrap_or_default() }).await;
+        assert_eq!(Arc::strong_count(&in_use), 1);
+        drained
+    });
     Running { addr, begun, go_on, stop, served }
 }
 
@@ -154,10 +166,11 @@ impl Wire {
         Self(soon("connect", TcpStream::connect(addr)).await.unwrap())
     }
 
-    /// A connection with so small a receive buffer that answers soon fill it.
+    /// A connection with buffers so small that answers soon fill them, and nothing is sent that is not read.
     pub(crate) async fn narrow(addr: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_send_buffer_size(1 << 16).unwrap();
         Self::over(socket, addr).await
     }
 
