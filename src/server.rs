@@ -43,7 +43,9 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has the address.
-    #[error("ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)")]
+    #[error(
+        "ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)"
+    )]
     Taken(SocketAddr),
     /// The address cannot be listened on.
     #[error("ROLLBOOK_LISTEN: cannot listen on {address}: {cause}")]
@@ -110,6 +112,7 @@ impl Server {
             allow_impersonation: config.allow_impersonation,
             trusted_proxies: config.trusted_proxies.clone(),
         };
+        store.record(turn("system.started")).await?;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, webhooks, sessions, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
@@ -139,7 +142,6 @@ impl Server {
         let mut chores = JoinSet::new();
         chores.spawn(write_tallies(self.app.clone(), stopped.clone()));
         chores.spawn(keep_keys(self.keys, store.clone(), stopped));
-        note(&store, "system.started").await;
         let service = http::service(&self.app, self.hosts);
         drop(self.app);
         let until = async {
@@ -154,7 +156,9 @@ impl Server {
         }
         drop(stop);
         while chores.join_next().await.is_some() {}
-        note(&store, "system.stopped").await;
+        if let Err(cause) = store.record(turn("system.stopped")).await {
+            tracing::warn!(%cause, "audit.not_written");
+        }
         let failed = !store.is_ready();
         store.close().await;
         if failed { Err(RunError::StoreFailed) } else { Ok(()) }
@@ -181,12 +185,9 @@ pub fn reachable(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
 
-/// Notes a turn in the server's own life. Nobody waits for it, and a store that failed says so itself.
-async fn note(store: &Store, action: &str) {
-    let entry = Draft::new(action, Actor::System, Source::System).with("version", Some(env!("CARGO_PKG_VERSION")));
-    if let Err(cause) = store.record(entry).await {
-        tracing::warn!(%cause, action, "audit.not_written");
-    }
+/// An entry for a turn in the server's own life.
+fn turn(action: &str) -> Draft {
+    Draft::new(action, Actor::System, Source::System).with("version", Some(env!("CARGO_PKG_VERSION")))
 }
 
 /// Writes down every minute, and at the end, what strangers did.

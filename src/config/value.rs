@@ -133,7 +133,8 @@ pub(super) fn issuer_of(key: &str) -> Parsed<String> {
         let text = String::from_utf8(UNPADDED.decode(encoded).ok()?).ok()?;
         let issuer = format!("https://{}", text.strip_suffix('$')?);
         // Anything beside a bare host name would come back written otherwise.
-        let is_host = issuer.contains('.') && !issuer.contains('$') && url::remote(&issuer).as_ref() == Ok(&issuer);
+        let named = issuer.contains('.') && issuer.ends_with(|c: char| c.is_ascii_alphabetic());
+        let is_host = named && url::remote(&issuer).as_ref() == Ok(&issuer);
         is_host.then_some(issuer)
     };
     issuer().ok_or_else(|| {
