@@ -4,6 +4,7 @@ pub mod audit;
 pub mod clerk;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod event;
 pub mod json;
 pub mod log;
