@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod clerk;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
