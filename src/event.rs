@@ -97,6 +97,38 @@ pub struct Event {
     pub change: Change,
 }
 
+impl Event {
+    /// The event's name as the log's action: the type itself where it has the form of one, else
+    /// `event.unknown`, for a stranger's text has no place in a leaf.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        let plain = |kind: &str| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+        if (1..=64).contains(&self.kind.len()) && plain(&self.kind) { &self.kind } else { "event.unknown" }
+    }
+
+    /// The event as Clerk would send it, less secrets.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let deleted = |id: &ClerkId| serde_json::json!({ "id": id.as_str(), "deleted": true });
+        let data = match &self.change {
+            Change::UserSaved { clerk: body, .. } | Change::ObjectSaved { body, .. } | Change::Recorded { note: body } => {
+                serde_json::from_str(body.as_str()).unwrap_or_default()
+            }
+            Change::UserDeleted { id } => deleted(id),
+            Change::ObjectDeleted { key } => deleted(&key.id),
+        };
+        serde_json::json!({
+            "data": data,
+            "event_attributes": { "http_request": { "client_ip": self.client.ip, "user_agent": self.client.user_agent } },
+            "instance_id": self.instance,
+            "object": "event",
+            "timestamp": self.at.as_millis(),
+            "type": self.kind,
+        })
+        .to_string()
+    }
+}
+
 /// The request that caused an event (`event_attributes.http_request`). Personal data: it goes into the
 /// erasable detail only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,6 +230,8 @@ pub enum Reason {
     NotAnEvent,
     /// The object the event is about has no usable id.
     MissingId,
+    /// The type is unknown and the body too long to be noted in the log.
+    TooLong,
     /// The event comes from another Clerk instance than the one Rollbook is pinned to.
     OtherInstance,
 }
@@ -210,6 +244,7 @@ impl Reason {
             Self::Unparsable => "unparsable",
             Self::NotAnEvent => "not_an_event",
             Self::MissingId => "missing_id",
+            Self::TooLong => "too_long",
             Self::OtherInstance => "other_instance",
         }
     }

@@ -1,21 +1,36 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
+pub mod admin;
+mod audit;
 pub mod call;
+mod caller;
+mod denials;
 pub mod guard;
+mod health;
 pub mod problem;
 pub mod reply;
+mod tally;
+mod users;
+mod webhook;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, Rejection, path};
 
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
 use crate::store::Store;
+use crate::user::UserRef;
 
-use self::tally::Tally;
+use self::call::{Call, answer, call};
+use self::denials::Denials;
+use self::problem::Problem;
+pub use self::tally::Tally;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +51,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Counts what strangers do.
     pub tally: Tally,
+    /// Whom a denial was last noted of.
+    pub denials: Denials,
 }
 
 /// The settings that handlers go by.
@@ -57,4 +74,60 @@ impl Deref for App {
     fn deref(&self) -> &Parts {
         &self.0
     }
+}
+
+impl App {
+    /// An application of these parts.
+    #[must_use]
+    pub fn new(store: Store, webhooks: Webhooks, sessions: Sessions, clock: Clock, settings: Settings) -> Self {
+        let (tally, denials) = (Tally::default(), Denials::default());
+        Self(Arc::new(Parts { store, webhooks, sessions, clock, settings, tally, denials }))
+    }
+}
+
+/// Every route. A rejection means only "not my path"; all else is an answer.
+pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    let call = call(app);
+    let webhooks = path!("api" / "webhooks" / "clerk")
+        .or(path!("api" / "webhooks"))
+        .unify()
+        .or(path!("api" / "webhook" / "clerk"))
+        .unify();
+    let me = path!("api" / "auth" / "me").or(path!("auth" / "me")).unify();
+    let one_user = path!("api" / "users" / UserRef);
+    let users_audit = path!("api" / "users" / UserRef / "audit");
+
+    let api = plain(webhooks, &call, webhook::handle)
+        .or(plain(me, &call, users::me))
+        .unify()
+        .or(plain(path!("api" / "session"), &call, users::session))
+        .unify()
+        .or(plain(path!("api" / "users"), &call, users::list))
+        .unify()
+        .or(one_user.and(call.clone()).then(|user, call| answer(users::show(call, user))).boxed())
+        .unify()
+        .or(users_audit.and(call.clone()).then(|user, call| answer(audit::of_user(call, user))).boxed())
+        .unify()
+        .or(plain(path!("api" / "audit"), &call, audit::list))
+        .unify()
+        .or(plain(path!("health"), &call, health::health))
+        .unify()
+        .or(plain(path!("ready"), &call, health::ready))
+        .unify()
+        .boxed();
+    let nothing = warp::any().map(|| Problem::not_found().into_response());
+    api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+}
+
+/// A route without a parameter in its path.
+fn plain<H, F>(
+    path: impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
+    call: &(impl Filter<Extract = (Call,), Error = Rejection> + Clone + Send + Sync + 'static),
+    handle: H,
+) -> BoxedFilter<(Response,)>
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Problem>> + Send,
+{
+    path.and(call.clone()).then(move |call| answer(handle(call))).boxed()
 }

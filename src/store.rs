@@ -1,1 +1,396 @@
-//! The store.
+//! The roll and the book in one file. Every verb is one transaction; whoever asked hears of it after it
+//! is on disk. Nothing outside this module knows what the file is made of.
+
+mod admins;
+mod book;
+mod error;
+mod ingest;
+mod schema;
+mod state;
+mod tables;
+mod tx;
+mod users;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::audit::{self, Actor, Draft, Entry, Source};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Delivery, Outcome, Version};
+use crate::json::Object;
+use crate::page::{Cursor, Page, PageRequest};
+use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
+
+pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::error::{Error, OpenError};
+pub use self::ingest::Quarantined;
+pub use self::state::Counts;
+pub use self::users::UserFilter;
+
+use self::state::State;
+use self::tables::open;
+use self::tx::Tx;
+use self::users::Roll;
+use self::writer::{Queue, Writer};
+
+/// What happens to a user's record when Clerk deletes the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletePolicy {
+    /// The record stays, without its Clerk id.
+    #[default]
+    Soft,
+    /// The record goes; only the fact of the deletion stays.
+    Hard,
+}
+
+/// What the log keeps of changed values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum History {
+    /// Old and new values, in the erasable detail.
+    #[default]
+    Full,
+    /// The names of the fields alone.
+    Fields,
+}
+
+/// The operator's choices that the store goes by.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What a deletion does.
+    pub delete: DeletePolicy,
+    /// What is kept of changed values.
+    pub history: History,
+    /// The Clerk instance whose events are applied; the first one seen when `None`.
+    pub instance: Option<String>,
+}
+
+/// What became of a delivery, and the entry it left (the first copy's, for a duplicate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ingested {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The entry.
+    pub seq: u64,
+}
+
+/// What a valid token of a user not yet synced led to.
+#[derive(Debug, Clone)]
+pub enum Provisioned {
+    /// The user, found or made.
+    User(Box<User>),
+    /// Clerk deleted this user.
+    Deleted,
+}
+
+/// What an operator changes of a user. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserPatch {
+    /// The role.
+    pub role: Option<Role>,
+    /// The practice, or that there is none any more.
+    pub practice_id: Option<Option<PracticeId>>,
+}
+
+/// Who asks for a change, for the log.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// By which way.
+    pub source: Source,
+    /// The request's id, if it has one.
+    pub request: Option<String>,
+}
+
+/// A handle to the store. Cheap to clone; the file is closed when the last one is gone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    db: Arc<Database>,
+    queue: Queue,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    shared: Arc<Shared>,
+    failed: watch::Receiver<bool>,
+    policy: Policy,
+    clock: Clock,
+}
+
+/// What the writer tells readers after each commit.
+#[derive(Default)]
+struct Shared {
+    counts: Mutex<Counts>,
+    batches: AtomicU64,
+    operations: AtomicU64,
+}
+
+impl Shared {
+    fn publish(&self, counts: Counts, operations: usize) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.operations.fetch_add(operations as u64, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.0.path).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the data file, or makes a new one (mode 0600), and starts its writer. `cache_bytes` is how
+    /// much of the file is kept in memory. Blocks; call it before the server starts.
+    ///
+    /// # Errors
+    /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
+    pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
+        let db = Arc::new(schema::open(path, cache_bytes)?);
+        let store = |cause| OpenError::Store { path: path.to_owned(), cause };
+        let state = State::load(&db).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
+        let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
+        let (failed_sender, failed) = watch::channel(false);
+        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed_sender)
+            .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
+        let writer = Mutex::new(Some(thread));
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self(Arc::new(Inner { path, db, queue, writer, shared, failed, policy, clock })))
+    }
+
+    /// Ends the writer after everything handed in before this call, and waits for it.
+    pub async fn close(self) {
+        self.0.queue.stop().await;
+        let thread = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Whether writes are taken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !*self.0.failed.borrow()
+    }
+
+    /// Returns once a write has failed: from then on nothing is written until a restart.
+    pub async fn failed(&self) {
+        let mut failed = self.0.failed.clone();
+        let _ = failed.wait_for(|failed| *failed).await;
+    }
+
+    /// How much there is, as of the last commit.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        *self.0.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many transactions were committed since the start, and how many operations in them.
+    #[must_use]
+    pub fn commits(&self) -> (u64, u64) {
+        let shared = &self.0.shared;
+        (shared.batches.load(Ordering::Relaxed), shared.operations.load(Ordering::Relaxed))
+    }
+
+    /// Applies a delivery, once.
+    ///
+    /// # Errors
+    /// When the store takes no writes; then nothing was acknowledged and the sender should try again.
+    pub async fn ingest(&self, delivery: Delivery) -> Result<Ingested, Error> {
+        let (now, policy) = (self.now(), self.0.policy.clone());
+        self.write(move |tx| tx.ingest(&delivery, now, &policy)).await
+    }
+
+    /// The user whose valid token was shown: the record, made from `claims` (in the form of Clerk's user
+    /// object) when no event has come yet.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    pub async fn provision(&self, id: ClerkId, claims: Object, by: By) -> Result<Provisioned, Error> {
+        let now = self.now();
+        self.write(move |tx| {
+            if tx.tombstone(&id)?.is_some() {
+                return Ok(Provisioned::Deleted);
+            }
+            if let Some(user) = tx.user(UserId::of(&id))? {
+                return Ok(Provisioned::User(Box::new(user)));
+            }
+            let mut user = User::new(id.clone(), user::Source::Token, Version::none(), claims.clone());
+            user.signed_in_at = tx.tables.sign_ins.remove(id.as_str())?.map(|at| Timestamp::from_millis(at.value()));
+            tx.put_user(None, user.clone())?;
+            let mut draft = Draft::new("user.provisioned", by.actor.clone(), by.source).about(&id);
+            draft.request.clone_from(&by.request);
+            tx.append(&draft, now)?;
+            Ok(Provisioned::User(Box::new(user)))
+        })
+        .await
+    }
+
+    /// The user with that id, also when deleted at Clerk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn user(&self, id: UserId) -> Result<Option<User>, Error> {
+        self.read(|txn| {
+            let row = open(txn, tables::users())?.get(id.as_u128())?;
+            row.map(|row| users::decode(id.as_u128(), row.value())).transpose()
+        })
+    }
+
+    /// When Clerk deleted the user, if it did.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn deleted_at(&self, id: &ClerkId) -> Result<Option<Timestamp>, Error> {
+        self.read(|txn| {
+            let at = open(txn, tables::user_tombstones())?.get(id.as_str())?;
+            Ok(at.map(|at| Timestamp::from_millis(at.value())))
+        })
+    }
+
+    /// A page of users: newest first, or in the order of what they were found by.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the cursor is another list's.
+    pub async fn users(&self, filter: UserFilter, page: PageRequest) -> Result<Page<User>, Error> {
+        self.scan(move |txn| {
+            let roll = Roll { users: open(txn, tables::users())?, index: open(txn, tables::user_index())? };
+            roll.list(&filter, &page)
+        })
+        .await
+    }
+
+    /// Changes what is the operator's of a user; `None` when there is no such user. An entry is written
+    /// only when something changed.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    pub async fn set_user(&self, id: UserId, patch: UserPatch, by: By) -> Result<Option<User>, Error> {
+        let now = self.now();
+        self.write(move |tx| {
+            let Some(before) = tx.user(id)? else { return Ok(None) };
+            let mut user = before.clone();
+            user.role = patch.role.clone().unwrap_or(user.role);
+            user.practice_id = patch.practice_id.clone().unwrap_or(user.practice_id);
+            let mut changes = serde_json::Map::new();
+            if user.role != before.role {
+                changes.insert("role".to_owned(), json!({ "before": before.role, "after": user.role }));
+            }
+            if user.practice_id != before.practice_id {
+                changes.insert("practice_id".to_owned(), json!({ "before": before.practice_id, "after": user.practice_id }));
+            }
+            if !changes.is_empty() {
+                let mut draft = Draft::new("user.assigned", by.actor.clone(), by.source).about(&before.clerk_id);
+                draft.changed = audit::field_names(changes.keys().map(String::as_str));
+                draft.request.clone_from(&by.request);
+                tx.append(&draft.with("changes", Some(changes)), now)?;
+                tx.put_user(Some(&before), user.clone())?;
+            }
+            Ok(Some(user))
+        })
+        .await
+    }
+
+    /// Appends an entry that goes with no change of state, and returns its place.
+    ///
+    /// # Errors
+    /// When the store takes no writes; what was to be recorded must then not go ahead.
+    pub async fn record(&self, entry: Draft) -> Result<u64, Error> {
+        let now = self.now();
+        self.write(move |tx| tx.append(&entry, now)).await
+    }
+
+    /// A page of the log, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the cursor is another list's.
+    pub async fn audit(&self, filter: audit::Filter, page: PageRequest) -> Result<Page<Entry>, Error> {
+        self.scan(move |txn| book::Book::open(txn)?.list(&filter, &page)).await
+    }
+
+    /// A page of the deliveries in quarantine, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the cursor is another list's.
+    pub async fn quarantine(&self, page: PageRequest) -> Result<Page<Quarantined>, Error> {
+        const LIST: u8 = b'q';
+        self.scan(move |txn| {
+            let before = match &page.cursor {
+                Some(cursor) => u64::from_be_bytes(cursor.key(LIST)?.try_into().map_err(|_| Error::BadCursor)?),
+                None => u64::MAX,
+            };
+            let mut list = users::Listing::new(&page);
+            for row in open(txn, tables::quarantine())?.range(..before)?.rev() {
+                let (seq, row) = row?;
+                let seq = seq.value();
+                let item: Quarantined =
+                    serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a quarantined delivery"))?;
+                if list.take(Some(Quarantined { seq, ..item }), || Cursor::new(LIST, &seq.to_be_bytes())) {
+                    break;
+                }
+            }
+            Ok(list.page())
+        })
+        .await
+    }
+
+    /// The last good set of Clerk's public keys, as it was kept.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn keys(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.read(|txn| Ok(open(txn, tables::meta())?.get("jwks")?.map(|row| row.value().to_vec())))
+    }
+
+    /// Keeps a set of Clerk's public keys over restarts, and notes in the log that it changed.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    pub async fn keep_keys(&self, document: Vec<u8>) -> Result<(), Error> {
+        let now = self.now();
+        self.write(move |tx| {
+            tx.tables.meta.insert("jwks", &document[..])?;
+            tx.append(&Draft::new("keys.changed", Actor::System, Source::System), now).map(drop)
+        })
+        .await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.0.queue.write(work).await
+    }
+
+    /// A point read: a few microseconds, fit for an async thread.
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
+        read(&self.0.db.begin_read()?)
+    }
+
+    /// A read of many rows, on a thread that may block.
+    async fn scan<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
+    {
+        let db = self.0.db.clone();
+        tokio::task::spawn_blocking(move || read(&db.begin_read()?)).await.unwrap_or(Err(Error::Panicked))
+    }
+}

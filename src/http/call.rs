@@ -1,6 +1,5 @@
 //! One request as handlers see it: who called, with what, and what they may be told.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
-use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue};
+use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, USER_AGENT};
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
@@ -68,8 +67,8 @@ fn frames(
 }
 
 /// The reply to a call, or to what is wrong with it.
-pub async fn answer(reply: impl Future<Output = Result<Response, Problem>>) -> Result<Response, Infallible> {
-    Ok(reply.await.unwrap_or_else(Problem::into_response))
+pub async fn answer(reply: impl Future<Output = Result<Response, Problem>>) -> Response {
+    reply.await.unwrap_or_else(Problem::into_response)
 }
 
 impl Call {
@@ -89,6 +88,20 @@ impl Call {
         serde_urlencoded::from_str(&self.query).map_err(|cause| {
             Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value.").because(cause)
         })
+    }
+
+    /// Refuses any query at all.
+    ///
+    /// # Errors
+    /// 400 when there is one.
+    pub fn no_query(&self) -> Result<(), Problem> {
+        if self.query.is_empty() { Ok(()) } else { Err(Problem::bad_request("This path takes no query parameters.")) }
+    }
+
+    /// The caller's user agent, bounded; personal data.
+    pub fn user_agent(&self) -> Option<String> {
+        let text = self.headers.get(USER_AGENT)?.to_str().ok()?;
+        Some(text.chars().take(256).collect())
     }
 
     /// The whole body, at most `limit` bytes of it.

@@ -5,6 +5,8 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
+use crate::page::Cursor;
+
 /// A JSON reply with status 200.
 #[must_use]
 pub fn json(body: &impl Serialize) -> Response {
@@ -43,4 +45,15 @@ pub fn error_id() -> String {
     let _ = getrandom::fill(&mut bytes);
     let letters = bytes.iter().map(|b| char::from(LETTERS[usize::from(b % 32)]));
     "ERR_".chars().chain(letters).collect()
+}
+
+/// One page of a list.
+#[must_use]
+pub fn page<T: Serialize>(items: &[T], next_cursor: Option<&Cursor>) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a, T> {
+        items: &'a [T],
+        next_cursor: Option<&'a Cursor>,
+    }
+    json(&Body { items, next_cursor })
 }

@@ -1,0 +1,149 @@
+//! A webhook on its way in: headers checked, signature over the raw bytes, and only then the body read.
+
+use http::HeaderMap;
+use svix::webhooks::{Webhook, WebhookError};
+
+use super::payload;
+use crate::clock::Timestamp;
+use crate::event::{Delivery, DeliveryId};
+
+/// The three headers of one family, and where they come from: Svix's own names, or those of Standard Webhooks.
+const FAMILIES: [[&str; 3]; 2] = [
+    ["svix-id", "svix-timestamp", "svix-signature"],
+    ["webhook-id", "webhook-timestamp", "webhook-signature"],
+];
+
+/// The longest signature header, in bytes, and the most signatures in it.
+const MAX_SIGNATURE: usize = 1024;
+const MAX_SIGNATURES: usize = 16;
+
+/// The fewest bytes a signing secret may have; Svix makes 24.
+const MIN_SECRET: usize = 24;
+
+/// Why a request is no webhook of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A header is missing, doubled, mixed with the other family, or has an impossible value.
+    #[error("headers: {0}")]
+    Headers(&'static str),
+    /// The body is not UTF-8, which JSON must be.
+    #[error("the body is not UTF-8")]
+    NotText,
+    /// No secret of ours made any of the signatures.
+    #[error("no signature matches")]
+    Signature,
+    /// The timestamp is more than five minutes off.
+    #[error("the timestamp is {0} s off")]
+    Timestamp(i64),
+}
+
+impl Error {
+    /// The reason as one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Headers(_) => "bad_headers",
+            Self::NotText => "not_text",
+            Self::Signature => "bad_signature",
+            Self::Timestamp(_) => "bad_timestamp",
+        }
+    }
+}
+
+/// A secret that cannot be a signing secret of Svix's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a signing secret is `whsec_` and base64 of at least 24 bytes")]
+pub struct BadSecret;
+
+/// Checks and reads webhooks with any of several secrets, so that one can be replaced by another without a gap.
+#[derive(Debug)]
+pub struct Webhooks(Vec<Webhook>);
+
+impl Webhooks {
+    /// With these secrets, each as Clerk shows it.
+    ///
+    /// # Errors
+    /// When one of them is not base64 or too short, or there is none.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, BadSecret> {
+        let webhooks: Vec<_> = secrets.into_iter().map(webhook).collect::<Result<_, _>>()?;
+        if webhooks.is_empty() { Err(BadSecret) } else { Ok(Self(webhooks)) }
+    }
+
+    /// Verifies the signature over the raw body and then reads it.
+    ///
+    /// # Errors
+    /// When the headers are not those of one webhook, or no secret made the signature.
+    pub fn receive(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Delivery, Error> {
+        let stamp = Stamp::read(headers)?;
+        let text = std::str::from_utf8(body).map_err(|_| Error::NotText)?;
+        self.verify(headers, body, stamp.signed_at, now)?;
+        Ok(Delivery { content: payload::read(text, stamp.signed_at), id: stamp.id })
+    }
+
+    fn verify(&self, headers: &HeaderMap, body: &[u8], signed_at: Timestamp, now: Timestamp) -> Result<(), Error> {
+        let mut refused = Error::Signature;
+        for webhook in &self.0 {
+            match webhook.verify(body, headers) {
+                Ok(()) => return Ok(()),
+                Err(WebhookError::TimestampTooOldError | WebhookError::FutureTimestampError) => {
+                    refused = Error::Timestamp(signed_at.as_seconds() - now.as_seconds());
+                }
+                Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+}
+
+fn webhook(secret: &str) -> Result<Webhook, BadSecret> {
+    use base64::Engine as _;
+    let key = secret.strip_prefix("whsec_").unwrap_or(secret);
+    let key = base64::engine::general_purpose::STANDARD.decode(key).map_err(|_| BadSecret)?;
+    if key.len() < MIN_SECRET {
+        return Err(BadSecret);
+    }
+    Webhook::from_bytes(key).map_err(|_| BadSecret)
+}
+
+/// What the headers say, once each and all from one family. Checked here because svix takes the first of
+/// doubled headers and mixes the families, which would let one message pass under two ids.
+struct Stamp {
+    id: DeliveryId,
+    signed_at: Timestamp,
+}
+
+impl Stamp {
+    fn read(headers: &HeaderMap) -> Result<Self, Error> {
+        let [svix, standard] = FAMILIES.map(|family| family.iter().any(|name| headers.contains_key(*name)));
+        let family = match (svix, standard) {
+            (true, true) => return Err(Error::Headers("svix-* and webhook-* are mixed")),
+            (false, false) => return Err(Error::Headers("svix-id, svix-timestamp and svix-signature are missing")),
+            (true, false) => FAMILIES[0],
+            (false, true) => FAMILIES[1],
+        };
+        let [id, timestamp, signature] = family.map(|name| only(headers, name));
+        let (id, timestamp, signature) = (id?, timestamp?, signature?);
+        if signature.len() > MAX_SIGNATURE || signature.split(' ').count() > MAX_SIGNATURES {
+            return Err(Error::Headers("too many signatures"));
+        }
+        let id = id.parse().map_err(|_| Error::Headers("the id is malformed"))?;
+        Ok(Self { id, signed_at: signed_at(timestamp)? })
+    }
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Error> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| Error::Headers("a header is not ASCII")),
+        (None, _) => Err(Error::Headers("a header is missing")),
+        (Some(_), Some(_)) => Err(Error::Headers("a header stands twice")),
+    }
+}
+
+/// Unix seconds, ten or eleven digits and nothing else: `+5`, `05` and `5.0` would be other ways to write
+/// what was signed.
+fn signed_at(text: &str) -> Result<Timestamp, Error> {
+    let plain = (10..=11).contains(&text.len()) && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+    let seconds = text.parse::<i64>().ok().filter(|_| plain).ok_or(Error::Headers("the timestamp is malformed"))?;
+    Ok(Timestamp::from_millis(seconds * 1000))
+}

@@ -1,0 +1,243 @@
+//! `/api/auth/me`, `/api/session`, `/api/users…`: the roll as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use warp::reply::Response;
+
+use super::call::Call;
+use super::caller::Caller;
+use super::problem::Problem;
+use super::reply;
+use crate::clock::Timestamp;
+use crate::page::{Cursor, Limit, PageRequest};
+use crate::store::UserFilter;
+use crate::user::{PracticeId, Role, Source, Subscription, User, UserRef};
+
+/// Who reads a record: an admin sees all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Admin,
+    Owner,
+}
+
+/// A user as the API shows them.
+#[derive(Serialize)]
+struct UserJson<'a> {
+    id: String,
+    clerk_user_id: Option<&'a str>,
+    email: Option<String>,
+    email_verified: bool,
+    phone: Option<String>,
+    username: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    image_url: Option<String>,
+    external_id: Option<String>,
+    banned: bool,
+    locked: bool,
+    two_factor_enabled: bool,
+    public_metadata: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_metadata: Option<Option<&'a RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsafe_metadata: Option<Option<&'a RawValue>>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+    last_sign_in_at: Option<String>,
+    deleted_at: Option<String>,
+    source: Source,
+    role: &'a Role,
+    practice_id: Option<&'a PracticeId>,
+    subscription: &'a Subscription,
+    usage: &'a BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clerk: Option<Value>,
+}
+
+impl<'a> UserJson<'a> {
+    fn new(user: &'a User, reader: Reader, include: Include) -> Self {
+        let profile = user.profile();
+        let clerk = user.clerk.fields();
+        let for_admin = |name| (reader == Reader::Admin).then(|| clerk.raw(name));
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            id: user.id.to_string(),
+            clerk_user_id: user.deleted_at.is_none().then(|| user.clerk_id.as_str()),
+            email: profile.email,
+            email_verified: profile.email_verified,
+            phone: profile.phone,
+            username: profile.username,
+            first_name: profile.first_name,
+            last_name: profile.last_name,
+            image_url: profile.image_url,
+            external_id: profile.external_id,
+            banned: profile.banned,
+            locked: profile.locked,
+            two_factor_enabled: profile.two_factor_enabled,
+            public_metadata: clerk.raw("public_metadata"),
+            private_metadata: for_admin("private_metadata"),
+            unsafe_metadata: for_admin("unsafe_metadata"),
+            created_at: time(profile.created_at),
+            updated_at: time(profile.updated_at),
+            last_sign_in_at: time(profile.last_sign_in_at),
+            deleted_at: time(user.deleted_at),
+            source: user.source,
+            role: &user.role,
+            practice_id: user.practice_id.as_ref(),
+            subscription: &user.subscription,
+            usage: &user.usage,
+            clerk: (include == Include::Clerk).then(|| mirrored(user, reader)),
+        }
+    }
+}
+
+/// Clerk's object; for its owner without what Clerk keeps from the owner's browser too.
+fn mirrored(user: &User, reader: Reader) -> Value {
+    let mut object: Map<String, Value> = serde_json::from_str(user.clerk.as_str()).unwrap_or_default();
+    if reader == Reader::Owner {
+        object.remove("private_metadata");
+        object.remove("unsafe_metadata");
+    }
+    Value::Object(object)
+}
+
+/// What to add to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Include {
+    #[default]
+    #[serde(skip)]
+    Nothing,
+    Clerk,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneQuery {
+    #[serde(default)]
+    include: Include,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    query: Option<String>,
+    email: Option<String>,
+    role: Option<Role>,
+    practice: Option<PracticeId>,
+    #[serde(default)]
+    deleted: bool,
+    #[serde(default)]
+    include: Include,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+
+#[derive(Serialize)]
+struct SessionJson<'a> {
+    signed_in: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserJson<'a>>,
+}
+
+/// The caller's own record.
+pub(super) async fn me(call: Call) -> Result<Response, Problem> {
+    call.get_only()?;
+    let query: OneQuery = call.query()?;
+    let caller = call.caller().await?;
+    call.note_impersonation(&caller).await?;
+    Ok(reply::json(&UserJson::new(caller.user(), own(&caller), query.include)))
+}
+
+/// Whether somebody is signed in, and who.
+pub(super) async fn session(call: Call) -> Result<Response, Problem> {
+    call.get_only()?;
+    call.no_query()?;
+    let caller = call.optional_caller().await?;
+    if let Some(caller) = &caller {
+        call.note_impersonation(caller).await?;
+    }
+    let user = caller.as_ref().map(|caller| UserJson::new(caller.user(), own(caller), Include::Nothing));
+    Ok(reply::json(&SessionJson { signed_in: user.is_some(), user }))
+}
+
+/// A page of users, for admins.
+pub(super) async fn list(call: Call) -> Result<Response, Problem> {
+    call.get_only()?;
+    let caller = call.caller().await?;
+    call.require_admin(&caller).await?;
+    let ListQuery { query, email, role, practice, deleted, include, limit, cursor } = call.query()?;
+    let filter = UserFilter { query: given(query), email: given(email), role, practice, deleted };
+    let page = call.app.store.users(filter, PageRequest { limit, cursor }).await?;
+    let mut entry = caller.entry(&call, "users.listed");
+    entry.count = Some(page.items.len() as u64);
+    let members: Vec<&str> = page.items.iter().map(|user| user.clerk_id.as_str()).collect();
+    call.app.store.record(entry.with("members", (!members.is_empty()).then_some(members))).await?;
+    let shown: Vec<UserJson<'_>> = page.items.iter().map(|user| UserJson::new(user, Reader::Admin, include)).collect();
+    Ok(reply::page(&shown, page.next_cursor.as_ref()))
+}
+
+/// One user, for that user and for admins.
+pub(super) async fn show(call: Call, user: UserRef) -> Result<Response, Problem> {
+    call.get_only()?;
+    let caller = call.caller().await?;
+    let query: OneQuery = call.query()?;
+    let user = call.readable(&caller, &user, "user.read").await?;
+    Ok(reply::json(&UserJson::new(&user, own(&caller), query.include)))
+}
+
+fn own(caller: &Caller) -> Reader {
+    if caller.is_admin() { Reader::Admin } else { Reader::Owner }
+}
+
+/// A filter left empty, as forms send it, filters nothing.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+impl Call {
+    /// Refuses callers who are no admins.
+    ///
+    /// # Errors
+    /// 403, noted in the log.
+    pub(super) async fn require_admin(&self, caller: &Caller) -> Result<(), Problem> {
+        if caller.is_admin() {
+            return Ok(());
+        }
+        self.deny(caller, "not_admin", None).await?;
+        Err(Problem::forbidden("This is for admins."))
+    }
+
+    /// The user, if the caller may read them: themselves, or anybody for an admin. Reading somebody else,
+    /// or on somebody else's session, is noted in the log.
+    ///
+    /// # Errors
+    /// 404 for what is not there and for what is not the caller's business alike.
+    pub(super) async fn readable(&self, caller: &Caller, user: &UserRef, action: &str) -> Result<User, Problem> {
+        if user.id() == caller.user().id {
+            self.note_impersonation(caller).await?;
+            return Ok(caller.user().clone());
+        }
+        let found = self.app.store.user(user.id())?;
+        if !caller.is_admin() {
+            self.deny(caller, "not_own", found.as_ref().map(|user| &user.clerk_id)).await?;
+            return Err(Problem::not_found());
+        }
+        let found = found.ok_or_else(Problem::not_found)?;
+        self.app.store.record(caller.entry(self, action).about(&found.clerk_id)).await?;
+        Ok(found)
+    }
+
+    /// Notes that somebody read another's own record on that one's session.
+    async fn note_impersonation(&self, caller: &Caller) -> Result<(), Problem> {
+        let entry = caller.entry(self, "user.read");
+        if entry.impersonator.is_some() {
+            self.app.store.record(entry.about(&caller.user().clerk_id)).await?;
+        }
+        Ok(())
+    }
+}

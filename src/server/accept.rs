@@ -1,0 +1,271 @@
+//! The accept loop: HTTP/1.1 and nothing else, with a limit on everything a client can hold on to.
+//!
+//! A connection is one task. It ends when the client closes it, when a limit says so, or when the server
+//! stops; a request that is being answered is finished first, within the time left.
+
+mod line;
+mod seats;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tower::{Service, ServiceExt as _};
+use tracing::{debug, warn};
+
+use self::line::Line;
+use self::seats::{Seat, Seats};
+use crate::http::guard::Peer;
+
+/// What clients may use. The defaults are for the open internet.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; one more is closed as soon as it is accepted.
+    pub connections: usize,
+    /// Connections at once from one IPv4 address or one IPv6 /64; loopback and trusted proxies have no such limit.
+    pub per_peer: usize,
+    /// The proxies whose clients share their address.
+    pub trusted: Vec<IpNet>,
+    /// From the start of a request, or of the wait for it, to the end of its head.
+    pub head: Duration,
+    /// From the end of a request's head to the start of its answer.
+    pub answer: Duration,
+    /// A client that takes nothing of its answer for so long is closed.
+    pub stall: Duration,
+    /// The age at which a connection takes no more requests.
+    pub lifetime: Duration,
+    /// How long the request being answered at that age may go on.
+    pub overtime: Duration,
+    /// How long requests may go on once the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            per_peer: 64,
+            trusted: Vec::new(),
+            head: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            lifetime: Duration::from_mins(2),
+            overtime: Duration::from_mins(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a request got no answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The code that was to answer it panicked: 500. The message went to the panic hook.
+    #[error("the handler panicked")]
+    Panicked,
+    /// It was not answered within [`Limits::answer`]: 503. What it set in motion may still happen.
+    #[error("the handler took too long")]
+    TooSlow,
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Drained {
+    /// Connections that were cut, as they did not end within [`Limits::drain`].
+    pub cut: usize,
+    /// Connections that were closed when they came, for want of room.
+    pub refused: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Cutting,
+}
+
+/// What all connections share, and nothing in it is locked while a request is answered.
+#[derive(Debug)]
+struct Shared {
+    http: http1::Builder,
+    limits: Limits,
+}
+
+/// Serves connections until `shutdown`, then lets them finish. Every request carries its [`Peer`] in its
+/// extensions. `fault` makes the answer to a request whose handler failed.
+///
+/// When it returns, the tasks of all connections are gone, and with them their clones of `service`, unless
+/// a handler blocks its thread.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    fault: fn(Fault) -> Response<B>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let drain = limits.drain;
+    let (connections, most) = (watch::Sender::new(Phase::Serving), limits.connections);
+    let seats = Arc::new(Seats::new(limits.per_peer, limits.trusted.clone()));
+    let shared = Arc::new(Shared { http: builder(&limits), limits });
+    let mut shutdown = pin!(shutdown);
+    let mut refused = 0_u64;
+    loop {
+        let (stream, remote) = tokio::select! {
+            () = shutdown.as_mut() => break,
+            accepted = next(&listener) => accepted,
+        };
+        // Each connection holds one receiver to its end, which makes them countable.
+        let seat = (connections.receiver_count() < most).then(|| seats.take(remote.ip())).flatten();
+        let Some(seat) = seat else {
+            refused += 1;
+            // At each doubling: a flood must not be able to fill the log.
+            if refused.is_power_of_two() {
+                warn!(refused, "connections refused, there are too many");
+            }
+            continue;
+        };
+        if let Ok((stream, peer)) = prepare(stream, remote) {
+            let phase = connections.subscribe();
+            tokio::spawn(connection(stream, peer, service.clone(), fault, Arc::clone(&shared), phase, seat));
+        }
+    }
+    drop(listener);
+    Drained { cut: close(&connections, drain).await, refused }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(32 * 1024).max_headers(64);
+    http
+}
+
+/// The next connection. Errors are waited out: out of descriptors, `accept` fails at once and again until
+/// some are closed.
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_theirs(&error) => debug!(%error, "a connection was gone before it was accepted"),
+            Err(error) => {
+                warn!(%error, "cannot accept connections");
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+fn is_theirs(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn prepare(stream: TcpStream, remote: SocketAddr) -> io::Result<(TcpStream, Peer)> {
+    stream.set_nodelay(true)?;
+    let peer = Peer::new(remote, stream.local_addr()?);
+    Ok((stream, peer))
+}
+
+/// One connection, from its first byte to its last.
+async fn connection<S, B>(
+    stream: TcpStream,
+    peer: Peer,
+    service: S,
+    fault: fn(Fault) -> Response<B>,
+    shared: Arc<Shared>,
+    mut phase: watch::Receiver<Phase>,
+    _seat: Seat,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let Limits { answer, stall, lifetime, overtime, .. } = shared.limits;
+    let handler = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        respond(service.clone(), request, fault, answer)
+    });
+    let mut http = pin!(shared.http.serve_connection(TokioIo::new(Line::new(stream, stall)), handler));
+    // The limits are polled first: a client that keeps the connection busy could otherwise use up, at every
+    // turn, what the runtime lets a task do before it must yield, and they would never be reached.
+    tokio::select! {
+        biased;
+        () = sleep(lifetime) => (),
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => (),
+        ended = http.as_mut() => return log(peer, ended),
+    }
+    http.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        () = sleep(overtime) => debug!(%peer.remote, "cut a connection that did not end"),
+        _ = phase.wait_for(|phase| *phase == Phase::Cutting) => (),
+        ended = http => log(peer, ended),
+    }
+}
+
+fn log(peer: Peer, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%peer.remote, %error, "a connection broke off");
+    }
+}
+
+async fn respond<S, B>(
+    service: S,
+    request: Request<Incoming>,
+    fault: fn(Fault) -> Response<B>,
+    limit: Duration,
+) -> Result<Response<B>, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    match timeout(limit, caught(service.oneshot(request))).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => Ok(fault(Fault::Panicked)),
+        Err(_) => Ok(fault(Fault::TooSlow)),
+    }
+}
+
+/// What the future says, or `None` when it panics; nothing of it is used after that.
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Lets the connections end, cuts those that have not by then, and says how many those were.
+async fn close(connections: &watch::Sender<Phase>, limit: Duration) -> usize {
+    connections.send_replace(Phase::Draining);
+    if timeout(limit, connections.closed()).await.is_ok() {
+        return 0;
+    }
+    let cut = connections.receiver_count();
+    connections.send_replace(Phase::Cutting);
+    // Their tasks need only run once more.
+    if timeout(Duration::from_secs(1), connections.closed()).await.is_err() {
+        warn!(left = connections.receiver_count(), "connections are stuck in handlers that block");
+    }
+    cut
+}

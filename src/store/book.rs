@@ -1,0 +1,128 @@
+//! Reading the log: pages of entries, newest first, each with what may still be known of its people.
+
+use redb::{ReadOnlyTable, ReadTransaction};
+
+use super::error::Error;
+use super::tables::{self, open};
+use super::tx::read_subject;
+use super::users::Listing;
+use crate::audit::{Entry, Filter, Leaf};
+use crate::clock::Timestamp;
+use crate::page::{Cursor, Page, PageRequest};
+use crate::user::ClerkId;
+
+/// The letter of this list's cursors.
+const LIST: u8 = b'a';
+
+/// The tables the log is read from.
+pub(super) struct Book {
+    leaves: ReadOnlyTable<u64, &'static [u8]>,
+    details: ReadOnlyTable<u64, &'static [u8]>,
+    by_subject: ReadOnlyTable<(u64, u64), ()>,
+    by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    subjects: ReadOnlyTable<&'static str, &'static [u8]>,
+    refs: ReadOnlyTable<&'static str, &'static str>,
+}
+
+impl Book {
+    pub(super) fn open(txn: &ReadTransaction) -> Result<Self, Error> {
+        Ok(Self {
+            leaves: open(txn, tables::audit_leaf())?,
+            details: open(txn, tables::audit_detail())?,
+            by_subject: open(txn, tables::audit_by_subject())?,
+            by_action: open(txn, tables::audit_by_action())?,
+            subjects: open(txn, tables::subjects())?,
+            refs: open(txn, tables::subject_refs())?,
+        })
+    }
+
+    /// A page of entries, newest first.
+    pub(super) fn list(&self, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>, Error> {
+        let from = self.first_at(filter.from)?;
+        let mut to = match filter.to {
+            Some(at) => self.first_at(Some(at))?,
+            None => u64::MAX,
+        };
+        if let Some(cursor) = &page.cursor {
+            to = to.min(u64::from_be_bytes(cursor.key(LIST)?.try_into().map_err(|_| Error::BadCursor)?));
+        }
+        let mut list = Listing::new(page);
+        let range = from..to.max(from);
+        let cursor = |seq: u64| move || Cursor::new(LIST, &seq.to_be_bytes());
+        if let Some(id) = &filter.subject {
+            let Some(row) = self.subjects.get(id.as_str())? else { return Ok(list.page()) };
+            let number = read_subject(row.value())?.number;
+            for row in self.by_subject.range((number, range.start)..(number, range.end))?.rev() {
+                let seq = row?.0.value().1;
+                if list.take(self.entry_with(seq, filter.action.as_deref())?, cursor(seq)) {
+                    break;
+                }
+            }
+        } else if let Some(action) = &filter.action {
+            for row in self.by_action.range((action.as_str(), range.start)..(action.as_str(), range.end))?.rev() {
+                let seq = row?.0.value().1;
+                if list.take(self.entry(seq)?, cursor(seq)) {
+                    break;
+                }
+            }
+        } else {
+            for row in self.leaves.range(range)?.rev() {
+                let seq = row?.0.value();
+                if list.take(self.entry(seq)?, cursor(seq)) {
+                    break;
+                }
+            }
+        }
+        Ok(list.page())
+    }
+
+    /// The entry, if it has that action.
+    fn entry_with(&self, seq: u64, action: Option<&str>) -> Result<Option<Entry>, Error> {
+        match action {
+            Some(action) if self.by_action.get((action, seq))?.is_none() => Ok(None),
+            _ => self.entry(seq),
+        }
+    }
+
+    fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
+        let Some(leaf) = self.leaf(seq)? else { return Ok(None) };
+        let detail = match self.details.get(seq)? {
+            Some(row) => {
+                let json = row.value().get(32..).ok_or(Error::Corrupt("a detail"))?;
+                Some(serde_json::from_slice(json).map_err(|_| Error::Corrupt("a detail"))?)
+            }
+            None => None,
+        };
+        let target_user = self.person(leaf.target.as_deref())?;
+        let actor_user = self.person(leaf.actor.strip_prefix("user:"))?;
+        let impersonator_user = self.person(leaf.impersonator.as_deref())?;
+        Ok(Some(Entry { seq, leaf, detail, target_user, actor_user, impersonator_user }))
+    }
+
+    fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {
+        let row = self.leaves.get(seq)?;
+        row.map(|row| serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a leaf"))).transpose()
+    }
+
+    /// Whom a reference means, unless it was erased or is no person's.
+    fn person(&self, reference: Option<&str>) -> Result<Option<ClerkId>, Error> {
+        let Some(reference) = reference.filter(|r| r.starts_with("s1.")) else { return Ok(None) };
+        let id = self.refs.get(reference)?;
+        id.map(|id| id.value().parse().map_err(|_| Error::Corrupt("a reference"))).transpose()
+    }
+
+    /// The place of the first entry written at `at` or later. Times never go back, so halving finds it.
+    fn first_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
+        let Some(at) = at else { return Ok(0) };
+        let (mut low, mut high) = (0, self.leaves.range::<u64>(..)?.next_back().transpose()?.map_or(0, |row| row.0.value() + 1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.leaf(middle)?.is_some_and(|leaf| leaf.at < at) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}

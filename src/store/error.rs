@@ -1,0 +1,96 @@
+//! What can go wrong in the store, by what a caller can do about it.
+
+use std::path::PathBuf;
+
+/// Why a verb of the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store has stopped: an earlier write failed, or it is being closed. Nothing was acknowledged; try again later.
+    #[error("the store has stopped taking writes")]
+    Failed,
+    /// Reading or writing the file failed.
+    #[error("the data file cannot be read or written: {0}")]
+    Storage(Box<redb::Error>),
+    /// The operation panicked; nothing of it was kept.
+    #[error("the operation panicked and was undone")]
+    Panicked,
+    /// A row does not have the form it was written in.
+    #[error("the data file holds a row that cannot be read: {0}")]
+    Corrupt(&'static str),
+    /// The cursor belongs to another list.
+    #[error("the cursor belongs to another list")]
+    BadCursor,
+}
+
+impl Error {
+    /// Whether the file itself is in question, so that nothing more may be written.
+    pub(super) const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Storage(_) | Self::Failed)
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ident),+) => {
+        $(impl From<redb::$error> for Error {
+            fn from(error: redb::$error) -> Self {
+                Self::Storage(Box::new(error.into()))
+            }
+        })+
+    };
+}
+
+from_redb!(CommitError, DatabaseError, SetDurabilityError, StorageError, TableError, TransactionError);
+
+impl From<crate::page::BadCursor> for Error {
+    fn from(_: crate::page::BadCursor) -> Self {
+        Self::BadCursor
+    }
+}
+
+/// Why a data file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{0} is in use by another process; stop the other Rollbook first, or set ROLLBOOK_DATA to another file")]
+    Locked(PathBuf),
+    /// The file or its folder cannot be read or written.
+    #[error("{path} cannot be opened for reading and writing ({cause}); check that its folder exists and belongs to the user Rollbook runs as, or set ROLLBOOK_DATA")]
+    Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{0} is not a Rollbook data file, or is a torn copy of one; restore a backup or set ROLLBOOK_DATA to another file")]
+    NotOurs(PathBuf),
+    /// The file says it has a table that is not there.
+    #[error("{path} lacks the table `{table}` it should have: it is a torn copy of a data file; restore a backup")]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: String,
+    },
+    /// A newer Rollbook wrote the file.
+    #[error("{path} was written by a newer Rollbook (schema {found}, this one knows {known}); install that version again")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: u32,
+        /// The newest schema this binary knows.
+        known: u32,
+    },
+    /// The log's root does not follow from its tiles.
+    #[error("{0}: the log does not match its own root; the file was damaged or changed by hand; restore a backup")]
+    RootMismatch(PathBuf),
+    /// Anything else.
+    #[error("{path} cannot be opened: {cause}")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What the store said.
+        cause: Error,
+    },
+}

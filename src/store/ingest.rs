@@ -1,0 +1,318 @@
+//! A delivery becomes state: the one place where what Clerk says changes what Rollbook knows.
+
+use redb::ReadableTable as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::error::Error;
+use super::tx::Tx;
+use super::{DeletePolicy, History, Ingested, Policy};
+use crate::audit::{Actor, Draft, Source, Target, field_names};
+use crate::clock::Timestamp;
+use crate::event::{Change, Delivery, DeliveryId, Event, Mirrored, ObjectKey, Outcome, Reason, Unusable, Version};
+use crate::json::{self, Fields, Object};
+use crate::sync::{Verdict, deletion, judge};
+use crate::user::{self, ClerkId, User, UserId};
+
+/// A delivery that could not be applied, as the admin sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The log entry it left.
+    #[serde(skip)]
+    pub seq: u64,
+    /// The message id.
+    pub delivery: DeliveryId,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The event's type, if it could be read.
+    pub kind: Option<String>,
+    /// Why it could not be applied.
+    pub reason: Reason,
+    /// The body, less secrets.
+    pub body: String,
+}
+
+/// What an event did, and what the log should say of it.
+struct Effect {
+    outcome: Outcome,
+    reason: Option<&'static str>,
+    changed: Vec<String>,
+    values: Map<String, Value>,
+}
+
+impl Effect {
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, reason: None, changed: Vec::new(), values: Map::new() }
+    }
+
+    fn because(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+}
+
+impl Tx<'_> {
+    /// Applies a delivery once: whatever was seen before changes nothing.
+    pub(super) fn ingest(&mut self, delivery: &Delivery, now: Timestamp, policy: &Policy) -> Result<Ingested, Error> {
+        if let Some(seen) = self.tables.deliveries.get(delivery.id.as_str())? {
+            return Ok(Ingested { outcome: Outcome::Duplicate, seq: seen.value() });
+        }
+        self.state.stats.last_event_at = Some(now);
+        let ingested = match &delivery.content {
+            Ok(event) if !self.is_our_instance(event, policy)? => {
+                let unusable =
+                    Unusable { reason: Reason::OtherInstance, kind: Some(event.kind.clone()), body: event.to_json() };
+                self.set_aside(&delivery.id, &unusable, now)?
+            }
+            Ok(event) => self.apply(&delivery.id, event, now, policy)?,
+            Err(unusable) => self.set_aside(&delivery.id, unusable, now)?,
+        };
+        self.tables.deliveries.insert(delivery.id.as_str(), ingested.seq)?;
+        Ok(ingested)
+    }
+
+    /// Whether the event comes from the instance Rollbook serves: the one set, else the first one seen.
+    fn is_our_instance(&mut self, event: &Event, policy: &Policy) -> Result<bool, Error> {
+        let Some(instance) = &event.instance else { return Ok(true) };
+        match policy.instance.as_ref().or(self.state.instance.as_ref()) {
+            Some(ours) => Ok(ours == instance),
+            None => {
+                self.tables.meta.insert("instance", instance.as_bytes())?;
+                self.state.instance = Some(instance.clone());
+                Ok(true)
+            }
+        }
+    }
+
+    fn set_aside(&mut self, id: &DeliveryId, unusable: &Unusable, now: Timestamp) -> Result<Ingested, Error> {
+        let outcome = Outcome::Quarantined;
+        let mut draft = Draft::new("webhook.quarantined", Actor::Clerk, Source::Webhook)
+            .ended(outcome.as_str(), unusable.reason.as_str())
+            .with("type", unusable.kind.clone());
+        draft.request = Some(id.to_string());
+        let seq = self.append(&draft, now)?;
+        let row = Quarantined {
+            seq,
+            delivery: id.clone(),
+            received_at: now,
+            kind: unusable.kind.clone(),
+            reason: unusable.reason,
+            body: unusable.body.clone(),
+        };
+        self.tables.quarantine.insert(seq, &serde_json::to_vec(&row).unwrap_or_default()[..])?;
+        self.state.stats.quarantined += 1;
+        Ok(Ingested { outcome, seq })
+    }
+
+    fn apply(&mut self, id: &DeliveryId, event: &Event, now: Timestamp, policy: &Policy) -> Result<Ingested, Error> {
+        let version = |updated_at| Version { updated_at, event_at: event.at, delivery: id.to_string() };
+        let effect = match &event.change {
+            Change::UserSaved { id, updated_at, clerk } => self.save_user(id, version(*updated_at), clerk, policy)?,
+            Change::UserDeleted { id } => self.delete_user(id, event.at, policy)?,
+            Change::ObjectSaved { key, updated_at, parents, signed_in_at, body } => {
+                let mut effect = self.save_object(key, version(*updated_at), parents, body, policy)?;
+                if let (Some(user), Some(at)) = (&event.subject, signed_in_at)
+                    && self.sign_in(user, *at, policy)?
+                {
+                    effect.outcome = Outcome::Applied;
+                }
+                effect
+            }
+            Change::ObjectDeleted { key } => self.delete_object(key, version(Timestamp::default()), event.at)?,
+            Change::Recorded { .. } => Effect::of(Outcome::Recorded),
+        };
+        let outcome = effect.outcome;
+        let seq = self.append(&entry(id, event, effect), now)?;
+        Ok(Ingested { outcome, seq })
+    }
+
+    fn save_user(
+        &mut self,
+        id: &ClerkId,
+        version: Version,
+        clerk: &Object,
+        policy: &Policy,
+    ) -> Result<Effect, Error> {
+        let gone = self.tombstone(id)?;
+        if gone.is_some() && policy.delete == DeletePolicy::Hard {
+            return Ok(Effect::of(Outcome::Stale).because("deleted"));
+        }
+        let kept = self.user(UserId::of(id))?;
+        if judge(kept.as_ref().map(|user| &user.version), &version) == Verdict::Older {
+            return Ok(Effect::of(Outcome::Stale).because("older"));
+        }
+        let mut effect = match &kept {
+            Some(kept) => compare(&kept.clerk, clerk, policy),
+            None => Effect::of(Outcome::Applied),
+        };
+        let mut user = match &kept {
+            Some(kept) => User { version, clerk: clerk.clone(), source: user::Source::Webhook, ..kept.clone() },
+            None => User::new(id.clone(), user::Source::Webhook, version, clerk.clone()),
+        };
+        if kept.is_none() {
+            user.signed_in_at = self.tables.sign_ins.remove(id.as_str())?.map(|at| Timestamp::from_millis(at.value()));
+        }
+        if gone.is_some() {
+            // A deleted person's record still takes in what was said late, or its content would depend on
+            // the order of arrival. It stays deleted.
+            user.deleted_at = gone;
+            effect = Effect::of(Outcome::Stale).because("deleted");
+        }
+        self.put_user(kept.as_ref(), user)?;
+        Ok(effect)
+    }
+
+    fn delete_user(&mut self, id: &ClerkId, at: Timestamp, policy: &Policy) -> Result<Effect, Error> {
+        let (at, outcome) = deletion(self.tombstone(id)?, at);
+        self.tables.user_tombstones.insert(id.as_str(), at.as_millis())?;
+        if policy.delete == DeletePolicy::Hard {
+            self.tables.sign_ins.remove(id.as_str())?;
+        }
+        if let Some(kept) = self.user(UserId::of(id))? {
+            match policy.delete {
+                DeletePolicy::Hard => self.remove_user(&kept)?,
+                DeletePolicy::Soft => {
+                    let user = User { deleted_at: Some(at), ..kept.clone() };
+                    self.put_user(Some(&kept), user)?;
+                }
+            }
+        }
+        Ok(match outcome {
+            Outcome::Stale => Effect::of(outcome).because("deleted"),
+            _ => Effect::of(outcome),
+        })
+    }
+
+    /// When the user was deleted, if so.
+    pub(super) fn tombstone(&self, id: &ClerkId) -> Result<Option<Timestamp>, Error> {
+        Ok(self.tables.user_tombstones.get(id.as_str())?.map(|at| Timestamp::from_millis(at.value())))
+    }
+
+    /// Moves the user's last sign-in forward, never back; says whether it moved. A session may come before its user.
+    fn sign_in(&mut self, id: &ClerkId, at: Timestamp, policy: &Policy) -> Result<bool, Error> {
+        if let Some(kept) = self.user(UserId::of(id))? {
+            if kept.signed_in_at >= Some(at) {
+                return Ok(false);
+            }
+            let user = User { signed_in_at: Some(at), ..kept.clone() };
+            self.put_user(Some(&kept), user)?;
+            return Ok(true);
+        }
+        if policy.delete == DeletePolicy::Hard && self.tombstone(id)?.is_some() {
+            return Ok(false);
+        }
+        let known = self.tables.sign_ins.get(id.as_str())?.map(|known| known.value());
+        if known >= Some(at.as_millis()) {
+            return Ok(false);
+        }
+        self.tables.sign_ins.insert(id.as_str(), at.as_millis())?;
+        Ok(true)
+    }
+
+    fn save_object(
+        &mut self,
+        key: &ObjectKey,
+        version: Version,
+        parents: &[ObjectKey],
+        body: &Object,
+        policy: &Policy,
+    ) -> Result<Effect, Error> {
+        let kept = self.object(key)?;
+        if kept.as_ref().is_some_and(|kept| kept.deleted_at.is_some()) {
+            return Ok(Effect::of(Outcome::Stale).because("deleted"));
+        }
+        if judge(kept.as_ref().map(|kept| &kept.version), &version) == Verdict::Older {
+            return Ok(Effect::of(Outcome::Stale).because("older"));
+        }
+        let effect = match kept.as_ref().and_then(|kept| kept.body.as_ref()) {
+            Some(kept) => compare(kept, body, policy),
+            None => Effect::of(Outcome::Applied),
+        };
+        let after = Mirrored { version, deleted_at: None, parents: parents.to_vec(), body: Some(body.clone()) };
+        self.put_object(key, kept.as_ref(), &after)?;
+        Ok(effect)
+    }
+
+    fn delete_object(&mut self, key: &ObjectKey, version: Version, at: Timestamp) -> Result<Effect, Error> {
+        let kept = self.object(key)?;
+        let (at, outcome) = deletion(kept.as_ref().and_then(|kept| kept.deleted_at), at);
+        if outcome == Outcome::Stale {
+            return Ok(Effect::of(outcome).because("deleted"));
+        }
+        // The version of a deletion decides nothing any more; only its time is kept.
+        let version = Version { updated_at: version.updated_at, event_at: at, delivery: String::new() };
+        let after = Mirrored { version, deleted_at: Some(at), parents: Vec::new(), body: None };
+        self.put_object(key, kept.as_ref(), &after)?;
+        Ok(Effect::of(outcome))
+    }
+
+    fn object(&self, key: &ObjectKey) -> Result<Option<Mirrored>, Error> {
+        let row = self.tables.objects.get((key.kind.as_str(), key.id.as_str()))?;
+        row.map(|row| serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a mirrored object"))).transpose()
+    }
+
+    fn put_object(&mut self, key: &ObjectKey, before: Option<&Mirrored>, after: &Mirrored) -> Result<(), Error> {
+        let (kind, id) = (key.kind.as_str(), key.id.as_str());
+        for parent in before.iter().flat_map(|before| &before.parents).filter(|p| !after.parents.contains(p)) {
+            self.tables.object_children.remove((parent.to_string().as_str(), kind, id))?;
+        }
+        for parent in after.parents.iter().filter(|p| before.is_none_or(|before| !before.parents.contains(p))) {
+            self.tables.object_children.insert((parent.to_string().as_str(), kind, id), ())?;
+        }
+        self.tables.objects.insert((kind, id), &serde_json::to_vec(after).unwrap_or_default()[..])?;
+        Ok(())
+    }
+}
+
+/// How a newer version differs from the one kept: what changed, and from what to what. `updated_at` alone
+/// is no change.
+fn compare(before: &Object, after: &Object, policy: &Policy) -> Effect {
+    let (before, after): (Fields<'_>, Fields<'_>) = (before.fields(), after.fields());
+    let changes = json::changes(&before, &after, &["updated_at"]);
+    if changes.is_empty() {
+        return Effect::of(Outcome::Unchanged);
+    }
+    let mut effect = Effect::of(Outcome::Applied);
+    effect.changed = field_names(changes.iter().map(|change| change.name));
+    if policy.history == History::Full {
+        let value = |raw: Option<&serde_json::value::RawValue>| {
+            raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).unwrap_or_default()
+        };
+        for change in &changes {
+            let values = json!({ "before": value(change.before), "after": value(change.after) });
+            effect.values.insert(change.name.to_owned(), values);
+        }
+    }
+    effect
+}
+
+/// What the log says of an event.
+fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
+    let object = match &event.change {
+        Change::ObjectSaved { key, .. } | Change::ObjectDeleted { key } => Some(key),
+        _ => None,
+    };
+    let target = match (&event.subject, object) {
+        (Some(user), _) => Some(Target::User(user.clone())),
+        (None, Some(key)) => Some(Target::Object(key.clone())),
+        (None, None) => None,
+    };
+    let mut draft = Draft::new(event.action(), Actor::Clerk, Source::Webhook)
+        .with("ip", event.client.ip.clone())
+        .with("user_agent", event.client.user_agent.clone())
+        .with("instance", event.instance.clone())
+        .with("object", object.filter(|_| event.subject.is_some()).map(ToString::to_string))
+        .with("type", (event.action() != event.kind).then(|| event.kind.clone()))
+        .with("changes", (!effect.values.is_empty()).then_some(effect.values));
+    if let Change::Recorded { note } = &event.change {
+        draft = draft.with("note", serde_json::from_str::<Value>(note.as_str()).ok().filter(|n| *n != json!({})));
+    }
+    draft.outcome = effect.outcome.as_str();
+    draft.reason = effect.reason;
+    draft.changed = effect.changed;
+    draft.target = target;
+    draft.impersonator = event.impersonator.clone();
+    draft.event_at = Some(event.at);
+    draft.request = Some(id.to_string());
+    draft
+}

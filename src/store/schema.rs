@@ -1,0 +1,137 @@
+//! Opening a data file: make it, or know it for ours and whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, TableError, TableHandle as _};
+
+use super::error::{Error, OpenError};
+use super::tables;
+
+/// The schema this binary writes and reads.
+const SCHEMA: u32 = 1;
+
+/// A killed process's lock can outlive it for a moment; a restart should not stumble over that.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Opens the data file at `path`, making a new one when there is none.
+pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    if !path.try_exists().map_err(|cause| inaccessible(path, cause))? {
+        create(path, cache_bytes)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
+    keep_private(path, &file)?;
+    let db = open_patiently(path, cache_bytes)?;
+    check(path, &db)?;
+    Ok(db)
+}
+
+/// Makes a whole new file beside `path` and then gives it its name, so that a file of that name is never half made.
+fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let name = path.file_name().ok_or_else(|| inaccessible(path, ErrorKind::InvalidInput.into()))?;
+    let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
+    let made = || -> Result<(), OpenError> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = file.open(&beside).map_err(|cause| inaccessible(path, cause))?;
+        let db = builder(cache_bytes).create_file(file).map_err(|cause| refused(path, cause))?;
+        initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
+        drop(db);
+        std::fs::rename(&beside, path).map_err(|cause| inaccessible(path, cause))?;
+        sync_folder(path).map_err(|cause| inaccessible(path, cause))
+    };
+    made().inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+/// Makes the new name itself durable.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut folder = File::open(folder)?;
+    folder.flush()?;
+    folder.sync_all()
+}
+
+fn initialise(db: &Database) -> Result<(), Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+    {
+        let mut tables = tables::Tables::open(&txn)?;
+        tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+fn builder(cache_bytes: usize) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    builder
+}
+
+/// The file holds personal data: only its owner may read it, whatever the umask was when it was copied here.
+fn keep_private(path: &Path, file: &File) -> Result<(), OpenError> {
+    let mode = file.metadata().map_err(|cause| inaccessible(path, cause))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    file.set_permissions(PermissionsExt::from_mode(0o600)).map_err(|cause| inaccessible(path, cause))
+}
+
+fn open_patiently(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    let since = Instant::now();
+    loop {
+        match builder(cache_bytes).open(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if since.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return opened.map_err(|cause| refused(path, cause)),
+        }
+    }
+}
+
+/// Knows the file by its schema stamp, and knows it for whole by its tables: a torn copy of a live file
+/// opens without an error, with tables missing.
+fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
+    let store = |cause: Error| OpenError::Store { path: path.to_owned(), cause };
+    let not_ours = || OpenError::NotOurs(path.to_owned());
+    let txn = db.begin_read().map_err(|e| store(e.into()))?;
+    let meta = match txn.open_table(tables::meta()) {
+        Ok(meta) => meta,
+        Err(TableError::Storage(cause)) => return Err(store(cause.into())),
+        Err(_) => return Err(not_ours()),
+    };
+    let stamp = meta.get("schema").map_err(|e| store(e.into()))?.ok_or_else(not_ours)?;
+    let found = u32::from_be_bytes(stamp.value().try_into().map_err(|_| not_ours())?);
+    if found != SCHEMA {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA });
+    }
+    let present: Vec<String> =
+        txn.list_tables().map_err(|e| store(e.into()))?.map(|table| table.name().to_owned()).collect();
+    match tables::NAMES.iter().find(|name| !present.iter().any(|p| p == *name)) {
+        Some(table) => Err(OpenError::Torn { path: path.to_owned(), table: (*table).to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn refused(path: &Path, cause: DatabaseError) -> OpenError {
+    match cause {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.to_owned()),
+        DatabaseError::Storage(redb::StorageError::Io(cause)) if cause.kind() == ErrorKind::InvalidData => {
+            OpenError::NotOurs(path.to_owned())
+        }
+        DatabaseError::Storage(redb::StorageError::Io(cause)) => inaccessible(path, cause),
+        DatabaseError::Storage(redb::StorageError::Corrupted(_)) => OpenError::NotOurs(path.to_owned()),
+        other => OpenError::Store { path: path.to_owned(), cause: other.into() },
+    }
+}
+
+fn inaccessible(path: &Path, cause: std::io::Error) -> OpenError {
+    let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    OpenError::Inaccessible { path, cause }
+}

@@ -1,0 +1,102 @@
+//! What the writer carries from one transaction to the next, so that it need not be read again.
+
+use redb::{Database, ReadableDatabase as _};
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::tables;
+use crate::clock::Timestamp;
+use crate::merkle::{Frontier, Hash};
+
+/// The writer's memory. Cloned for every batch, and kept only when the batch is on disk.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) log: Frontier,
+    pub(super) last_at: Timestamp,
+    pub(super) instance: Option<String>,
+    pub(super) stats: Stats,
+}
+
+/// Running counts, kept in the file beside what they count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stats {
+    pub(super) users: u64,
+    pub(super) deleted: u64,
+    pub(super) quarantined: u64,
+    /// How many subject numbers were given out.
+    pub(super) subjects: u64,
+    pub(super) last_event_at: Option<Timestamp>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Users on the roll.
+    pub users: u64,
+    /// Users deleted at Clerk whose record is kept.
+    pub deleted: u64,
+    /// Entries in the book.
+    pub entries: u64,
+    /// Deliveries in quarantine.
+    pub quarantined: u64,
+    /// When the last verified delivery came.
+    pub last_event_at: Option<Timestamp>,
+}
+
+impl State {
+    /// Reads the state back; `Ok(Err(()))` when the log's root does not follow from its tiles.
+    pub(super) fn load(db: &Database) -> Result<Result<Self, ()>, Error> {
+        let txn = db.begin_read()?;
+        let audit_meta = txn.open_table(tables::audit_meta())?;
+        let meta = txn.open_table(tables::meta())?;
+        let tiles = txn.open_table(tables::audit_tile())?;
+        let head = audit_meta.get("head")?.map(|row| row.value().to_vec());
+        let (size, root) = match &head {
+            Some(row) => split_head(row)?,
+            None => (0, Frontier::default().root()),
+        };
+        let log = Frontier::load(size, |level, index| match tiles.get((level, index))? {
+            Some(row) => Ok::<_, Error>(split_hashes(row.value())),
+            None => Err(Error::Corrupt("a tile is missing")),
+        })?;
+        let last_at = match audit_meta.get("last_at")? {
+            Some(row) => i64::from_be_bytes(row.value().try_into().map_err(|_| Error::Corrupt("last_at"))?),
+            None => 0,
+        };
+        let stats = match meta.get("stats")? {
+            Some(row) => serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("stats"))?,
+            None => Stats::default(),
+        };
+        let instance = meta.get("instance")?.map(|row| String::from_utf8_lossy(row.value()).into_owned());
+        if log.root() != root {
+            return Ok(Err(()));
+        }
+        Ok(Ok(Self { log, last_at: Timestamp::from_millis(last_at), instance, stats }))
+    }
+
+    pub(super) const fn stats(&self) -> Counts {
+        Counts {
+            users: self.stats.users,
+            deleted: self.stats.deleted,
+            entries: self.log.size(),
+            quarantined: self.stats.quarantined,
+            last_event_at: self.stats.last_event_at,
+        }
+    }
+}
+
+/// The log's size and root as one row.
+pub(super) fn join_head(size: u64, root: &Hash) -> Vec<u8> {
+    [&size.to_be_bytes()[..], root].concat()
+}
+
+fn split_head(row: &[u8]) -> Result<(u64, Hash), Error> {
+    let (size, root) = row.split_at_checked(8).ok_or(Error::Corrupt("head"))?;
+    let size = size.try_into().map_err(|_| Error::Corrupt("head"))?;
+    Ok((u64::from_be_bytes(size), root.try_into().map_err(|_| Error::Corrupt("head"))?))
+}
+
+/// The hashes of a tile's row.
+pub(super) fn split_hashes(row: &[u8]) -> Vec<Hash> {
+    row.as_chunks().0.to_vec()
+}

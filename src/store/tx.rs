@@ -1,0 +1,171 @@
+//! One transaction of the writer: the tables, the state it will leave behind, and the log's append.
+
+use std::time::{Duration, Instant};
+
+use redb::{ReadableTable as _, WriteTransaction};
+
+use super::error::Error;
+use super::state::{State, join_head};
+use super::tables::Tables;
+use crate::audit::{self, Actor, Draft, Leaf, MAX_DETAIL, Salt, Target};
+use crate::clock::Timestamp;
+use crate::merkle::{Tile, leaf_hash};
+use crate::user::ClerkId;
+
+/// A transaction under way.
+pub(super) struct Tx<'txn> {
+    pub(super) tables: Tables<'txn>,
+    pub(super) state: &'txn mut State,
+    /// When the operation now running was asked for.
+    pub(super) since: Instant,
+    full_tiles: Vec<Tile>,
+    written: Vec<Written>,
+}
+
+/// An entry that this transaction appends.
+pub(super) struct Written {
+    pub(super) seq: u64,
+    pub(super) leaf: Leaf,
+    /// From the call to the append.
+    pub(super) took: Duration,
+}
+
+/// How a person stands in the log.
+pub(super) struct Subject {
+    pub(super) number: u64,
+    pub(super) reference: String,
+}
+
+impl<'txn> Tx<'txn> {
+    pub(super) fn open(txn: &'txn WriteTransaction, state: &'txn mut State) -> Result<Self, Error> {
+        let tables = Tables::open(txn)?;
+        Ok(Self { tables, state, since: Instant::now(), full_tiles: Vec::new(), written: Vec::new() })
+    }
+
+    /// Writes what the operations left to the end: the log's tiles and head, the counts.
+    pub(super) fn finish(mut self) -> Result<Vec<Written>, Error> {
+        if !self.written.is_empty() {
+            for tile in self.full_tiles.drain(..).chain(self.state.log.take_partial()) {
+                self.tables.audit_tile.insert((tile.level, tile.index), tile.hashes.as_flattened())?;
+            }
+            let head = join_head(self.state.log.size(), &self.state.log.root());
+            self.tables.audit_meta.insert("head", &head[..])?;
+            self.tables.audit_meta.insert("last_at", &self.state.last_at.as_millis().to_be_bytes()[..])?;
+        }
+        let stats = serde_json::to_vec(&self.state.stats).unwrap_or_default();
+        self.tables.meta.insert("stats", &stats[..])?;
+        Ok(self.written)
+    }
+
+    /// Appends an entry to the log and returns its place.
+    pub(super) fn append(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
+        let seq = self.state.log.size();
+        let mut people: Vec<Subject> = Vec::new();
+        let mut refer = |tx: &mut Self, id: &ClerkId| -> Result<String, Error> {
+            let subject = tx.subject(id)?;
+            let reference = subject.reference.clone();
+            people.push(subject);
+            Ok(reference)
+        };
+        let target = match &draft.target {
+            Some(Target::User(id)) => Some(refer(self, id)?),
+            Some(Target::Object(key)) => Some(key.to_string()),
+            None => None,
+        };
+        let actor = match &draft.actor {
+            Actor::Clerk => "clerk".to_owned(),
+            Actor::User(id) => format!("user:{}", refer(self, id)?),
+            Actor::Admin(name) => format!("admin:{name}"),
+            Actor::Cli => "cli".to_owned(),
+            Actor::System => "system".to_owned(),
+            Actor::Anonymous => "anonymous".to_owned(),
+        };
+        let impersonator = draft.impersonator.as_ref().map(|id| refer(self, id)).transpose()?;
+        // The log's time never goes back, whatever the clock does, so that it can be searched by time.
+        self.state.last_at = self.state.last_at.max(now);
+        let leaf = Leaf {
+            action: draft.action.clone(),
+            actor,
+            at: self.state.last_at,
+            changed: draft.changed.clone(),
+            count: draft.count,
+            detail: self.put_detail(seq, draft)?,
+            event_at: draft.event_at,
+            impersonator,
+            outcome: draft.outcome.to_owned(),
+            reason: draft.reason.map(str::to_owned),
+            request: draft.request.clone(),
+            source: draft.source,
+            target,
+            v: 1,
+        };
+        self.put_leaf(seq, leaf, &people)?;
+        Ok(seq)
+    }
+
+    fn put_leaf(&mut self, seq: u64, leaf: Leaf, people: &[Subject]) -> Result<(), Error> {
+        let bytes = leaf.to_bytes();
+        if bytes.len() > audit::MAX_LEAF {
+            return Err(Error::Corrupt("an entry is too long"));
+        }
+        self.tables.audit_leaf.insert(seq, &bytes[..])?;
+        self.state.log.push(leaf_hash(&bytes), &mut self.full_tiles);
+        self.tables.audit_by_action.insert((leaf.action.as_str(), seq), ())?;
+        for subject in people {
+            self.tables.audit_by_subject.insert((subject.number, seq), ())?;
+        }
+        self.written.push(Written { seq, leaf, took: self.since.elapsed() });
+        Ok(())
+    }
+
+    /// Stores an entry's detail with a fresh salt, and returns the commitment to it.
+    fn put_detail(&mut self, seq: u64, draft: &Draft) -> Result<Option<String>, Error> {
+        if draft.detail.is_empty() {
+            return Ok(None);
+        }
+        let mut detail = serde_json::to_vec(&draft.detail).unwrap_or_default();
+        if detail.len() > MAX_DETAIL {
+            // Only values can be that long; the record itself still holds the new ones.
+            let mut shorter = draft.detail.clone();
+            shorter.remove("changes");
+            shorter.insert("truncated".to_owned(), true.into());
+            detail = serde_json::to_vec(&shorter).unwrap_or_default();
+        }
+        let salt = fresh_salt()?;
+        self.tables.audit_detail.insert(seq, &[&salt[..], &detail].concat()[..])?;
+        Ok(Some(audit::commitment(&salt, &detail)))
+    }
+
+    /// How a person stands in the log, made up at their first mention.
+    pub(super) fn subject(&mut self, id: &ClerkId) -> Result<Subject, Error> {
+        if let Some(row) = self.tables.subjects.get(id.as_str())? {
+            return read_subject(row.value());
+        }
+        self.state.stats.subjects += 1;
+        let number = self.state.stats.subjects;
+        let salt = fresh_salt()?;
+        let reference = audit::subject_ref(&salt, id);
+        let row = [&number.to_be_bytes()[..], &salt, reference.as_bytes()].concat();
+        self.tables.subjects.insert(id.as_str(), &row[..])?;
+        self.tables.subject_refs.insert(reference.as_str(), id.as_str())?;
+        Ok(Subject { number, reference })
+    }
+}
+
+/// Reads a row of the subjects' table.
+pub(super) fn read_subject(row: &[u8]) -> Result<Subject, Error> {
+    let corrupt = || Error::Corrupt("a subject");
+    let (number, rest) = row.split_at_checked(8).ok_or_else(corrupt)?;
+    let reference = rest.get(32..).ok_or_else(corrupt)?;
+    Ok(Subject {
+        number: u64::from_be_bytes(number.try_into().map_err(|_| corrupt())?),
+        reference: String::from_utf8(reference.to_vec()).map_err(|_| corrupt())?,
+    })
+}
+
+fn fresh_salt() -> Result<Salt, Error> {
+    let mut salt = [0; 32];
+    // Without randomness a salt would hide nothing, so nothing is written.
+    getrandom::fill(&mut salt).map_err(|_| Error::Corrupt("no randomness for a salt"))?;
+    Ok(salt)
+}

@@ -1,0 +1,59 @@
+//! Which of two states wins. Pure rules: the same deliveries, in whatever order and however often they
+//! come, must end in the same place.
+
+use crate::clock::Timestamp;
+use crate::event::{Outcome, Version};
+
+/// What to do with a state that came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the newest known: keep it.
+    Newer,
+    /// Something newer is known.
+    Older,
+}
+
+/// Compares what came in with what is kept.
+#[must_use]
+pub fn judge(kept: Option<&Version>, came: &Version) -> Verdict {
+    if kept.is_none_or(|kept| came > kept) { Verdict::Newer } else { Verdict::Older }
+}
+
+/// When something was deleted, after one more word of it: the earliest time said. A deletion is never undone.
+#[must_use]
+pub fn deletion(kept: Option<Timestamp>, came: Timestamp) -> (Timestamp, Outcome) {
+    match kept {
+        Some(kept) if kept <= came => (kept, Outcome::Stale),
+        _ => (came, Outcome::Applied),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(updated_at: i64, event_at: i64, delivery: &str) -> Version {
+        let at = Timestamp::from_millis;
+        Version { updated_at: at(updated_at), event_at: at(event_at), delivery: delivery.to_owned() }
+    }
+
+    #[test]
+    fn versions_are_ordered_by_update_then_event_then_message() {
+        let kept = version(5, 5, "b");
+        for newer in [version(6, 0, "a"), version(5, 6, "a"), version(5, 5, "c")] {
+            assert_eq!(judge(Some(&kept), &newer), Verdict::Newer, "{newer:?}");
+        }
+        for older in [version(4, 9, "z"), version(5, 4, "z"), version(5, 5, "a"), kept.clone()] {
+            assert_eq!(judge(Some(&kept), &older), Verdict::Older, "{older:?}");
+        }
+        assert_eq!(judge(None, &Version::none()), Verdict::Newer);
+    }
+
+    #[test]
+    fn a_deletion_keeps_its_earliest_time() {
+        let at = Timestamp::from_millis;
+        assert_eq!(deletion(None, at(5)), (at(5), Outcome::Applied));
+        assert_eq!(deletion(Some(at(5)), at(6)), (at(5), Outcome::Stale));
+        assert_eq!(deletion(Some(at(5)), at(4)), (at(4), Outcome::Applied));
+    }
+}
