@@ -21,9 +21,23 @@ const HERE: &str = "/admin/audit";
 
 /// Actions that are offered while typing; any other may be typed too.
 const ACTIONS: &[&str] = &[
-    "user.created", "user.updated", "user.deleted", "user.provisioned", "user.assigned", "user.read", "users.listed",
-    "audit.listed", "session.created", "session.ended", "organization.created", "organizationMembership.created",
-    "admin.signed_in", "admin.signed_out", "admin.sign_in_failed", "admin.link_minted", "admin.password_set",
+    "user.created",
+    "user.updated",
+    "user.deleted",
+    "user.provisioned",
+    "user.assigned",
+    "user.read",
+    "users.listed",
+    "audit.listed",
+    "session.created",
+    "session.ended",
+    "organization.created",
+    "organizationMembership.created",
+    "admin.signed_in",
+    "admin.signed_out",
+    "admin.sign_in_failed",
+    "admin.link_minted",
+    "admin.password_set",
     "api.unauthenticated",
 ];
 

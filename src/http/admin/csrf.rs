@@ -32,22 +32,23 @@ pub(super) fn check(headers: &HeaderMap, public_origin: &str) -> Result<(), Prob
     Err(Problem::forbidden("The form was sent from another site. Open the page anew and try again.").because(cause))
 }
 
-/// Refuses to serve the page where its cookie would travel in the clear: over plain http from anywhere
-/// but this machine.
+/// Refuses to serve the page where the password and the cookie would travel in the clear: over plain http
+/// from anywhere but this machine. Behind https, that is by every name but the public one.
 ///
 /// # Errors
 /// 403.
 pub(super) fn needs_private_way(headers: &HeaderMap, public_origin: &str) -> Result<(), Problem> {
-    let private = match public_origin.strip_prefix("http://") {
-        None => true,
-        Some(authority) => {
-            let here = host(authority);
-            let unspecified = here.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-            (unspecified || is_loopback(here)) && only(headers, HOST.as_str()).is_some_and(|h| is_loopback(host(h)))
+    let asked = only(headers, HOST.as_str()).map(host).unwrap_or_default();
+    let private = match public_origin.split_once("://") {
+        Some(("https", public)) => is_loopback(asked) || asked.eq_ignore_ascii_case(host(public)),
+        Some((_, public)) => {
+            let unspecified = host(public).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+            is_loopback(asked) && (unspecified || is_loopback(host(public)))
         }
+        None => false,
     };
     let refusal = Problem::forbidden(
-        "The admin page is served over HTTPS, or over plain HTTP to the machine itself. \
+        "The admin page is served over HTTPS at the public address, or over plain HTTP to the machine itself. \
          Set ROLLBOOK_PUBLIC_URL to the https:// address that browsers use.",
     );
     if private { Ok(()) } else { Err(refusal.because("plain http")) }
@@ -92,8 +93,7 @@ mod tests {
     const PUBLIC: &str = "https://rollbook.example.org";
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-        let pair =
-            |(n, v): &(&str, &str)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap());
+        let pair = |(n, v): &(&str, &str)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap());
         let mut headers = HeaderMap::new();
         for (name, value) in pairs.iter().map(pair) {
             headers.append(name, value);
@@ -144,9 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_serves_the_machine_itself_alone() {
+    fn the_password_never_travels_in_the_clear() {
         let private = |public, host| needs_private_way(&headers(&[("host", host)]), public).is_ok();
         assert!(private(PUBLIC, "rollbook.example.org"));
+        assert!(private(PUBLIC, "Rollbook.Example.Org:443"));
+        assert!(private(PUBLIC, "localhost:8080"));
+        assert!(!private(PUBLIC, "192.168.1.5:8080"));
         assert!(private("http://127.0.0.1:8080", "localhost:8080"));
         assert!(private("http://[::1]:8080", "[::1]:8080"));
         assert!(private("http://0.0.0.0:8080", "127.0.0.1:8080"));

@@ -18,44 +18,44 @@ const SHORT: usize = 60;
 /// An entry for a list.
 #[derive(Debug)]
 pub(super) struct Row {
-    number: String,
-    at: When,
-    action: String,
-    outcome: String,
+    pub(super) number: String,
+    pub(super) at: When,
+    pub(super) action: String,
+    pub(super) outcome: String,
     /// How the outcome looks: `good`, `quiet`, `warn` or `bad`.
-    tone: &'static str,
+    pub(super) tone: &'static str,
     /// Whether the outcome is worth a word: the ordinary ones are not.
-    notable: bool,
-    actor: Party,
-    impersonator: Option<Party>,
-    target: Option<Party>,
-    source: &'static str,
-    changed: Vec<String>,
-    changes: Vec<Change>,
-    count: Option<String>,
-    event_at: Option<When>,
-    reason: Option<String>,
-    request: Option<String>,
-    commitment: Option<String>,
-    detail: Option<String>,
+    pub(super) notable: bool,
+    pub(super) actor: Party,
+    pub(super) impersonator: Option<Party>,
+    pub(super) target: Option<Party>,
+    pub(super) source: &'static str,
+    pub(super) changed: Vec<String>,
+    pub(super) changes: Vec<Change>,
+    pub(super) count: Option<String>,
+    pub(super) event_at: Option<When>,
+    pub(super) reason: Option<String>,
+    pub(super) request: Option<String>,
+    pub(super) commitment: Option<String>,
+    pub(super) detail: Option<String>,
 }
 
 /// Somebody or something an entry names.
 #[derive(Debug)]
 pub(super) struct Party {
-    name: String,
+    pub(super) name: String,
     /// Our page about them.
-    href: Option<String>,
+    pub(super) href: Option<String>,
     /// As the leaf has it.
-    reference: String,
+    pub(super) reference: String,
 }
 
 /// A field whose values before and after fit into a line.
 #[derive(Debug)]
-struct Change {
-    name: String,
-    before: String,
-    after: String,
+pub(super) struct Change {
+    pub(super) name: String,
+    pub(super) before: String,
+    pub(super) after: String,
 }
 
 /// Makes rows out of entries; looks every person up once.
@@ -117,13 +117,12 @@ impl<'a> Rows<'a> {
             };
             return Ok(Party { name, href: None, reference });
         };
-        let name = match self.people.get(id) {
-            Some(known) => known.clone(),
-            None => {
-                let found = self.store.user(UserId::of(id))?.map(|user| call_name(&user));
-                self.people.insert(id.clone(), found.clone());
-                found
-            }
+        let name = if let Some(known) = self.people.get(id) {
+            known.clone()
+        } else {
+            let found = self.store.user(UserId::of(id))?.map(|user| call_name(&user));
+            self.people.insert(id.clone(), found.clone());
+            found
         };
         let href = name.is_some().then(|| format!("{}{}", view::USER, UserId::of(id)));
         Ok(Party { name: name.unwrap_or_else(|| id.to_string()), href, reference })

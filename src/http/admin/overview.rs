@@ -8,6 +8,7 @@ use super::entry::{Row, Rows};
 use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
+use crate::audit::Filter;
 use crate::clock::Timestamp;
 use crate::event::Reason;
 use crate::http::call::Call;
@@ -43,11 +44,11 @@ struct Page {
 /// A delivery in quarantine.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    delivery: String,
-    kind: Option<String>,
-    reason: &'static str,
-    at: When,
-    body: String,
+    pub(super) delivery: String,
+    pub(super) kind: Option<String>,
+    pub(super) reason: &'static str,
+    pub(super) at: When,
+    pub(super) body: String,
 }
 
 impl Waiting {
@@ -67,13 +68,12 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let admin = session::reader(&call, "/admin").await?;
     let (store, now) = (&call.app.store, call.app.clock.now());
     let Counts { users, deleted, entries, quarantined, last_event_at } = store.counts();
-    let mut waiting =
-        if quarantined > 0 { store.quarantine(PageRequest::default()).await?.items } else { Vec::new() };
+    let mut waiting = if quarantined > 0 { store.quarantine(PageRequest::default()).await?.items } else { Vec::new() };
     waiting.truncate(NAMED);
     // Looks at the page are left out: the overview would show little but itself.
-    let looks = |action: &str| action.ends_with(".listed") || action.ends_with(".read");
-    let mut newest = store.audit(crate::audit::Filter::default(), PageRequest::default()).await?.items;
-    newest.retain(|entry| !looks(&entry.leaf.action));
+    let is_look = |action: &str| matches!(action.rsplit('.').next(), Some("listed" | "read"));
+    let mut newest = store.audit(Filter::default(), PageRequest::default()).await?.items;
+    newest.retain(|entry| !is_look(&entry.leaf.action));
     newest.truncate(SHOWN);
     if newest.iter().any(|entry| entry.target_user.is_some() || entry.actor_user.is_some()) {
         let mut look = admin.did("audit.listed");
@@ -104,6 +104,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::Unparsable => "The body is not JSON that can be read in only one way.",
         Reason::NotAnEvent => "The body is JSON, but not an event of Clerk's.",
         Reason::MissingId => "The object it is about has no usable id.",
+        Reason::TooLong => "Its type is unknown, and its body is too long for the log.",
         Reason::OtherInstance => "It comes from another Clerk instance than the one this file belongs to.",
     }
 }

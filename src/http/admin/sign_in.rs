@@ -140,7 +140,8 @@ mod tests {
         for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", user] {
             assert_eq!(in_app(ours), ours);
         }
-        for theirs in ["", "//evil", "https:evil", "/\\evil", "/admin/users\r\nx: y", "/admin/../x", "/admin/users/.."] {
+        for theirs in ["", "//evil", "https:evil", "/\\evil", "/admin/users\r\nx: y", "/admin/../x", "/admin/users/.."]
+        {
             assert_eq!(in_app(theirs), "/admin", "{theirs}");
         }
         assert_eq!(address("/admin/audit"), "/admin/sign-in?next=/admin/audit");

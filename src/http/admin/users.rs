@@ -46,7 +46,8 @@ struct Person {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Query {
-    query: Option<String>,
+    #[serde(rename = "query")]
+    text: Option<String>,
     role: Option<String>,
     practice: Option<String>,
     deleted: Option<String>,
@@ -58,7 +59,7 @@ impl Query {
     /// The fields that are filled in, by name.
     fn filters(&self) -> Vec<(&'static str, &str)> {
         let fields =
-            [("query", &self.query), ("role", &self.role), ("practice", &self.practice), ("deleted", &self.deleted)];
+            [("query", &self.text), ("role", &self.role), ("practice", &self.practice), ("deleted", &self.deleted)];
         fields.into_iter().filter_map(|(name, value)| Some((name, filled(value.as_ref())?))).collect()
     }
 
@@ -71,7 +72,7 @@ impl Query {
             Some(_) => return Err("Users are either on the roll or deleted."),
         };
         Ok(UserFilter {
-            query: filled(self.query.as_ref()).map(str::to_owned),
+            query: filled(self.text.as_ref()).map(str::to_owned),
             email: None,
             role: filled(self.role.as_ref()).map(str::parse).transpose().map_err(|_| name)?,
             practice: filled(self.practice.as_ref()).map(str::parse).transpose().map_err(|_| name)?,

@@ -21,8 +21,8 @@ pub(super) const USER: &str = "/admin/users/";
 /// What the frame of a page without navigation shows.
 #[derive(Debug)]
 pub(super) struct Bare {
-    style: &'static str,
-    icon: &'static str,
+    pub(super) style: &'static str,
+    pub(super) icon: &'static str,
 }
 
 impl Bare {
@@ -34,13 +34,13 @@ impl Bare {
 /// What the frame of a page for a signed-in admin shows.
 #[derive(Debug)]
 pub(super) struct Frame {
-    style: &'static str,
-    icon: &'static str,
+    pub(super) style: &'static str,
+    pub(super) icon: &'static str,
     /// Which entry of the navigation the page belongs to.
-    here: &'static str,
-    admin: String,
-    quarantined: Option<String>,
-    version: &'static str,
+    pub(super) here: &'static str,
+    pub(super) admin: String,
+    pub(super) quarantined: Option<String>,
+    pub(super) version: &'static str,
 }
 
 impl Frame {

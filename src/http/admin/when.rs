@@ -1,6 +1,6 @@
 //! Moments as people read them, always in UTC.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use crate::clock::Timestamp;
@@ -22,7 +22,7 @@ impl When {
 
     /// To the second, without the year if it is this one: for lists of entries.
     pub(super) fn second(at: Timestamp, now: Timestamp) -> Self {
-        let year = |t: Timestamp| civil(t).map(|t| t.year());
+        let year = |t: Timestamp| civil(t).map(DateTime::year);
         Self::written(at, if year(at) == year(now) { "%-d %b, %H:%M:%S" } else { "%-d %b %Y, %H:%M:%S" })
     }
 
@@ -56,7 +56,7 @@ pub(super) fn day_ends(day: &str) -> Option<Timestamp> {
     Some(day_begins(day)?.plus_millis(24 * 60 * 60 * 1000))
 }
 
-fn civil(at: Timestamp) -> Option<jiff::civil::DateTime> {
+fn civil(at: Timestamp) -> Option<DateTime> {
     Some(TimeZone::UTC.to_datetime(jiff::Timestamp::from_millisecond(at.as_millis()).ok()?))
 }
 
