@@ -1,5 +1,19 @@
 //! What Rollbook relies on Clerk for.
 
+mod claims;
 pub mod clean;
+pub mod http;
+pub mod jwks;
+pub mod key;
+pub mod organization;
 mod payload;
+pub mod sender;
+pub mod session;
 pub mod webhook;
+
+#[cfg(test)]
+#[path = "../tests/common/jwks_server.rs"]
+mod jwks_server;
+#[cfg(test)]
+#[path = "../tests/common/tokens.rs"]
+mod tokens;

@@ -1,6 +1,5 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
-pub mod admin;
 mod audit;
 pub mod call;
 mod caller;
@@ -13,22 +12,30 @@ mod tally;
 mod users;
 mod webhook;
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use ipnet::IpNet;
+use tower::Service;
 use warp::filters::BoxedFilter;
+use warp::http::HeaderValue;
+use warp::http::header::CONNECTION;
 use warp::reply::Response;
 use warp::{Filter, Rejection, path};
 
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
+use crate::server::accept::Fault;
 use crate::store::Store;
 use crate::user::UserRef;
 
 use self::call::{Call, answer, call};
 use self::denials::Denials;
+use self::guard::{Hosts, Peer};
 use self::problem::Problem;
 pub use self::tally::Tally;
 
@@ -85,6 +92,48 @@ impl App {
     }
 }
 
+/// What answers requests: checks each of them, then routes it.
+pub fn service(app: &App, hosts: Hosts) -> impl Answers {
+    let (routes, hosts) = (warp::service(routes(app)), Arc::new(hosts));
+    tower::service_fn(move |request: Request<Incoming>| {
+        let refused = match request.extensions().get::<Peer>() {
+            Some(peer) => guard::check(&request, &hosts, *peer).err(),
+            None => Some(guard::Refusal::Host),
+        };
+        let mut routes = routes.clone();
+        async move {
+            match refused {
+                Some(refusal) => Ok(closing(Problem::from(refusal).into_response())),
+                None => routes.call(request).await,
+            }
+        }
+    })
+}
+
+/// The answer to a request whose handler failed.
+#[must_use]
+pub fn failed(fault: Fault) -> Response {
+    reply::secured(Problem::from(fault).into_response())
+}
+
+/// Where a refused request ends was the sender's to say, and may have been read otherwise on the way: the
+/// connection is not used again.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply::secured(response)
+}
+
+/// A service for the accept loop.
+pub trait Answers:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
 /// Every route. A rejection means only "not my path"; all else is an answer.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let call = call(app);
@@ -116,7 +165,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
-    api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+    api.or(nothing).unify().map(reply::secured).boxed()
 }
 
 /// A route without a parameter in its path.

@@ -2,15 +2,17 @@
 
 pub mod audit;
 pub mod clerk;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod http;
 pub mod json;
 pub mod log;
 pub mod merkle;
 pub mod page;
-pub mod server;
 pub mod sample;
+pub mod server;
 pub mod store;
 pub mod sync;
 pub mod user;

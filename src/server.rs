@@ -1,3 +1,224 @@
-//! The server.
+//! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::audit::{Actor, Draft, Source};
+use crate::clerk::jwks::Keys;
+use crate::clerk::key::BadKey;
+use crate::clerk::session::{Rules, Sessions};
+use crate::clerk::webhook::{BadSecret, Webhooks};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::http::guard::Hosts;
+use crate::http::{self, App, Settings};
+use crate::store::{self, OpenError, Store};
+use crate::sync::Policy;
+
+use self::accept::Limits;
+
+/// How often what strangers did is written down.
+const TALLY_EVERY: Duration = Duration::from_secs(60);
+
+/// A server that holds its address and its data file, and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    hosts: Hosts,
+    limits: Limits,
+    app: App,
+    keys: Keys,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program has the address.
+    #[error("ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)")]
+    Taken(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("ROLLBOOK_LISTEN: cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The data file cannot be used.
+    #[error("ROLLBOOK_DATA: {0}")]
+    Open(#[from] OpenError),
+    /// A signing secret cannot be one.
+    #[error("CLERK_WEBHOOK_SIGNING_SECRET: {0}")]
+    Secret(#[from] BadSecret),
+    /// The PEM is no usable key.
+    #[error("CLERK_JWT_KEY: {0}")]
+    Key(#[from] BadKey),
+    /// The address of the keys is no URL.
+    #[error("CLERK_JWKS_URL: not a URL")]
+    KeysUrl,
+    /// The data file was opened but cannot be used.
+    #[error("ROLLBOOK_DATA: {0}")]
+    Store(#[from] store::Error),
+}
+
+/// Why a server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed; what was acknowledged is on disk, and a restart will find it.
+    #[error("the store has failed and takes no more writes; restart Rollbook once the disk is in order")]
+    StoreFailed,
+}
+
+impl Server {
+    /// Takes the address and opens the data file.
+    ///
+    /// # Errors
+    /// With what is in the way, named by the setting to change.
+    pub async fn bind(config: Config, clock: Clock) -> Result<Self, BindError> {
+        let (listener, address) = listen(config.local.listen).await?;
+        let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
+        let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
+        let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
+        let keys = match &config.tokens.keys {
+            config::Keys::Pem(pem) => Keys::from_pem(pem.expose())?,
+            config::Keys::Remote(url) => {
+                let url: Url = url.parse().map_err(|_| BindError::KeysUrl)?;
+                Keys::remote(url, store.keys()?.as_deref(), clock.clone())
+            }
+        };
+        let rules = Rules {
+            issuer: config.tokens.issuer,
+            authorized_parties: config.authorized_parties,
+            require_azp: config.require_azp,
+            audiences: config.audience,
+        };
+        let settings = Settings {
+            public_origin: match &config.local.public_url {
+                Some(origin) => origin.as_str().to_owned(),
+                None => format!("http://{}", reachable(address)),
+            },
+            provision: config.provision,
+            allow_impersonation: config.allow_impersonation,
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        let sessions = Sessions::new(keys.clone(), rules, clock.clone());
+        let app = App::new(store, webhooks, sessions, clock, settings);
+        let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
+        let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
+        Ok(Self { listener, address, hosts, limits, app, keys })
+    }
+
+    /// The address that connections are taken on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the handlers work with.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Serves until `shutdown`, then finishes what is under way and closes the data file.
+    ///
+    /// # Errors
+    /// When the store failed. The process should then end, for its supervisor to start it again.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let store = self.app.store.clone();
+        let (stop, stopped) = watch::channel(());
+        let mut chores = JoinSet::new();
+        chores.spawn(write_tallies(self.app.clone(), stopped.clone()));
+        chores.spawn(keep_keys(self.keys, store.clone(), stopped));
+        note(&store, "system.started").await;
+        let service = http::service(&self.app, self.hosts);
+        drop(self.app);
+        let until = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = store.failed() => {}
+            }
+        };
+        let drained = accept::serve(self.listener, service, http::failed, self.limits, until).await;
+        if drained.cut > 0 {
+            tracing::warn!(connections = drained.cut, "server.connections_cut");
+        }
+        drop(stop);
+        while chores.join_next().await.is_some() {}
+        note(&store, "system.stopped").await;
+        let failed = !store.is_ready();
+        store.close().await;
+        if failed { Err(RunError::StoreFailed) } else { Ok(()) }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::AddrInUse => BindError::Taken(address),
+        _ => BindError::Listen { address, cause },
+    })?;
+    let bound = listener.local_addr().map_err(|cause| BindError::Listen { address, cause })?;
+    Ok((listener, bound))
+}
+
+async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Result<Store, BindError> {
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, policy, clock)).await;
+    Ok(opened.map_err(|_| store::Error::Panicked)??)
+}
+
+/// An address as a browser on this machine would write it: "all addresses" is none.
+#[must_use]
+pub fn reachable(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+/// Notes a turn in the server's own life. Nobody waits for it, and a store that failed says so itself.
+async fn note(store: &Store, action: &str) {
+    let entry = Draft::new(action, Actor::System, Source::System).with("version", Some(env!("CARGO_PKG_VERSION")));
+    if let Err(cause) = store.record(entry).await {
+        tracing::warn!(%cause, action, "audit.not_written");
+    }
+}
+
+/// Writes down every minute, and at the end, what strangers did.
+async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
+    loop {
+        let last = tokio::time::timeout(TALLY_EVERY, stopped.changed()).await.is_ok();
+        for entry in app.tally.take() {
+            if let Err(cause) = app.store.record(entry).await {
+                tracing::warn!(%cause, "audit.not_written");
+            }
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// Keeps each new set of Clerk's keys, so that a restart while Clerk cannot be reached still knows them.
+async fn keep_keys(keys: Keys, store: Store, mut stopped: watch::Receiver<()>) {
+    let mut changes = keys.changes();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            },
+        }
+        let document = changes.borrow_and_update().clone();
+        if let Some(document) = document
+            && let Err(cause) = store.keep_keys(document.to_vec()).await
+        {
+            tracing::warn!(%cause, "keys.not_kept");
+        }
+    }
+}

@@ -25,6 +25,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, Outcome, Version};
 use crate::json::Object;
 use crate::page::{Cursor, Page, PageRequest};
+use crate::sync::Policy;
 use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
@@ -38,37 +39,6 @@ use self::tables::open;
 use self::tx::Tx;
 use self::users::Roll;
 use self::writer::{Queue, Writer};
-
-/// What happens to a user's record when Clerk deletes the user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeletePolicy {
-    /// The record stays, without its Clerk id.
-    #[default]
-    Soft,
-    /// The record goes; only the fact of the deletion stays.
-    Hard,
-}
-
-/// What the log keeps of changed values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum History {
-    /// Old and new values, in the erasable detail.
-    #[default]
-    Full,
-    /// The names of the fields alone.
-    Fields,
-}
-
-/// The operator's choices that the store goes by.
-#[derive(Debug, Clone, Default)]
-pub struct Policy {
-    /// What a deletion does.
-    pub delete: DeletePolicy,
-    /// What is kept of changed values.
-    pub history: History,
-    /// The Clerk instance whose events are applied; the first one seen when `None`.
-    pub instance: Option<String>,
-}
 
 /// What became of a delivery, and the entry it left (the first copy's, for a duplicate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,39 @@
-//! Which of two states wins. Pure rules: the same deliveries, in whatever order and however often they
+//! The operator's policy, and which of two states wins. Pure rules: the same deliveries, in whatever order and however often they
 //! come, must end in the same place.
 
 use crate::clock::Timestamp;
 use crate::event::{Outcome, Version};
+
+/// What happens to a user's record when Clerk deletes the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletePolicy {
+    /// The record stays, without its Clerk id.
+    #[default]
+    Soft,
+    /// The record goes; only the fact of the deletion stays.
+    Hard,
+}
+
+/// What the log keeps of changed values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum History {
+    /// Old and new values, in the erasable detail.
+    #[default]
+    Full,
+    /// The names of the fields alone.
+    Fields,
+}
+
+/// The operator's choices that the store goes by.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What a deletion does.
+    pub delete: DeletePolicy,
+    /// What is kept of changed values.
+    pub history: History,
+    /// The Clerk instance whose events are applied; the first one seen when `None`.
+    pub instance: Option<String>,
+}
 
 /// What to do with a state that came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use reqwest::header::{HeaderMap, HeaderValue};
+use rollbook::clerk::clean::clean;
 use rollbook::json::parse_strict;
 use rollbook::sample::EVENT_TYPES;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const SECRET: &str = "whsec_cm9sbGJvb2sgZml4dHVyZXMgc2lnbiB3aXRoIHRoaXM=";
 
@@ -67,4 +68,21 @@ fn what_is_signed_here_svix_accepts() {
     verifier.verify(b"{}", &headers(sign::now_seconds())).unwrap_err();
     verifier.verify(&body, &headers(sign::now_seconds() - 400)).unwrap_err();
     assert_ne!(sign::fresh_id(), sign::fresh_id());
+}
+
+#[test]
+fn no_secret_in_them_survives_cleaning() {
+    let mut secrets = 0;
+    for kind in EVENT_TYPES {
+        let mut data: Map<String, Value> = serde_json::from_value(fixture(kind)["data"].take()).unwrap();
+        let text = |data: &Map<String, Value>| serde_json::to_string(data).unwrap();
+        let is_secret = |text: &str| {
+            ["clerk_ticket", "samplelink", "otp_code", "backup_codes\":["].iter().any(|s| text.contains(s))
+        };
+        secrets += usize::from(is_secret(&text(&data)));
+        clean(kind, &mut data);
+        assert!(!is_secret(&text(&data)), "{kind}");
+        assert!(data.contains_key("id"), "{kind}");
+    }
+    assert!(secrets >= 4, "there was nothing to clean");
 }

@@ -64,8 +64,11 @@ fn strip(object: &mut Map<String, Value>, invitation: bool) {
         is_flag || !(is_secret(&name) || (invitation && name == "url") || is_ticket(value))
     });
     for (name, value) in object {
-        // What an application keeps as metadata is its own, also in an invitation.
-        let invitation = (invitation || names_invitation(name)) && !name.ends_with("metadata");
+        // What an application keeps as metadata is its own, whatever it calls it.
+        if matches!(name.as_str(), "public_metadata" | "private_metadata" | "unsafe_metadata") {
+            continue;
+        }
+        let invitation = invitation || names_invitation(name);
         if let (Value::Object(verification), "verification") = (&mut *value, name.as_str()) {
             // The text a wallet or passkey has to sign. (Errors have a `message` too; that is one level down.)
             verification.remove("message");

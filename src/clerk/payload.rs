@@ -51,13 +51,13 @@ pub(super) fn read(body: &str, signed_at: Timestamp) -> Result<Event, Unusable> 
         clean::clean(&kind, &mut envelope);
         return Err(unusable(Reason::NotAnEvent, Some(&kind), Value::Object(envelope).to_string()));
     };
+    let subject = subject(&kind, &data);
+    let impersonator = at_path(&data, &["actor", "sub"]);
     clean::clean(&kind, &mut data);
     if kind.is_empty() {
         envelope.insert("data".to_owned(), Value::Object(data));
         return Err(unusable(Reason::NotAnEvent, None, Value::Object(envelope).to_string()));
     }
-    let subject = subject(&kind, &data);
-    let impersonator = at_path(&data, &["actor", "sub"]);
     let change = change(&kind, &mut data).ok_or(Reason::MissingId).and_then(|change| match change {
         Change::Recorded { note } if note.as_str().len() > MAX_NOTE => {
             data = serde_json::from_str(note.as_str()).unwrap_or_default();

@@ -13,9 +13,9 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::problem::{Kind, Problem};
-use super::{App, guard};
+use super::guard::{self, Peer};
+use super::App;
 use crate::clerk::session::{self, Session};
-use crate::server::accept::Peer;
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub struct Call {
     /// The caller's address: the peer's, or the one a trusted proxy vouches for.
     pub ip: IpAddr,
     query: String,
-    body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Call {
@@ -52,7 +52,7 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
         .and(warp::body::stream())
         .map(move |method: Method, headers: HeaderMap, peer: Peer, query, body| Call {
             method: if method == Method::HEAD { Method::GET } else { method },
-            ip: guard::client_ip(&headers, peer.remote.ip(), &app.settings.trusted_proxies),
+            ip: guard::client_ip(&headers, peer, &app.settings.trusted_proxies),
             app: app.clone(),
             headers,
             query,
@@ -61,8 +61,8 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
 }
 
 fn frames(
-    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
-) -> impl Stream<Item = Result<Bytes, warp::Error>> + Send {
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + Sync,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> + Send + Sync {
     body.map(|frame| frame.map(|mut data| data.copy_to_bytes(data.remaining())))
 }
 

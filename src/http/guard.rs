@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::header::{HOST, HeaderMap, TRANSFER_ENCODING};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use ipnet::IpNet;
 
 /// The two ends of the connection a request came by, in its extensions. IPv4 addresses that a dual-stack
@@ -50,44 +50,6 @@ pub enum Refusal {
 
 /// The methods that are routed.
 pub const ALLOW: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
-
-/// The parts of a refusal's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefusalParts {
-    /// The status.
-    pub status: StatusCode,
-    /// What kind of fault it is.
-    pub title: &'static str,
-    /// What to do about it.
-    pub detail: &'static str,
-    /// The `Allow` header.
-    pub allow: Option<&'static str>,
-}
-
-impl Refusal {
-    /// How it is answered.
-    #[must_use]
-    pub fn parts(self) -> RefusalParts {
-        let bad = |title, detail| RefusalParts { status: StatusCode::BAD_REQUEST, title, detail, allow: None };
-        match self {
-            Self::Method => RefusalParts {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                title: "Method not allowed",
-                detail: "This method is not used here.",
-                allow: Some(ALLOW),
-            },
-            Self::TransferEncoding => bad("Bad transfer encoding", "The only transfer encoding is chunked."),
-            Self::Host => bad("Bad host", "A request needs exactly one well-formed Host header."),
-            Self::Target => bad("Bad target", "The request's target and its Host header name different hosts."),
-            Self::Misdirected => RefusalParts {
-                status: StatusCode::MISDIRECTED_REQUEST,
-                title: "Misdirected request",
-                detail: "This host is not served here. If it should be, name it in ROLLBOOK_PUBLIC_URL.",
-                allow: None,
-            },
-        }
-    }
-}
 
 /// The hosts that are ours: the public URL's, `localhost` at the port connected to, and the very address
 /// connected to (an address cannot be rebound, a name can).
@@ -275,7 +237,7 @@ mod tests {
         }
         for method in ["TRACE", "CONNECT", "PUT", "BREW", "get"] {
             let refusal = check(&request(method, "/", &[("host", "evil")]), &Hosts::default(), peer()).unwrap_err();
-            assert_eq!((refusal.parts().status.as_u16(), refusal.parts().allow), (405, Some(ALLOW)), "{method}");
+            assert_eq!(refusal, Refusal::Method, "{method}");
         }
     }
 
@@ -321,7 +283,6 @@ mod tests {
         for request in [none, two] {
             assert_eq!(check(&request, &Hosts::default(), peer()), Err(Refusal::Host));
         }
-        assert_eq!(Refusal::Host.parts().status, StatusCode::BAD_REQUEST);
     }
 
     #[test]
@@ -349,7 +310,6 @@ mod tests {
         ] {
             assert_eq!(host(&Hosts::default(), bad), Err(Refusal::Misdirected), "{bad}");
         }
-        assert_eq!(Refusal::Misdirected.parts().status, StatusCode::MISDIRECTED_REQUEST);
     }
 
     #[test]

@@ -6,8 +6,10 @@ use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
+use super::guard::{self, Refusal};
 use super::reply;
 use crate::clerk::session;
+use crate::server::accept::Fault;
 use crate::store;
 
 /// An error on its way to a caller.
@@ -116,19 +118,19 @@ impl Problem {
 
     /// The path exists, but not with this method.
     #[must_use]
-    pub const fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &'static str) -> Self {
         Self { allow, ..Self::new(Kind::MethodNotAllowed, "This path does not take that method.") }
     }
 
     /// Our own trouble; the caller should try again after so many seconds.
     #[must_use]
-    pub const fn unavailable(detail: &'static str, retry_after: u64) -> Self {
+    pub fn unavailable(detail: &'static str, retry_after: u64) -> Self {
         Self { retry_after, ..Self::new(Kind::Unavailable, detail) }
     }
 
     /// Too many tries; the next one is heard after so many seconds.
     #[must_use]
-    pub const fn too_many_requests(detail: &'static str, retry_after: u64) -> Self {
+    pub fn too_many_requests(detail: &'static str, retry_after: u64) -> Self {
         Self { retry_after, ..Self::new(Kind::TooManyRequests, detail) }
     }
 
@@ -226,6 +228,30 @@ impl From<session::Error> for Problem {
             session::Error::Unavailable { retry_after_seconds } => {
                 Self::unavailable("The keys to check this token with cannot be had now.", retry_after_seconds)
             }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Method => Self::method_not_allowed(guard::ALLOW),
+            Refusal::TransferEncoding => Self::bad_request("The only transfer encoding taken is chunked."),
+            Refusal::Host => Self::bad_request("A request needs exactly one well-formed Host header."),
+            Refusal::Target => Self::bad_request("The request's target and its Host header name different hosts."),
+            Refusal::Misdirected => Self::new(
+                Kind::Misdirected,
+                "This host is not served here. If it should be, name it in ROLLBOOK_PUBLIC_URL.",
+            ),
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Panicked => Self::new(Kind::Internal, "Something went wrong on our side.").because(fault),
+            Fault::TooSlow => Self::unavailable("This took too long; please try again.", 5).because(fault),
         }
     }
 }

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::error::Error;
 use super::tx::Tx;
-use super::{DeletePolicy, History, Ingested, Policy};
+use super::Ingested;
 use crate::audit::{Actor, Draft, Source, Target, field_names};
 use crate::clock::Timestamp;
 use crate::event::{Change, Delivery, DeliveryId, Event, Mirrored, ObjectKey, Outcome, Reason, Unusable, Version};
 use crate::json::{self, Fields, Object};
-use crate::sync::{Verdict, deletion, judge};
+use crate::sync::{DeletePolicy, History, Policy, Verdict, deletion, judge};
 use crate::user::{self, ClerkId, User, UserId};
 
 /// A delivery that could not be applied, as the admin sees it.

@@ -138,7 +138,7 @@ impl Writer {
             Ok(written) => {
                 self.shared.publish(self.state.stats(), batch.len());
                 batch.into_iter().for_each(|job| job.settle(Ok(())));
-                written.iter().for_each(|entry| crate::log::entry(entry.seq, &entry.leaf, entry.took));
+                written.iter().for_each(|entry| crate::log::entry(&entry.leaf, entry.seq, Some(entry.took)));
             }
             Err(error) => {
                 if !matches!(error, Error::Failed) {

@@ -260,6 +260,7 @@ mod tests {
             r#"{"otp_code"=>"CANARY"}"#,
             r#"{"otp_code":"CA"CANARY"}"#,
             r#"{"otp_code":CANARY}"#,
+            r#"{"otp_code"::"CANARY"}"#,
             r#"{"otp_code":["a"},"CANARY":1]}"#,
             r#"{"backup_codes":["a"] "CANARY"]}"#,
             r#"{"body:"CANARY"}"#,

@@ -1,0 +1,330 @@
+//! The settings, read once at the start: every fault is reported, each by the name of its variable, and
+//! what has been read needs no further checking. No value is ever repeated in a fault.
+
+mod reader;
+mod settings;
+mod sources;
+mod url;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::log;
+use crate::sync::{DeletePolicy, History};
+
+pub use self::settings::{SETTINGS, Setting};
+pub use self::sources::Sources;
+pub use self::url::Origin;
+
+use self::reader::Reader;
+use self::settings as names;
+
+/// What `serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What other commands need too.
+    pub local: Local,
+    /// The signing secrets of the webhook endpoint, at least one. Each is valid base64 of 24 bytes or more.
+    pub signing_secrets: Vec<Secret>,
+    /// How session tokens are verified.
+    pub tokens: TokenSource,
+    /// The values of `azp` that are allowed; empty when all are.
+    pub authorized_parties: Vec<String>,
+    /// Whether tokens without `azp` are rejected.
+    pub require_azp: bool,
+    /// The values of `aud` that name us; empty when it is not checked.
+    pub audience: Vec<String>,
+    /// The Clerk instance to be pinned to; the first event's when `None`.
+    pub instance: Option<String>,
+    /// What becomes of the record of a deleted user.
+    pub delete: DeletePolicy,
+    /// Whether a valid token of a user not yet synced creates the user.
+    pub provision: bool,
+    /// What the log keeps of a change.
+    pub history: History,
+    /// Whether impersonated sessions may use the API.
+    pub allow_impersonation: bool,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What every command that works on the data or with the server needs to know.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// The data file.
+    pub data: PathBuf,
+    /// Memory for the data file's cache, in bytes.
+    pub cache: usize,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// How browsers reach it; the address it listens on when `None`.
+    pub public_url: Option<Origin>,
+    /// Which lines are logged.
+    pub log: log::Filter,
+    /// The form of the log; by what standard output is when `None`.
+    pub log_format: Option<log::Format>,
+}
+
+/// Who issues session tokens, and where the keys come from.
+#[derive(Debug, Clone)]
+pub struct TokenSource {
+    /// The exact value of `iss`; no slash at the end.
+    pub issuer: String,
+    /// The keys.
+    pub keys: Keys,
+}
+
+/// Where the keys come from that session tokens are verified with.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// From the settings: one RSA public key, as PEM.
+    Pem(Secret),
+    /// From this URL, as JWKS.
+    Remote(String),
+}
+
+/// A text that is not for showing: it prints as `[redacted]` and cannot be serialised.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text out of sight.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What is wrong with one setting, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    name: String,
+    text: String,
+}
+
+impl Fault {
+    fn new(name: impl fmt::Display, text: impl Into<String>) -> Self {
+        Self { name: name.to_string(), text: text.into() }
+    }
+}
+
+/// Everything that is wrong with the settings, one line for each: the variable, then what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Fault { name, text }) in self.0.iter().enumerate() {
+            write!(f, "{}{name}: {text}", if at == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Config {
+    /// Reads every setting; `get` gives the value of a variable. A value that is empty counts as not set.
+    ///
+    /// # Errors
+    /// With everything that is wrong or missing.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let read = Reader::new(&get);
+        let signing_secrets = read.signing_secrets();
+        let tokens = read.tokens();
+        let authorized_parties = read.list(&names::AUTHORIZED_PARTIES, value::origin_of_app);
+        let require_azp = read.choice(&names::REQUIRE_AZP, [true, false]);
+        let audience = read.list(&names::AUDIENCE, |name| Ok(name.to_owned()));
+        let instance = read.value(&names::INSTANCE_ID, value::instance);
+        let local = read.local();
+        let delete = read.choice(&names::DELETE, [DeletePolicy::Soft, DeletePolicy::Hard]);
+        let provision = read.choice(&names::PROVISION, [true, false]);
+        let history = read.choice(&names::HISTORY, [History::Full, History::Fields]);
+        let allow_impersonation = read.choice(&names::IMPERSONATION, [true, false]);
+        let trusted_proxies = read.list(&names::TRUSTED_PROXIES, value::network);
+        read.finish(|| {
+            Some(Self {
+                local: local?,
+                signing_secrets,
+                tokens: tokens?,
+                authorized_parties,
+                require_azp: require_azp?,
+                audience,
+                instance,
+                delete: delete?,
+                provision: provision?,
+                history: history?,
+                allow_impersonation: allow_impersonation?,
+                trusted_proxies,
+            })
+        })
+    }
+}
+
+impl Local {
+    /// Reads the settings that every command has, and no others.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let read = Reader::new(&get);
+        let local = read.local();
+        read.finish(|| local)
+    }
+}
+
+/// Reads the signing secrets alone, for what signs test messages.
+///
+/// # Errors
+/// When there is none, or one is not a signing secret.
+pub fn signing_secrets(get: impl Fn(&str) -> Option<String>) -> Result<Vec<Secret>, Faults> {
+    let read = Reader::new(&get);
+    let secrets = read.signing_secrets();
+    read.finish(|| Some(secrets))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAcanary";
+    /// `clerk.example.com$`.
+    const KEY: &str = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k";
+    const MINIMUM: [(&str, &str); 2] = [("CLERK_WEBHOOK_SIGNING_SECRET", SECRET), ("CLERK_PUBLISHABLE_KEY", KEY)];
+
+    fn read(values: &[(&str, &str)]) -> Result<Config, Faults> {
+        Config::read(|name| values.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn with(values: &[(&str, &str)]) -> Result<Config, Faults> {
+        read(&[&MINIMUM, values].concat())
+    }
+
+    /// The names of the variables that are at fault.
+    fn faulty(values: &[(&str, &str)]) -> Vec<String> {
+        let faults = read(values).unwrap_err().to_string();
+        faults.lines().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
+    }
+
+    fn pem() -> String {
+        use base64::Engine as _;
+        let der: Vec<u8> = [0x30, 0x82, 0x01, 0x00].into_iter().chain([5; 256]).collect();
+        base64::engine::general_purpose::STANDARD.encode(der)
+    }
+
+    #[test]
+    fn two_settings_are_enough() {
+        let config = read(&MINIMUM).unwrap();
+        assert_eq!(config.signing_secrets[0].expose(), SECRET);
+        assert_eq!(config.tokens.issuer, "https://clerk.example.com");
+        assert!(
+            matches!(&config.tokens.keys, Keys::Remote(url) if url == "https://clerk.example.com/.well-known/jwks.json")
+        );
+        assert_eq!(config.local.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!((config.local.data.to_str(), config.local.cache), (Some("rollbook.redb"), 64 << 20));
+        assert_eq!((config.delete, config.history), (DeletePolicy::Soft, History::Full));
+        assert_eq!((config.provision, config.allow_impersonation, config.require_azp), (true, true, false));
+        assert_eq!((config.local.public_url, config.local.log_format, config.instance), (None, None, None));
+    }
+
+    #[test]
+    fn nothing_set_names_what_is_needed() {
+        assert_eq!(faulty(&[]), ["CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_PUBLISHABLE_KEY"]);
+        assert_eq!(faulty(&[("CLERK_WEBHOOK_SIGNING_SECRET", " , "), ("CLERK_PUBLISHABLE_KEY", "")]).len(), 2);
+    }
+
+    #[test]
+    fn all_faults_are_reported_together_and_no_value_is_repeated() {
+        let bad: Vec<(&str, &str)> = SETTINGS.iter().map(|setting| (setting.name, "canary /,x\n")).collect();
+        // Any text can be the name of a file or of an audience.
+        let free = ["ROLLBOOK_DATA", "CLERK_AUDIENCE"];
+        let expected: Vec<&str> = SETTINGS.iter().map(|s| s.name).filter(|name| !free.contains(name)).collect();
+        assert_eq!(faulty(&bad), expected);
+        assert!(!read(&bad).unwrap_err().to_string().contains("canary"));
+        assert!(with(&[("ROLLBOOK_DATA", "roll\u{fffd}.redb")]).is_err());
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let config = with(&[("CLERK_JWT_KEY", &pem()), ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)]).unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("canary") && !shown.contains(&pem()[..40]), "{shown}");
+        assert_eq!(shown.matches("[redacted]").count(), 2);
+        let mistaken = [("CLERK_WEBHOOK_SIGNING_SECRET_FILE", SECRET), ("CLERK_JWT_KEY_FILE", &pem())];
+        let faults = read(&mistaken).unwrap_err().to_string();
+        assert!(!faults.contains("canary") && !faults.contains(&pem()[..40]), "{faults}");
+    }
+
+    #[test]
+    fn a_secret_may_be_in_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, format!("{SECRET},\n{SECRET}\r\n")).unwrap();
+        let path = path.to_str().unwrap();
+        let key = ("CLERK_PUBLISHABLE_KEY", KEY);
+        assert_eq!(read(&[key, ("CLERK_WEBHOOK_SIGNING_SECRET_FILE", path)]).unwrap().signing_secrets.len(), 2);
+        assert_eq!(read(&[key, ("CLERK_WEBHOOK_SECRET_FILE", path)]).unwrap().signing_secrets.len(), 2);
+        let both = [key, ("CLERK_WEBHOOK_SECRET", SECRET), ("CLERK_WEBHOOK_SIGNING_SECRET_FILE", path)];
+        assert_eq!(faulty(&both), ["CLERK_WEBHOOK_SIGNING_SECRET_FILE"]);
+        let missing = format!("{path}.missing");
+        let faults = read(&[key, ("CLERK_WEBHOOK_SIGNING_SECRET_FILE", &missing)]).unwrap_err().to_string();
+        assert!(
+            faults.starts_with(&format!("CLERK_WEBHOOK_SIGNING_SECRET_FILE: {missing} cannot be read")),
+            "{faults}"
+        );
+        assert_eq!(faults.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_ways_to_verify_tokens() {
+        let secret = ("CLERK_WEBHOOK_SECRET", SECRET);
+        let issuer = ("CLERK_ISSUER", "https://id.example.com/");
+        let (pem, jwks) = (pem(), ("CLERK_JWKS_URL", "https://keys.example.com/jwks"));
+        let pem = ("CLERK_JWT_KEY", pem.as_str());
+        let tokens = |values: &[(&str, &str)]| read(&[&[secret], values].concat()).unwrap().tokens;
+
+        let alone = tokens(&[issuer]);
+        assert_eq!(alone.issuer, "https://id.example.com");
+        assert!(matches!(alone.keys, Keys::Remote(url) if url == "https://id.example.com/.well-known/jwks.json"));
+        assert!(matches!(tokens(&[issuer, jwks]).keys, Keys::Remote(url) if url == "https://keys.example.com/jwks"));
+        assert!(matches!(tokens(&[issuer, pem]).keys, Keys::Pem(_)));
+        let both = tokens(&[issuer, pem, ("CLERK_PUBLISHABLE_KEY", KEY)]);
+        assert!(both.issuer == "https://id.example.com" && matches!(both.keys, Keys::Pem(_)));
+
+        assert_eq!(faulty(&[secret, pem]), ["CLERK_ISSUER"]);
+        assert_eq!(faulty(&[secret, jwks]), ["CLERK_ISSUER"]);
+        assert_eq!(faulty(&[secret, issuer, pem, jwks]), ["CLERK_JWKS_URL"]);
+        assert_eq!(faulty(&[secret, ("CLERK_PUBLISHABLE_KEY", "pk_test_")]), ["CLERK_PUBLISHABLE_KEY"]);
+        assert_eq!(faulty(&[secret, ("CLERK_ISSUER", "http://id.example.com")]), ["CLERK_ISSUER"]);
+    }
+
+    #[test]
+    fn other_commands_need_no_secret() {
+        let local = Local::read(|name| (name == "ROLLBOOK_DATA").then(|| "/srv/roll.redb".to_owned())).unwrap();
+        assert_eq!(local.data.to_str(), Some("/srv/roll.redb"));
+        assert_eq!(signing_secrets(|_| None).unwrap_err().to_string().lines().count(), 1);
+    }
+}

@@ -1,0 +1,155 @@
+//! The settings: one table from which `Config::read`, the flags of `serve`, its help and every error are
+//! made, so that they cannot disagree.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// Another name of the same variable.
+    pub also: Option<&'static str>,
+    /// The flag, without its dashes. Secrets have none (a command line is for everybody to read); they can
+    /// be read from a file instead, see [`Setting::is_secret`].
+    pub flag: Option<&'static str>,
+    /// What its value looks like; choices are separated by `|`.
+    pub value: &'static str,
+    /// The value when it is not set; empty when there is none.
+    pub default: &'static str,
+    /// What it is for, in one sentence without a full stop.
+    pub help: &'static str,
+    /// Whether every command that works on the data or with the server has it, not `serve` alone.
+    pub everywhere: bool,
+}
+
+impl Setting {
+    /// Whether its value is a secret: then it is never a flag, and `NAME_FILE` may name a file that holds it.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.flag.is_none()
+    }
+
+    const fn new(name: &'static str, flag: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { name, also: None, flag: Some(flag), value, default: "", help, everywhere: false }
+    }
+
+    const fn secret(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { name, also: None, flag: None, value, default: "", help, everywhere: false }
+    }
+
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+
+    const fn everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self
+    }
+}
+
+macro_rules! settings {
+    ($($id:ident = $setting:expr;)*) => {
+        $(pub(super) const $id: Setting = $setting;)*
+
+        /// Every setting, in the order in which they are explained and their faults reported.
+        pub const SETTINGS: &[Setting] = &[$($id),*];
+    };
+}
+
+settings! {
+    SIGNING_SECRET = Setting { also: Some("CLERK_WEBHOOK_SECRET"), ..Setting::secret(
+        "CLERK_WEBHOOK_SIGNING_SECRET", "whsec_…",
+        "Signing secret of the webhook endpoint; several, separated by commas, while rotating",
+    )};
+    PUBLISHABLE_KEY = Setting::new("CLERK_PUBLISHABLE_KEY", "publishable-key", "pk_…",
+        "Publishable key of the Clerk instance; gives the issuer and the JWKS URL");
+    JWT_KEY = Setting::secret("CLERK_JWT_KEY", "PEM",
+        "Public key of the Clerk instance; tokens are then verified with no network");
+    ISSUER = Setting::new("CLERK_ISSUER", "issuer", "URL",
+        "Issuer of the session tokens, instead of the one the publishable key gives");
+    JWKS_URL = Setting::new("CLERK_JWKS_URL", "jwks-url", "URL",
+        "Where the keys are, instead of the issuer's /.well-known/jwks.json");
+    AUTHORIZED_PARTIES = Setting::new("CLERK_AUTHORIZED_PARTIES", "authorized-parties", "ORIGINS",
+        "Origins a token may come from (azp), separated by commas; checked when the token names one");
+    REQUIRE_AZP = Setting::new("ROLLBOOK_REQUIRE_AZP", "require-azp", "true|false",
+        "Whether a token that names no origin is rejected").or("false");
+    AUDIENCE = Setting::new("CLERK_AUDIENCE", "audience", "NAMES",
+        "Our names, separated by commas; a token with an audience (aud) must name one of them");
+    INSTANCE_ID = Setting::new("CLERK_INSTANCE_ID", "instance-id", "ins_…",
+        "The only Clerk instance whose events are applied; otherwise that of the first event");
+    LISTEN = Setting::new("ROLLBOOK_LISTEN", "listen", "ADDRESS:PORT",
+        "Where to listen; port 0 takes a free one").or("127.0.0.1:8080").everywhere();
+    DATA = Setting::new("ROLLBOOK_DATA", "data", "FILE",
+        "The data file").or("rollbook.redb").everywhere();
+    CACHE_MB = Setting::new("ROLLBOOK_CACHE_MB", "cache-mb", "MB",
+        "Memory for the data file's cache, in MiB, 1 to 65536").or("64").everywhere();
+    PUBLIC_URL = Setting::new("ROLLBOOK_PUBLIC_URL", "public-url", "URL",
+        "How browsers reach Rollbook; otherwise the address it listens on").everywhere();
+    LOG = Setting::new("ROLLBOOK_LOG", "log", "LEVEL",
+        "Log level (error, warn, info, debug, trace or off), also per module: warn,rollbook=debug").or("info").everywhere();
+    LOG_FORMAT = Setting::new("ROLLBOOK_LOG_FORMAT", "log-format", "json|text",
+        "Form of the log; otherwise text on a terminal and json elsewhere").everywhere();
+    DELETE = Setting::new("ROLLBOOK_DELETE", "delete", "soft|hard",
+        "Whether the record of a deleted user is kept (soft) or removed (hard)").or("soft");
+    PROVISION = Setting::new("ROLLBOOK_PROVISION", "provision", "on|off",
+        "Whether a valid token of a user not yet synced creates the user").or("on");
+    HISTORY = Setting::new("ROLLBOOK_HISTORY", "history", "full|fields",
+        "Whether the log keeps old and new values (in its erasable part) or only the names of fields").or("full");
+    IMPERSONATION = Setting::new("ROLLBOOK_IMPERSONATION", "impersonation", "allow|deny",
+        "Whether an impersonated session may use the API").or("allow");
+    TRUSTED_PROXIES = Setting::new("ROLLBOOK_TRUSTED_PROXIES", "trusted-proxies", "CIDRS",
+        "Proxies whose X-Forwarded-For counts, separated by commas");
+}
+
+/// Settings that later versions will have: named in warnings, so that nobody believes they are in force.
+const LATER: &[&str] = &[
+    "ROLLBOOK_TLS_",
+    "ROLLBOOK_CORS_",
+    "ROLLBOOK_FORWARD_",
+    "ROLLBOOK_SYNC_",
+    "ROLLBOOK_BACKUP_",
+    "ROLLBOOK_METRICS_",
+    "ROLLBOOK_PUBLIC_LOG",
+];
+
+/// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt
+/// setting is one that is silently not in force.
+pub(super) fn unknown<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut unknown: Vec<&str> = names
+        .into_iter()
+        .filter(|name| name.starts_with("ROLLBOOK_") && !SETTINGS.iter().any(|setting| setting.name == *name))
+        .collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    unknown
+        .into_iter()
+        .map(|name| match name {
+            _ if LATER.iter().any(|later| name.starts_with(later)) => {
+                format!("{name} is not a setting of this version; it has no effect")
+            }
+            _ => format!("{name} is not a setting; it has no effect (`rollbook serve --help` lists them)"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_nothing_twice() {
+        let mut names: Vec<_> = SETTINGS.iter().flat_map(|s| [Some(s.name), s.also, s.flag]).flatten().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let warnings = unknown(["ROLLBOOK_LISTEN", "PATH", "ROLLBOOK_LISTNE", "ROLLBOOK_TLS_CERT", "ROLLBOOK_LISTNE"]);
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("ROLLBOOK_LISTNE is not a setting;"), "{warnings:?}");
+        assert!(warnings[1].starts_with("ROLLBOOK_TLS_CERT is not a setting of this version;"), "{warnings:?}");
+    }
+}
