@@ -1,0 +1,115 @@
+//! The admin page: server-rendered HTML for people, without script. Signing in is by password; the first
+//! password is set behind a single-use link from the terminal. Every look at somebody's data is an entry
+//! in the book before it is an answer.
+
+mod assets;
+mod audit;
+mod csrf;
+mod entry;
+mod form;
+mod limit;
+pub mod link;
+mod overview;
+mod paging;
+mod password;
+mod quarantine;
+mod session;
+mod setup;
+mod sign_in;
+mod token;
+mod user;
+mod users;
+mod view;
+mod when;
+
+use std::sync::Arc;
+
+use warp::Filter as _;
+use warp::filters::BoxedFilter;
+use warp::path::Tail;
+use warp::reply::Response;
+
+use super::App;
+use super::call::{self, Call};
+use super::problem::Problem;
+use crate::store;
+
+/// What the handlers of the page share beside the application.
+#[derive(Debug, Default)]
+struct Desk {
+    passwords: password::Passwords,
+    sign_ins: limit::SignIns,
+    links: limit::Links,
+}
+
+/// Why a handler answers with something else than its page.
+#[derive(Debug)]
+enum Stop {
+    /// Something is wrong.
+    Problem(Problem),
+    /// Sign in first, then go on there.
+    SignIn(String),
+    /// No admin has set a password yet.
+    NoAdmin,
+    /// The set-up link is wrong, used or too old.
+    NoLink,
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<store::Error> for Stop {
+    fn from(error: store::Error) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+/// Everything under `/admin`.
+pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    let desk = Arc::new(Desk::default());
+    warp::path("admin")
+        .and(warp::path::tail())
+        .and(call::call(app))
+        .then(move |path: Tail, call: Call| {
+            let desk = Arc::clone(&desk);
+            async move {
+                let https = call.app.settings.public_origin.starts_with("https://");
+                let reply = route(&desk, path.as_str(), call).await.unwrap_or_else(stopped);
+                view::secured(reply, https)
+            }
+        })
+        .boxed()
+}
+
+/// The page at that path behind `/admin/`, which is matched as it was sent: nothing is decoded.
+async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
+    csrf::needs_private_way(&call.headers, &call.app.settings.public_origin)?;
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["assets", name] => {
+            call.get_only()?;
+            Ok(assets::serve(name)?)
+        }
+        ["setup"] => setup::serve(desk, call).await,
+        ["sign-in"] => sign_in::serve(desk, call).await,
+        ["sign-out"] => sign_in::out(call).await,
+        [""] => overview::show(call).await,
+        ["users"] => users::list(call).await,
+        ["users", id] => user::serve(call, id).await,
+        ["audit"] => audit::list(call).await,
+        ["quarantine"] => quarantine::list(call).await,
+        _ => Err(Problem::not_found().into()),
+    }
+}
+
+fn stopped(stop: Stop) -> Response {
+    match stop {
+        Stop::Problem(problem) => view::problem(&problem),
+        Stop::SignIn(next) => view::see_other(&sign_in::address(&next)),
+        Stop::NoAdmin => view::no_admin(),
+        Stop::NoLink => view::no_link(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Entries of the book as the page shows them: people by name, changes in words, the rest on request.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::view::{self, number};
+use super::when::When;
+use crate::audit::{Entry, Source};
+use crate::clock::Timestamp;
+use crate::http::problem::Problem;
+use crate::store::Store;
+use crate::user::{ClerkId, User, UserId};
+
+/// The longest value shown in a line, in characters.
+const SHORT: usize = 60;
+
+/// An entry for a list.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) number: String,
+    pub(super) at: When,
+    pub(super) action: String,
+    pub(super) outcome: String,
+    /// How the outcome looks: `good`, `quiet`, `warn` or `bad`.
+    pub(super) tone: &'static str,
+    /// Whether the outcome is worth a word: the ordinary ones are not.
+    pub(super) notable: bool,
+    pub(super) actor: Party,
+    pub(super) impersonator: Option<Party>,
+    pub(super) target: Option<Party>,
+    pub(super) source: &'static str,
+    pub(super) changed: Vec<String>,
+    pub(super) changes: Vec<Change>,
+    pub(super) count: Option<String>,
+    pub(super) event_at: Option<When>,
+    pub(super) reason: Option<String>,
+    pub(super) request: Option<String>,
+    pub(super) commitment: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
+/// Somebody or something an entry names.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub(super) name: String,
+    /// Our page about them.
+    pub(super) href: Option<String>,
+    /// As the leaf has it.
+    pub(super) reference: String,
+}
+
+/// A field whose values before and after fit into a line.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) name: String,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// Makes rows out of entries; looks every person up once.
+#[derive(Debug)]
+pub(super) struct Rows<'a> {
+    store: &'a Store,
+    now: Timestamp,
+    people: BTreeMap<ClerkId, Option<String>>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(store: &'a Store, now: Timestamp) -> Self {
+        Self { store, now, people: BTreeMap::new() }
+    }
+
+    /// The entries as rows.
+    ///
+    /// # Errors
+    /// 503 when a person cannot be looked up.
+    pub(super) fn of(mut self, entries: Vec<Entry>) -> Result<Vec<Row>, Problem> {
+        entries.into_iter().map(|entry| self.row(entry)).collect()
+    }
+
+    fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
+        let Entry { seq, leaf, detail, target_user, actor_user, impersonator_user } = entry;
+        let now = self.now;
+        Ok(Row {
+            number: number(seq),
+            at: When::second(leaf.at, now),
+            tone: tone(&leaf.outcome),
+            notable: !matches!(leaf.outcome.as_str(), "ok" | "applied" | "recorded"),
+            actor: self.party(leaf.actor, actor_user.as_ref())?,
+            impersonator: self.optional(leaf.impersonator, impersonator_user.as_ref())?,
+            target: self.optional(leaf.target, target_user.as_ref())?,
+            action: leaf.action,
+            outcome: leaf.outcome,
+            source: source(leaf.source),
+            changes: detail.as_ref().map(changes).unwrap_or_default(),
+            changed: leaf.changed,
+            count: leaf.count.map(number),
+            event_at: leaf.event_at.map(|at| When::second(at, now)),
+            reason: leaf.reason,
+            request: leaf.request,
+            commitment: leaf.detail,
+            detail: detail.map(|detail| view::pretty(&Value::Object(detail))),
+        })
+    }
+
+    fn optional(&mut self, reference: Option<String>, person: Option<&ClerkId>) -> Result<Option<Party>, Problem> {
+        reference.map(|reference| self.party(reference, person)).transpose()
+    }
+
+    fn party(&mut self, reference: String, person: Option<&ClerkId>) -> Result<Party, Problem> {
+        let Some(id) = person else {
+            let name = if reference.starts_with("s1.") || reference.starts_with("user:") {
+                "an erased person".to_owned()
+            } else {
+                reference.replacen(':', " ", 1)
+            };
+            return Ok(Party { name, href: None, reference });
+        };
+        let name = if let Some(known) = self.people.get(id) {
+            known.clone()
+        } else {
+            let found = self.store.user(UserId::of(id))?.map(|user| call_name(&user));
+            self.people.insert(id.clone(), found.clone());
+            found
+        };
+        let href = name.is_some().then(|| format!("{}{}", view::USER, UserId::of(id)));
+        Ok(Party { name: name.unwrap_or_else(|| id.to_string()), href, reference })
+    }
+}
+
+/// What to call a person in one line.
+pub(super) fn call_name(user: &User) -> String {
+    let profile = user.profile();
+    let name = profile.full_name().or(profile.email).or(profile.username).or(profile.phone);
+    name.unwrap_or_else(|| user.clerk_id.to_string())
+}
+
+fn tone(outcome: &str) -> &'static str {
+    match outcome {
+        "ok" | "applied" => "good",
+        "denied" | "quarantined" => "warn",
+        "error" => "bad",
+        _ => "quiet",
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Webhook => "webhook",
+        Source::Api => "API",
+        Source::Admin => "admin page",
+        Source::Cli => "command line",
+        Source::Sync => "sync",
+        Source::System => "Rollbook itself",
+    }
+}
+
+/// The changes whose values fit into a line.
+fn changes(detail: &Map<String, Value>) -> Vec<Change> {
+    let Some(Value::Object(fields)) = detail.get("changes") else { return Vec::new() };
+    let short = |value: Option<&Value>| {
+        let text = match value {
+            None | Some(Value::Null) => "none".to_owned(),
+            Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(_) | Value::Object(_)) => return None,
+            Some(other) => other.to_string(),
+        };
+        (text.chars().count() <= SHORT).then_some(text)
+    };
+    let change = |(name, values): (&String, &Value)| {
+        Some(Change { name: name.clone(), before: short(values.get("before"))?, after: short(values.get("after"))? })
+    };
+    fields.iter().filter_map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn short_changes_are_told_in_a_line() {
+        let detail = serde_json::json!({ "ip": "192.0.2.1", "changes": {
+            "banned": { "before": false, "after": true },
+            "email_addresses": { "before": [], "after": [1] },
+            "first_name": { "before": null, "after": "Ada" },
+            "last_name": { "after": "x".repeat(61) },
+        }});
+        let told: Vec<_> =
+            changes(detail.as_object().unwrap()).into_iter().map(|c| (c.name, c.before, c.after)).collect();
+        let line = |name: &str, before: &str, after: &str| (name.to_owned(), before.to_owned(), after.to_owned());
+        assert_eq!(told, [line("banned", "false", "true"), line("first_name", "none", "Ada")]);
+    }
+}

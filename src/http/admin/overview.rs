@@ -1,0 +1,110 @@
+//! The first page: how much there is, what happened last, what needs somebody's attention.
+
+use askama::Template;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use super::entry::{Row, Rows};
+use super::view::{Frame, html, number};
+use super::when::When;
+use super::{Stop, session};
+use crate::audit::Filter;
+use crate::clock::Timestamp;
+use crate::event::Reason;
+use crate::http::call::Call;
+use crate::page::PageRequest;
+use crate::store::{Counts, Quarantined};
+
+/// How many of the newest entries are shown.
+const SHOWN: usize = 10;
+
+/// How many quarantined deliveries are named.
+const NAMED: usize = 5;
+
+/// After how long without an event somebody should look at the endpoint, in milliseconds: a week.
+const QUIET: i64 = 7 * 24 * 60 * 60 * 1000;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    frame: Frame,
+    users: String,
+    deleted: String,
+    entries: String,
+    quarantined: String,
+    last_event: Option<When>,
+    quiet: bool,
+    waiting: Vec<Waiting>,
+    more_waiting: bool,
+    rows: Vec<Row>,
+    endpoint: String,
+    local: bool,
+}
+
+/// A delivery in quarantine.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) delivery: String,
+    pub(super) kind: Option<String>,
+    pub(super) reason: &'static str,
+    pub(super) at: When,
+    pub(super) body: String,
+}
+
+impl Waiting {
+    pub(super) fn new(item: Quarantined, now: Timestamp) -> Self {
+        Self {
+            delivery: item.delivery.to_string(),
+            kind: item.kind,
+            reason: why(item.reason),
+            at: When::second(item.received_at, now),
+            body: item.body,
+        }
+    }
+}
+
+/// `GET /admin`.
+pub(super) async fn show(call: Call) -> Result<Response, Stop> {
+    let admin = session::reader(&call, "/admin").await?;
+    let (store, now) = (&call.app.store, call.app.clock.now());
+    let Counts { users, deleted, entries, quarantined, last_event_at } = store.counts();
+    let mut waiting = if quarantined > 0 { store.quarantine(PageRequest::default()).await?.items } else { Vec::new() };
+    waiting.truncate(NAMED);
+    // Looks at the page are left out: the overview would show little but itself.
+    let is_look = |action: &str| matches!(action.rsplit('.').next(), Some("listed" | "read"));
+    let mut newest = store.audit(Filter::default(), PageRequest::default()).await?.items;
+    newest.retain(|entry| !is_look(&entry.leaf.action));
+    newest.truncate(SHOWN);
+    if newest.iter().any(|entry| entry.target_user.is_some() || entry.actor_user.is_some()) {
+        let mut look = admin.did("audit.listed");
+        look.count = u64::try_from(newest.len()).ok();
+        store.record(look).await?;
+    }
+    let origin = &call.app.settings.public_origin;
+    let page = Page {
+        frame: Frame::new(&call.app, &admin, "/admin"),
+        users: number(users),
+        deleted: number(deleted),
+        entries: number(entries),
+        quarantined: number(quarantined),
+        last_event: last_event_at.map(|at| When::ago(at, now)),
+        quiet: last_event_at.is_some_and(|at| now.as_millis() - at.as_millis() > QUIET),
+        more_waiting: quarantined > waiting.len() as u64,
+        waiting: waiting.into_iter().map(|item| Waiting::new(item, now)).collect(),
+        rows: Rows::new(store, now).of(newest)?,
+        endpoint: format!("{origin}/api/webhooks/clerk"),
+        local: origin.starts_with("http://"),
+    };
+    Ok(html(StatusCode::OK, &page)?)
+}
+
+/// Why a delivery could not be applied, for people.
+fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unparsable => "The body is not JSON that can be read in only one way.",
+        Reason::NotAnEvent => "The body is JSON, but not an event of Clerk's.",
+        Reason::MissingId => "The object it is about has no usable id.",
+        Reason::TooLong => "Its type is unknown, and its body is too long for the log.",
+        Reason::OtherInstance => "It comes from another Clerk instance than the one this file belongs to.",
+    }
+}

@@ -1,0 +1,191 @@
+//! Sessions of admins: the cookie, what it stands for, and how long.
+
+use warp::http::header::{COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
+use warp::http::{HeaderMap, Method};
+use warp::reply::Response;
+
+use super::token::Token;
+use super::{Stop, csrf};
+use crate::audit::{Actor, Draft, Source};
+use crate::clock::Timestamp;
+use crate::http::call::Call;
+use crate::http::problem::{Kind, Problem};
+use crate::store::{AdminSession, TokenHash};
+
+/// `__Host-` makes browsers insist on `Secure`, `Path=/` and no `Domain`.
+const COOKIE_NAME: &str = "__Host-rollbook";
+
+const MINUTE: i64 = 60 * 1000;
+
+/// How long a session lives without a request, in milliseconds.
+const IDLE: i64 = 15 * MINUTE;
+
+/// How long a session lives at most, in milliseconds.
+const LIFE: i64 = 8 * 60 * MINUTE;
+
+/// How stale the stored time of the last request may be, in milliseconds.
+const TOUCH: i64 = MINUTE;
+
+/// An admin who is signed in.
+#[derive(Debug)]
+pub(super) struct Admin {
+    /// The name.
+    pub(super) name: String,
+    /// Which session it is.
+    pub(super) session: TokenHash,
+}
+
+impl Admin {
+    /// An entry that says this admin did something on this page.
+    pub(super) fn did(&self, action: &str) -> Draft {
+        Draft::new(action, Actor::Admin(self.name.clone()), Source::Admin)
+    }
+}
+
+/// The admin who asks for a page.
+///
+/// # Errors
+/// 405 for another method than `GET`; the way to the sign-in page, or to the first link, for everybody else.
+pub(super) async fn reader(call: &Call, here: &str) -> Result<Admin, Stop> {
+    call.get_only()?;
+    match signed_in(call).await? {
+        Some(admin) => Ok(admin),
+        None if call.app.store.has_admin()? => Err(Stop::SignIn(here.to_owned())),
+        None => Err(Stop::NoAdmin),
+    }
+}
+
+/// The admin who sends a form.
+///
+/// # Errors
+/// 405 for another method than `POST`, 403 for a form of another site, 401 for everybody who is not signed in.
+pub(super) async fn writer(call: &Call) -> Result<Admin, Stop> {
+    post_only(call)?;
+    csrf::check(&call.headers, &call.app.settings.public_origin)?;
+    let nobody = || Problem::new(Kind::Unauthorized, "You are not signed in, or no longer. Nothing was changed.");
+    Ok(signed_in(call).await?.ok_or_else(nobody)?)
+}
+
+/// Refuses every method but `POST`.
+///
+/// # Errors
+/// 405.
+pub(super) fn post_only(call: &Call) -> Result<(), Problem> {
+    if call.method == Method::POST { Ok(()) } else { Err(Problem::method_not_allowed("POST")) }
+}
+
+/// The admin whose session the request comes with, if it comes with a live one.
+///
+/// # Errors
+/// 503 when the store fails.
+pub(super) async fn signed_in(call: &Call) -> Result<Option<Admin>, Problem> {
+    let store = &call.app.store;
+    let Some(hash) = cookie(&call.headers).map(|token| token.hash()) else { return Ok(None) };
+    let Some(session) = store.admin_session(&hash)? else { return Ok(None) };
+    let now = call.app.clock.now();
+    let admin = Admin { name: session.admin.clone(), session: hash };
+    if !is_live(&session, now) {
+        store.close_session(hash, admin.did("admin.signed_out").ended("ok", "expired")).await?;
+        return Ok(None);
+    }
+    // A sign-in with the old password that was under way while the new one was set.
+    if store.admin(&session.admin)?.is_none_or(|admin| admin.changed_at > session.opened_at) {
+        return Ok(None);
+    }
+    if now >= session.used_at.plus_millis(TOUCH) {
+        store.touch_session(hash, now).await?;
+    }
+    Ok(Some(admin))
+}
+
+fn is_live(session: &AdminSession, now: Timestamp) -> bool {
+    now < session.used_at.plus_millis(IDLE) && now < session.opened_at.plus_millis(LIFE)
+}
+
+/// Opens a session for `admin` in place of the one the request may come with, and sets its cookie.
+/// `since` is when the proof of who they are was looked up.
+///
+/// # Errors
+/// 500 without randomness, 503 when the store fails.
+pub(super) async fn open(call: &Call, admin: &str, since: Timestamp, response: &mut Response) -> Result<(), Problem> {
+    let store = &call.app.store;
+    if let Some(old) = signed_in(call).await? {
+        store.close_session(old.session, old.did("admin.signed_out").ended("ok", "replaced")).await?;
+    }
+    let token = fresh()?;
+    let agent = call.headers.get(USER_AGENT).and_then(|v| v.to_str().ok());
+    let draft = Draft::new("admin.signed_in", Actor::Admin(admin.to_owned()), Source::Admin)
+        .with("ip", Some(call.ip.to_string()))
+        .with("user_agent", agent);
+    let session = AdminSession { admin: admin.to_owned(), opened_at: since, used_at: since };
+    store.open_session(token.hash(), session, draft).await?;
+    set_cookie(response, &format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Strict", token.reveal()));
+    Ok(())
+}
+
+/// Ends the session and takes the cookie back.
+///
+/// # Errors
+/// 503 when the store fails.
+pub(super) async fn close(call: &Call, admin: &Admin, response: &mut Response) -> Result<(), Problem> {
+    call.app.store.close_session(admin.session, admin.did("admin.signed_out")).await?;
+    set_cookie(response, &format!("{COOKIE_NAME}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict"));
+    Ok(())
+}
+
+fn fresh() -> Result<Token, Problem> {
+    Token::fresh().map_err(|cause| Problem::new(Kind::Internal, "No session could be opened.").because(cause))
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    // Cookies are our own ASCII.
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// The token in our cookie. Two of that name cannot come from us, so neither counts.
+fn cookie(headers: &HeaderMap) -> Option<Token> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+    let mut ours = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
+    match (ours.next(), ours.next()) {
+        (Some(text), None) => Token::parse(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sent(values: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(COOKIE, value.parse().unwrap());
+        }
+        cookie(&headers).is_some()
+    }
+
+    #[test]
+    fn our_cookie_is_found_among_others_and_counts_only_once() {
+        let ours = format!("{COOKIE_NAME}={}", "A".repeat(43));
+        assert!(sent(&[&ours]));
+        assert!(sent(&["a=b", &format!("x=1; {ours}; y=2")]));
+        assert!(!sent(&[&format!("{ours}; {ours}")]));
+        assert!(!sent(&[&ours, &ours]));
+        assert!(!sent(&[&format!("{ours}A")]));
+        assert!(!sent(&[&format!("x{ours}")]));
+        assert!(!sent(&["__Host-rollbook"]));
+    }
+
+    #[test]
+    fn a_session_dies_of_idleness_and_of_age() {
+        let at = |minutes: i64| Timestamp::from_millis(minutes * MINUTE);
+        let session = |opened, used| AdminSession { admin: String::new(), opened_at: at(opened), used_at: at(used) };
+        assert!(is_live(&session(0, 0), at(15).plus_millis(-1)));
+        assert!(!is_live(&session(0, 0), at(15)));
+        assert!(is_live(&session(0, 470), at(480).plus_millis(-1)));
+        assert!(!is_live(&session(0, 470), at(480)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Signing in and out.
+
+use askama::Template;
+use serde::Deserialize;
+use warp::http::header::RETRY_AFTER;
+use warp::http::{HeaderValue, Method, StatusCode};
+use warp::reply::Response;
+
+use super::password::Password;
+use super::{Desk, Stop, form, link, session, view};
+use crate::audit::{Actor, Draft, Source};
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::store;
+use crate::user::UserId;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct Page<'a> {
+    frame: view::Bare,
+    name: &'a str,
+    next: &'a str,
+    alert: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    name: String,
+    password: Password,
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET` and `POST /admin/sign-in`.
+pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop> {
+    match call.method {
+        Method::GET => show(&call).await,
+        Method::POST => {
+            let form = form::posted(&mut call).await?;
+            enter(desk, &call, form).await
+        }
+        _ => Err(Problem::method_not_allowed("GET, HEAD, POST").into()),
+    }
+}
+
+/// `POST /admin/sign-out`.
+pub(super) async fn out(call: Call) -> Result<Response, Stop> {
+    let admin = session::writer(&call).await?;
+    let mut response = view::see_other("/admin/sign-in");
+    session::close(&call, &admin, &mut response).await?;
+    Ok(response)
+}
+
+/// The address of the sign-in page that leads on to `next`.
+pub(super) fn address(next: &str) -> String {
+    match in_app(next).as_str() {
+        "/admin" => "/admin/sign-in".to_owned(),
+        // Our own paths need no escaping.
+        next => format!("/admin/sign-in?next={next}"),
+    }
+}
+
+async fn show(call: &Call) -> Result<Response, Stop> {
+    let query: Query = call.query()?;
+    let next = in_app(&query.next);
+    if session::signed_in(call).await?.is_some() {
+        return Ok(view::see_other(&next));
+    }
+    if !call.app.store.has_admin()? {
+        return Err(Stop::NoAdmin);
+    }
+    Ok(view::html(StatusCode::OK, &Page { frame: view::Bare::new(), name: "", next: &next, alert: "" })?)
+}
+
+async fn enter(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
+    // Taken before the password is looked up: a session is worth nothing if the password changed since.
+    let since = call.app.clock.now();
+    let next = in_app(&form.next);
+    let again = |status, alert| {
+        let page = Page { frame: view::Bare::new(), name: &form.name, next: &next, alert };
+        view::html(status, &page)
+    };
+    if let Err(seconds) = desk.sign_ins.begin(&form.name, call.ip, since) {
+        call.app.tally.note("admin.sign_in_failed", "locked");
+        let mut page = again(StatusCode::TOO_MANY_REQUESTS, "Too many failed attempts. Please wait a while.")?;
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        return Ok(page);
+    }
+    let admin = if link::is_admin_name(&form.name) { call.app.store.admin(&form.name)? } else { None };
+    let stored = admin.as_ref().map(|admin| admin.password.clone());
+    let verdict = desk.passwords.check(form.password, stored).await?;
+    let Some(admin) = admin.filter(|_| verdict.right) else {
+        call.app.tally.note("admin.sign_in_failed", "refused");
+        return Ok(again(StatusCode::UNAUTHORIZED, "That name and password do not belong together.")?);
+    };
+    desk.sign_ins.succeeded(&form.name, call.ip);
+    if let Some(renewed) = verdict.renewed {
+        renew(call, &admin, renewed).await?;
+    }
+    let mut response = view::see_other(&next);
+    session::open(call, &admin.name, since, &mut response).await?;
+    Ok(response)
+}
+
+/// Keeps the same password, hashed at today's cost.
+async fn renew(call: &Call, admin: &store::Admin, password: String) -> Result<(), Problem> {
+    if call.app.store.admin(&admin.name)?.is_none_or(|now| now.password != admin.password) {
+        // Set anew in the meantime.
+        return Ok(());
+    }
+    let draft = Draft::new("admin.password_rehashed", Actor::Admin(admin.name.clone()), Source::Admin);
+    Ok(call.app.store.put_admin(store::Admin { password, ..admin.clone() }, draft).await?)
+}
+
+/// Where to go after signing in: one of our own pages, `/admin` for anything else.
+fn in_app(next: &str) -> String {
+    const PAGES: [&str; 3] = ["/admin/users", "/admin/audit", "/admin/quarantine"];
+    let user = || next.strip_prefix("/admin/users/")?.parse::<UserId>().ok();
+    match PAGES.iter().find(|page| **page == next) {
+        Some(page) => (*page).to_owned(),
+        None => user().map_or_else(|| "/admin".to_owned(), |id| format!("/admin/users/{id}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leads_on_to_our_own_pages_alone() {
+        let user = "/admin/users/0199c1a0-0000-7000-8000-000000000001";
+        for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", user] {
+            assert_eq!(in_app(ours), ours);
+        }
+        for theirs in ["", "//evil", "https:evil", "/\\evil", "/admin/users\r\nx: y", "/admin/../x", "/admin/users/.."]
+        {
+            assert_eq!(in_app(theirs), "/admin", "{theirs}");
+        }
+        assert_eq!(address("/admin/audit"), "/admin/sign-in?next=/admin/audit");
+        assert_eq!(address("//evil"), "/admin/sign-in");
+    }
+}

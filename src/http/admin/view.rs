@@ -1,0 +1,183 @@
+//! Pages: the frame they stand in, how they are rendered, and the headers they are sent with.
+
+use askama::Template;
+use serde_json::Value;
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_FRAME_OPTIONS,
+};
+use warp::http::{HeaderValue, StatusCode};
+use warp::reply::Response;
+
+use super::assets;
+use super::session::Admin;
+use crate::http::App;
+use crate::http::problem::{Kind, Problem};
+use crate::user::{Profile, User};
+
+/// The address of a user's page begins so, and goes on with our id.
+pub(super) const USER: &str = "/admin/users/";
+
+/// What the frame of a page without navigation shows.
+#[derive(Debug)]
+pub(super) struct Bare {
+    pub(super) style: &'static str,
+    pub(super) icon: &'static str,
+}
+
+impl Bare {
+    pub(super) fn new() -> Self {
+        Self { style: assets::style(), icon: assets::icon() }
+    }
+}
+
+/// What the frame of a page for a signed-in admin shows.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) style: &'static str,
+    pub(super) icon: &'static str,
+    /// Which entry of the navigation the page belongs to.
+    pub(super) here: &'static str,
+    pub(super) admin: String,
+    pub(super) quarantined: Option<String>,
+    pub(super) version: &'static str,
+}
+
+impl Frame {
+    /// The frame of a page that belongs to `here`, one of the navigation's paths.
+    pub(super) fn new(app: &App, admin: &Admin, here: &'static str) -> Self {
+        let quarantined = app.store.counts().quarantined;
+        Self {
+            style: assets::style(),
+            icon: assets::icon(),
+            here,
+            admin: admin.name.clone(),
+            quarantined: (quarantined > 0).then(|| number(quarantined)),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    frame: Bare,
+    title: &'a str,
+    sentence: &'a str,
+    command: &'a str,
+    error_id: &'a str,
+}
+
+/// A page of HTML.
+///
+/// # Errors
+/// 500 when it cannot be rendered.
+pub(super) fn html(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
+    let failed = |cause| Problem::new(Kind::Internal, "The page could not be made.").because(cause);
+    let mut response = Response::new(page.render().map_err(failed)?.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    Ok(response)
+}
+
+/// The way to another page of ours, to be asked for with `GET`.
+pub(super) fn see_other(path: &str) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    response
+}
+
+/// What is wrong with a request, as a page. The cause goes to the log under the id that the page shows.
+pub(super) fn problem(problem: &Problem) -> Response {
+    let (title, sentence) = problem.words();
+    let mut response = message(problem.status(), title, sentence, "", &problem.log());
+    problem.add_headers(&mut response);
+    // No scheme of HTTP's own gets anybody in here.
+    response.headers_mut().remove(WWW_AUTHENTICATE);
+    response
+}
+
+/// How somebody without a live link gets one.
+pub(super) fn no_link() -> Response {
+    let sentence = "A set-up link works once and for 24 hours, and this is not one, or no longer. \
+                    Somebody at the terminal of this server can make a new one:";
+    message(StatusCode::FORBIDDEN, "This link does not work", sentence, "rollbook admin link", "")
+}
+
+/// How the first admin comes to be.
+pub(super) fn no_admin() -> Response {
+    let sentence = "Nobody has set a password yet, and nobody can from here. \
+                    Somebody at the terminal of this server can make a link that does:";
+    message(StatusCode::FORBIDDEN, "Not set up yet", sentence, "rollbook admin link", "")
+}
+
+fn message(status: StatusCode, title: &str, sentence: &str, command: &str, error_id: &str) -> Response {
+    let page = Message { frame: Bare::new(), title, sentence, command, error_id };
+    // Text in, text out: rendering fails for want of memory at most.
+    html(status, &page).unwrap_or_else(Problem::into_response)
+}
+
+/// The headers of everything under `/admin`. The pages have no script and nothing from elsewhere, and
+/// the policy says so.
+pub(super) fn secured(mut response: Response, https: bool) -> Response {
+    let headers = response.headers_mut();
+    let fixed: [(HeaderName, &str); 5] = [
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    response
+}
+
+/// A number as people read it: `1,234,567`.
+pub(super) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && place % 3 == first {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// JSON to be read by people.
+pub(super) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// What should catch the eye about a user.
+pub(super) fn marks(user: &User, profile: &Profile) -> Vec<&'static str> {
+    let marks = [(user.deleted_at.is_some(), "Deleted"), (profile.banned, "Banned"), (profile.locked, "Locked out")];
+    marks.into_iter().filter_map(|(applies, mark)| applies.then_some(mark)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_in_threes() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(n), text);
+        }
+    }
+}
