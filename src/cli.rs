@@ -4,7 +4,12 @@
 //! Every command ends with 0 when it did what was asked, 1 when it did not, and 2 when the command line or a setting
 //! is wrong, so that trying again is useless.
 
+pub mod demo;
+pub mod doctor;
+pub mod healthcheck;
+pub mod local;
 pub mod send_test;
+pub mod serve;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -181,16 +186,6 @@ impl Command {
                 | Users::Show(UsersShow { flags, .. })
                 | Users::Set(UsersSet { flags, .. }),
             ) => flags.0.clone(),
-        }
-    }
-}
-
-impl Admin {
-    /// What to ask of a running server.
-    #[must_use]
-    pub const fn request(&self) -> Request {
-        match self {
-            Self::Link(_) => Request::AdminLink,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a command says to the server that runs on the same data file: over a Unix socket beside the file,
 //! which only the file's owner can open. One JSON line asks, one answers.
 
+mod answer;
 mod client;
 mod message;
 mod server;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+pub use self::answer::Desk;
 pub use self::client::ask;
 pub use self::message::{Listing, Practice, Reply, Request};
 pub use self::server::{Listener, listen, serve};

@@ -39,6 +39,7 @@ use self::denials::Denials;
 use self::guard::{Hosts, Peer};
 use self::problem::Problem;
 pub use self::tally::Tally;
+pub use self::users::record;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command};
-use rollbook::config::{Config, Faults, Local, Sources};
+use rollbook::cli::{Cli, Command, demo, doctor, healthcheck, local, send_test, serve};
+use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
 const WRONG: u8 = 2;
+
+/// What a command comes to: done, or why not.
+type Done = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let Some(command) = Cli::parse().command else {
@@ -17,20 +20,63 @@ fn main() -> ExitCode {
         let _ = Cli::command().print_help();
         return ExitCode::SUCCESS;
     };
-    run(&command).unwrap_or_else(|faults| {
-        eprintln!("{faults}");
-        ExitCode::from(WRONG)
-    })
+    match run(&command) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+        Err(faults) => {
+            eprintln!("{faults}");
+            ExitCode::from(WRONG)
+        }
+    }
 }
 
-fn run(command: &Command) -> Result<ExitCode, Faults> {
+/// Reads the settings the command needs, and then does it.
+fn run(command: &Command) -> Result<Done, Faults> {
+    let mut out = std::io::stdout();
+    if let Command::Demo(demo) = command {
+        // Nothing that is set may change what a newcomer sees.
+        return Ok(block_on(async { Ok(demo::run(demo.port, &mut out).await?) }));
+    }
     let sources = Sources::with_file(command.flags(), std::env::vars_os(), Path::new(".env"))?;
     for warning in sources.warnings() {
         eprintln!("warning: {warning}");
     }
-    match command {
-        Command::Serve(_) => drop(Config::read(|name| sources.get(name))?),
-        _ => drop(Local::read(|name| sources.get(name))?),
-    }
-    Ok(ExitCode::FAILURE)
+    let get = |name: &str| sources.get(name);
+    Ok(match command {
+        Command::Demo(_) => Ok(()),
+        Command::Serve(_) => {
+            let config = Config::read(get)?;
+            block_on(async { Ok(serve::run(config).await?) })
+        }
+        Command::Doctor(_) => {
+            let (local, config) = (Local::read(get), Config::read(get));
+            block_on(async { Ok(doctor::run(local, config, &mut out).await?) })
+        }
+        Command::SendTest(send) => {
+            let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);
+            let secret = secrets.first().map_or("", config::Secret::expose);
+            let url = send.url.clone().unwrap_or_else(|| format!("http://{}", local.listen));
+            let wanted = send_test::SendTest { event: send.event.clone(), url: Some(url) };
+            block_on(async { Ok(send_test::run(wanted, secret, &mut out).await?) })
+        }
+        Command::Admin(admin) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::admin(admin, &local, &mut out).await?) })
+        }
+        Command::Healthcheck(check) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(healthcheck::run(check.url.as_deref(), &local).await?) })
+        }
+        Command::Users(users) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::users(users, &local, &mut out).await?) })
+        }
+    })
+}
+
+fn block_on(work: impl Future<Output = Done>) -> Done {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
