@@ -86,9 +86,8 @@ impl Call {
     /// 400 for an unknown parameter, one that stands twice, or one with an impossible value.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         // The cause repeats what was sent, which may be a token or somebody's address: it stays out of the log.
-        serde_urlencoded::from_str(&self.query).map_err(|_| {
-            Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value.")
-        })
+        serde_urlencoded::from_str(&self.query)
+            .map_err(|_| Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value."))
     }
 
     /// Refuses any query at all.
