@@ -1,5 +1,6 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
+pub mod admin;
 mod audit;
 pub mod call;
 mod caller;
@@ -165,7 +166,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
-    api.or(nothing).unify().map(reply::secured).boxed()
+    api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
 }
 
 /// A route without a parameter in its path.
