@@ -3,6 +3,7 @@
 mod claims;
 pub mod clean;
 pub mod http;
+pub mod issuer;
 pub mod jwks;
 pub mod key;
 pub mod organization;

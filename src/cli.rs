@@ -1,3 +1,342 @@
-//! The commands.
+//! The command line: what can be typed, not what it does. The flags of settings are made from the table
+//! of settings. What a command does stands in the module of its name.
+//!
+//! Every command ends with 0 when it did what was asked, 1 when it did not, and 2 when the command line or a setting
+//! is wrong, so that trying again is useless.
 
+pub mod demo;
+pub mod healthcheck;
+pub mod local;
 pub mod send_test;
+pub mod serve;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{SETTINGS, Setting};
+use crate::control::{Listing, Practice, Request};
+use crate::page::{Cursor, Limit};
+use crate::user::{BadName, PracticeId, Role, UserRef};
+
+const START: &str = "\
+To start:
+  rollbook demo     everything at once, with a stand-in for Clerk: no account, no settings
+  rollbook serve    the real thing; `rollbook serve --help` lists its settings";
+
+const ENDS: &str = "\
+Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
+
+/// The roll of your Clerk users, and the book of everything that happened to them, in one file.
+#[derive(Debug, Parser)]
+#[command(name = "rollbook", version, about, after_help = format!("{START}\n\n{ENDS}"))]
+pub struct Cli {
+    /// What to do; `None` asks for the help.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive webhooks, answer the API, show the admin page
+    #[command(after_help = environment_only())]
+    Serve(ServeFlags),
+    /// Everything with no account and no settings: a stand-in for Clerk, real webhooks, a fresh data file
+    Demo(Demo),
+    /// Check settings, clock, keys, files and the running server, and say what to do
+    #[command(after_help = environment_only())]
+    Doctor(ServeFlags),
+    /// Sign sample events and send them to a server
+    SendTest(SendTest),
+    /// The admin page's password
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Succeed when the server is ready
+    Healthcheck(Healthcheck),
+    /// The roll from a terminal
+    #[command(subcommand)]
+    Users(Users),
+}
+
+/// `rollbook demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Port to listen on, on this machine alone; otherwise a free one
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+/// `rollbook send-test`.
+#[derive(Debug, Args)]
+pub struct SendTest {
+    /// Type of the event, such as user.created; otherwise one of every type
+    pub event: Option<String>,
+    /// Where to send it; otherwise the server that the settings describe
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook admin`.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Print a link that sets or resets the admin's password, once
+    Link(LocalFlags),
+}
+
+/// `rollbook healthcheck`.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// Which server to ask; otherwise the one that the settings describe
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users`.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// List users
+    List(UsersList),
+    /// Show one user
+    Show(UsersShow),
+    /// Change a user's role or practice
+    Set(UsersSet),
+}
+
+/// `rollbook users list`.
+#[derive(Debug, Args)]
+pub struct UsersList {
+    /// Only those whose full name, last name, user name or e-mail address begins so
+    #[arg(long)]
+    pub query: Option<String>,
+    /// Only those with this role
+    #[arg(long)]
+    pub role: Option<Role>,
+    /// Only those of this practice
+    #[arg(long, value_parser = practice)]
+    pub practice: Option<PracticeId>,
+    /// Those deleted at Clerk, instead of those on the roll
+    #[arg(long)]
+    pub deleted: bool,
+    /// How many at most, 1 to 500; 50 unless given
+    #[arg(long)]
+    pub limit: Option<Limit>,
+    /// Go on behind the last page; it ends with its cursor
+    #[arg(long)]
+    pub cursor: Option<Cursor>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users show`.
+#[derive(Debug, Args)]
+pub struct UsersShow {
+    /// The user's id, Rollbook's or Clerk's
+    pub user: UserRef,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users set`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").args(["role", "practice", "no_practice"]).required(true).multiple(true))]
+pub struct UsersSet {
+    /// The user's id, Rollbook's or Clerk's
+    pub user: UserRef,
+    /// The new role; ADMIN may read and change everybody
+    #[arg(long)]
+    pub role: Option<Role>,
+    /// The practice the user belongs to
+    #[arg(long, value_parser = practice, conflicts_with = "no_practice")]
+    pub practice: Option<PracticeId>,
+    /// The user belongs to no practice
+    #[arg(long)]
+    pub no_practice: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+fn practice(text: &str) -> Result<PracticeId, BadName> {
+    text.to_owned().try_into()
+}
+
+impl Command {
+    /// The flags of settings that were given, by the variables they stand for.
+    #[must_use]
+    pub fn flags(&self) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
+            Self::Demo(_) => BTreeMap::new(),
+            Self::SendTest(SendTest { flags, .. })
+            | Self::Admin(Admin::Link(flags))
+            | Self::Healthcheck(Healthcheck { flags, .. })
+            | Self::Users(
+                Users::List(UsersList { flags, .. })
+                | Users::Show(UsersShow { flags, .. })
+                | Users::Set(UsersSet { flags, .. }),
+            ) => flags.0.clone(),
+        }
+    }
+}
+
+impl Users {
+    /// What to ask of a running server.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        match self {
+            Self::List(list) => Request::Users(Listing {
+                query: list.query.clone(),
+                role: list.role.clone(),
+                practice: list.practice.clone(),
+                deleted: list.deleted,
+                limit: list.limit.unwrap_or_default(),
+                cursor: list.cursor.clone(),
+            }),
+            Self::Show(show) => Request::User { id: show.user.clone() },
+            Self::Set(set) => Request::SetUser {
+                id: set.user.clone(),
+                role: set.role.clone(),
+                practice: match &set.practice {
+                    Some(practice) => Practice::Is(practice.clone()),
+                    None if set.no_practice => Practice::None,
+                    None => Practice::Keep,
+                },
+            },
+        }
+    }
+}
+
+/// The flags of settings, by the variables they stand for: all of them, or those that every command has.
+#[derive(Debug, Clone, Default)]
+pub struct Flags<const ALL: bool>(BTreeMap<&'static str, String>);
+
+/// The flags of every setting that is not a secret.
+pub type ServeFlags = Flags<true>;
+
+/// The flags of the settings that every command has.
+pub type LocalFlags = Flags<false>;
+
+impl<const ALL: bool> Flags<ALL> {
+    /// Each setting that has a flag here, with its flag.
+    fn settings() -> impl Iterator<Item = (&'static Setting, &'static str)> {
+        SETTINGS.iter().filter(|setting| ALL || setting.everywhere).filter_map(|s| s.flag.map(|flag| (s, flag)))
+    }
+}
+
+impl<const ALL: bool> Args for Flags<ALL> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Self::settings().fold(command, |command, (setting, flag)| {
+            let arg = clap::Arg::new(setting.name).long(flag).value_name(setting.value).help(help(setting));
+            // Elsewhere than with `serve` they would bury the command's own.
+            command.arg(arg.help_heading("Settings").hide_short_help(!ALL))
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<const ALL: bool> FromArgMatches for Flags<ALL> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |(setting, _): (&'static Setting, _)| {
+            matches.get_one::<String>(setting.name).map(|value| (setting.name, value.clone()))
+        };
+        Ok(Self(Self::settings().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+fn help(setting: &Setting) -> String {
+    let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+    format!("{} [env: {}]{default}", setting.help, setting.name)
+}
+
+/// The settings without a flag.
+fn environment_only() -> String {
+    let mut text =
+        "Only in the environment or in .env, or, with _FILE behind the name, as the path of a file:\n".to_owned();
+    for setting in SETTINGS.iter().filter(|setting| setting.is_secret()) {
+        let also = setting.also.map(|name| format!(" (or {name})")).unwrap_or_default();
+        let _ = write!(text, "  {}{also}={}\n          {}\n", setting.name, setting.value, setting.help);
+    }
+    format!("{text}\nA flag beats the environment, which beats .env.\n{ENDS}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::error::ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command.unwrap()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["rollbook"]).unwrap().command.is_none());
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("rollbook demo ") && help.contains("rollbook serve "), "{help}");
+    }
+
+    #[test]
+    fn the_help_of_serve_names_every_setting() {
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+        for setting in SETTINGS {
+            assert!(help.contains(setting.name), "{}", setting.name);
+            assert_eq!(help.contains(&format!("--{} ", setting.flag.unwrap_or("?"))), !setting.is_secret());
+        }
+    }
+
+    #[test]
+    fn flags_stand_for_variables() {
+        let flags = parse("rollbook serve --listen 127.0.0.1:0 --delete=hard").unwrap().flags();
+        assert_eq!(
+            flags.into_iter().collect::<Vec<_>>(),
+            [("ROLLBOOK_DELETE", "hard".to_owned()), ("ROLLBOOK_LISTEN", "127.0.0.1:0".to_owned()),]
+        );
+        assert_eq!(parse("rollbook users show user_1 --data x.redb").unwrap().flags()["ROLLBOOK_DATA"], "x.redb");
+        assert!(parse("rollbook users show user_1 --delete hard").is_err());
+        assert!(parse("rollbook serve --webhook-signing-secret whsec_x").is_err());
+    }
+
+    #[test]
+    fn users_set_changes_something() {
+        use clap::error::ErrorKind;
+        let kind = |line| parse(line).unwrap_err();
+        assert_eq!(kind("rollbook users set user_1"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(kind("rollbook users set user_1 --practice a --no-practice"), ErrorKind::ArgumentConflict);
+        assert_eq!(kind("rollbook users set user_1 --role a/b"), ErrorKind::ValueValidation);
+        let request = |line| match parse(line).unwrap() {
+            Command::Users(users) => users.request(),
+            other => panic!("{other:?}"),
+        };
+        let practice = |line| match request(line) {
+            Request::SetUser { practice, .. } => practice,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(practice("rollbook users set user_1 --role ADMIN"), Practice::Keep);
+        assert_eq!(practice("rollbook users set user_1 --no-practice"), Practice::None);
+        assert!(matches!(practice("rollbook users set user_1 --practice p"), Practice::Is(p) if p.as_str() == "p"));
+        let listing = request("rollbook users list --role ADMIN --deleted --limit 7");
+        assert!(matches!(listing, Request::Users(Listing { deleted: true, limit, .. }) if limit.get() == 7));
+    }
+}

@@ -111,9 +111,9 @@ impl Event {
     pub fn to_json(&self) -> String {
         let deleted = |id: &ClerkId| serde_json::json!({ "id": id.as_str(), "deleted": true });
         let data = match &self.change {
-            Change::UserSaved { clerk: body, .. } | Change::ObjectSaved { body, .. } | Change::Recorded { note: body } => {
-                serde_json::from_str(body.as_str()).unwrap_or_default()
-            }
+            Change::UserSaved { clerk: body, .. }
+            | Change::ObjectSaved { body, .. }
+            | Change::Recorded { note: body } => serde_json::from_str(body.as_str()).unwrap_or_default(),
             Change::UserDeleted { id } => deleted(id),
             Change::ObjectDeleted { key } => deleted(&key.id),
         };

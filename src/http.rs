@@ -39,6 +39,7 @@ use self::denials::Denials;
 use self::guard::{Hosts, Peer};
 use self::problem::Problem;
 pub use self::tally::Tally;
+pub use self::users::record;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -97,14 +98,14 @@ impl App {
 pub fn service(app: &App, hosts: Hosts) -> impl Answers {
     let (routes, hosts) = (warp::service(routes(app)), Arc::new(hosts));
     tower::service_fn(move |request: Request<Incoming>| {
-        let refused = match request.extensions().get::<Peer>() {
+        let refusal = match request.extensions().get::<Peer>() {
             Some(peer) => guard::check(&request, &hosts, *peer).err(),
             None => Some(guard::Refusal::Host),
         };
         let mut routes = routes.clone();
         async move {
-            match refused {
-                Some(refusal) => Ok(closing(Problem::from(refusal).into_response())),
+            match refusal {
+                Some(refusal) => Ok(self::refused(refusal)),
                 None => routes.call(request).await,
             }
         }
@@ -117,9 +118,11 @@ pub fn failed(fault: Fault) -> Response {
     reply::secured(Problem::from(fault).into_response())
 }
 
-/// Where a refused request ends was the sender's to say, and may have been read otherwise on the way: the
-/// connection is not used again.
-fn closing(mut response: Response) -> Response {
+/// The answer to a request that is not routed. Where such a request ends was the sender's to say, and may
+/// have been read otherwise on the way: the connection is not used again.
+#[must_use]
+pub fn refused(refusal: guard::Refusal) -> Response {
+    let mut response = Problem::from(refusal).into_response();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply::secured(response)
 }

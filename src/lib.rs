@@ -5,6 +5,7 @@ pub mod clerk;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod event;
 pub mod http;
 pub mod json;

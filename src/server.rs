@@ -6,18 +6,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::{Actor, Draft, Source};
+use crate::clerk::http::Url;
 use crate::clerk::jwks::Keys;
 use crate::clerk::key::BadKey;
 use crate::clerk::session::{Rules, Sessions};
 use crate::clerk::webhook::{BadSecret, Webhooks};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::control::{self, Desk};
 use crate::http::guard::Hosts;
 use crate::http::{self, App, Settings};
 use crate::store::{self, OpenError, Store};
@@ -37,13 +38,16 @@ pub struct Server {
     limits: Limits,
     app: App,
     keys: Keys,
+    control: Option<control::Listener>,
 }
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has the address.
-    #[error("ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)")]
+    #[error(
+        "ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)"
+    )]
     Taken(SocketAddr),
     /// The address cannot be listened on.
     #[error("ROLLBOOK_LISTEN: cannot listen on {address}: {cause}")]
@@ -88,6 +92,9 @@ impl Server {
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
+        let control = control::listen(store.path())
+            .inspect_err(|cause| tracing::warn!(%cause, "control.unavailable: commands cannot reach this server"))
+            .ok();
         let keys = match &config.tokens.keys {
             config::Keys::Pem(pem) => Keys::from_pem(pem.expose())?,
             config::Keys::Remote(url) => {
@@ -102,19 +109,17 @@ impl Server {
             audiences: config.audience,
         };
         let settings = Settings {
-            public_origin: match &config.local.public_url {
-                Some(origin) => origin.as_str().to_owned(),
-                None => format!("http://{}", reachable(address)),
-            },
+            public_origin: public_origin(config.local.public_url.as_ref(), address),
             provision: config.provision,
             allow_impersonation: config.allow_impersonation,
             trusted_proxies: config.trusted_proxies.clone(),
         };
+        store.record(turn("system.started")).await?;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, webhooks, sessions, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
-        Ok(Self { listener, address, hosts, limits, app, keys })
+        Ok(Self { listener, address, hosts, limits, app, keys, control })
     }
 
     /// The address that connections are taken on.
@@ -138,8 +143,10 @@ impl Server {
         let (stop, stopped) = watch::channel(());
         let mut chores = JoinSet::new();
         chores.spawn(write_tallies(self.app.clone(), stopped.clone()));
-        chores.spawn(keep_keys(self.keys, store.clone(), stopped));
-        note(&store, "system.started").await;
+        chores.spawn(keep_keys(self.keys, store.clone(), stopped.clone()));
+        if let Some(listener) = self.control {
+            chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
+        }
         let service = http::service(&self.app, self.hosts);
         drop(self.app);
         let until = async {
@@ -154,7 +161,9 @@ impl Server {
         }
         drop(stop);
         while chores.join_next().await.is_some() {}
-        note(&store, "system.stopped").await;
+        if let Err(cause) = store.record(turn("system.stopped")).await {
+            tracing::warn!(%cause, "audit.not_written");
+        }
         let failed = !store.is_ready();
         store.close().await;
         if failed { Err(RunError::StoreFailed) } else { Ok(()) }
@@ -175,18 +184,39 @@ async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Resu
     Ok(opened.map_err(|_| store::Error::Panicked)??)
 }
 
+/// The origin browsers use: the one set, else the address itself.
+#[must_use]
+pub fn public_origin(set: Option<&config::Origin>, address: SocketAddr) -> String {
+    set.map_or_else(|| format!("http://{}", reachable(address)), |origin| origin.as_str().to_owned())
+}
+
 /// An address as a browser on this machine would write it: "all addresses" is none.
 #[must_use]
 pub fn reachable(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
 
-/// Notes a turn in the server's own life. Nobody waits for it, and a store that failed says so itself.
-async fn note(store: &Store, action: &str) {
-    let entry = Draft::new(action, Actor::System, Source::System).with("version", Some(env!("CARGO_PKG_VERSION")));
-    if let Err(cause) = store.record(entry).await {
-        tracing::warn!(%cause, action, "audit.not_written");
+/// An entry for a turn in the server's own life.
+fn turn(action: &str) -> Draft {
+    Draft::new(action, Actor::System, Source::System).with("version", Some(env!("CARGO_PKG_VERSION")))
+}
+
+/// What answers commands on this machine.
+fn desk(app: &App, address: SocketAddr) -> Desk {
+    Desk {
+        store: app.store.clone(),
+        clock: app.clock.clone(),
+        public_origin: app.settings.public_origin.clone(),
+        address: address.to_string(),
     }
+}
+
+async fn answer_commands(listener: control::Listener, desk: Desk, mut stopped: watch::Receiver<()>) {
+    let answer = move |request| {
+        let desk = desk.clone();
+        async move { desk.answer(request).await }
+    };
+    control::serve(listener, answer, async move { drop(stopped.changed().await) }).await;
 }
 
 /// Writes down every minute, and at the end, what strangers did.

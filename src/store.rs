@@ -259,7 +259,10 @@ impl Store {
                 changes.insert("role".to_owned(), json!({ "before": before.role, "after": user.role }));
             }
             if user.practice_id != before.practice_id {
-                changes.insert("practice_id".to_owned(), json!({ "before": before.practice_id, "after": user.practice_id }));
+                changes.insert(
+                    "practice_id".to_owned(),
+                    json!({ "before": before.practice_id, "after": user.practice_id }),
+                );
             }
             if !changes.is_empty() {
                 let mut draft = Draft::new("user.assigned", by.actor.clone(), by.source).about(&before.clerk_id);

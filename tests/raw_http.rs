@@ -187,7 +187,7 @@ async fn who_does_not_read_is_closed() {
 #[tokio::test]
 async fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let server = start(Limits::default()).await;
-    let mut wire = Wire::to(server.addr).await;
+    let mut wire = Wire::narrow(server.addr).await;
     let size = 3 << 20;
     wire.say(&format!("POST /refuse HTTP/1.1\r\nHost: localhost:{}\r\nContent-Length: {size}\r\n\r\n", server.port()))
         .await;

@@ -163,11 +163,8 @@ mod tests {
                 "error": { "code": "taken", "message": "That is taken." },
             } }],
             "web3_wallets": [{ "verification": { "nonce": "CANARY", "message": "CANARY", "strategy": "web3" } }],
-            "private_metadata": {
-                "stripe_token": "CANARY", "tokens": 12, "message": "hello", "url": "https://example.org",
-                "must_change_password": true, "welcome": "https://example.org/?__clerk_ticket=CANARY",
-                "links": ["https://example.org/?__clerk_ticket=CANARY", "https://example.org/"],
-            },
+            "links": ["https://example.org/?__clerk_ticket=CANARY", "https://example.org/"],
+            "private_metadata": { "stripe_token": "theirs", "message": "hello", "url": "https://example.org" },
         });
         let expected = json!({
             "id": "user_1", "password_enabled": true, "backup_code_enabled": true,
@@ -178,10 +175,9 @@ mod tests {
                 "status": "unverified", "error": { "code": "taken", "message": "That is taken." },
             } }],
             "web3_wallets": [{ "verification": { "strategy": "web3" } }],
-            "private_metadata": {
-                "tokens": 12, "message": "hello", "url": "https://example.org", "must_change_password": true,
-                "links": ["https://example.org/"],
-            },
+            "links": ["https://example.org/"],
+            // The application's own, whatever it is called.
+            "private_metadata": { "stripe_token": "theirs", "message": "hello", "url": "https://example.org" },
         });
         assert_eq!(cleaned("user.updated", data.clone()), expected);
         let session = cleaned("session.created", json!({ "id": "sess_1", "user": data }));

@@ -2,14 +2,14 @@
 //! redirect, uses no proxy, unpacks nothing, gives up after five seconds, and goes only where the URL was
 //! allowed to go, whatever the name server says.
 
-use std::io;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
 
 pub use reqwest::Url;
 
@@ -71,17 +71,37 @@ fn is_loopback(url: &Url) -> bool {
 /// # Errors
 /// When the system has no certificates to trust.
 pub fn client(to: &Url) -> reqwest::Result<Client> {
-    let loopback = is_loopback(to);
-    let builder = Client::builder()
+    let builder = builder(if is_loopback(to) { is_this_machine } else { is_public });
+    // Plain http needs no certificates, and a container without any must still run the demo.
+    if to.scheme() == "http" { builder.tls_certs_only([]) } else { builder.https_only(true) }.build()
+}
+
+fn builder(allowed: fn(IpAddr) -> bool) -> ClientBuilder {
+    Client::builder()
         .user_agent(concat!("rollbook/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .no_proxy()
+        .timeout(TIMEOUT)
         .connect_timeout(TIMEOUT)
-        .https_only(to.scheme() == "https")
-        .dns_resolver(Arc::new(Guard { allowed: if loopback { is_this_machine } else { is_public } }));
-    // Plain http needs no certificates, and a container without any must still run the demo.
-    if to.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()
+        .dns_resolver(Arc::new(Guard { allowed }))
 }
+
+/// Whether a request failed because the host's name leads only to addresses that may not be called.
+pub(super) fn is_off_limits(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<OffLimits>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The name leads to no address that may be called.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the name leads to no address that may be called")]
+struct OffLimits;
 
 /// Resolves names, and keeps only the addresses that are allowed: a name may be pointed anywhere after it was checked.
 struct Guard {
@@ -95,7 +115,7 @@ impl Resolve for Guard {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.filter(|address| allowed(address.ip())).collect();
             if found.is_empty() {
-                return Err(io::Error::other("the name leads to no address that may be called").into());
+                return Err(OffLimits.into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -229,5 +249,14 @@ mod tests {
         let resolve = |allowed| Guard { allowed }.resolve("localhost".parse().unwrap());
         assert!(resolve(is_public).await.is_err());
         assert!(resolve(is_this_machine).await.unwrap().all(|address| address.ip().is_loopback()));
+    }
+    #[tokio::test]
+    async fn says_that_an_address_was_off_limits() {
+        let get = async |allowed| {
+            let client = builder(allowed).tls_certs_only([]).build().unwrap();
+            client.get("http://localhost:1/").send().await.unwrap_err()
+        };
+        assert!(is_off_limits(&get(is_public).await));
+        assert!(!is_off_limits(&get(is_this_machine).await));
     }
 }

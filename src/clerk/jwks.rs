@@ -77,6 +77,12 @@ pub enum Failure {
     /// No connection, or a broken one.
     #[error("the address cannot be reached")]
     Unreachable,
+    /// The host's name leads to private addresses only.
+    #[error("the host has no public address")]
+    NotPublic,
+    /// The system has no certificates to check the address's own by.
+    #[error("no certificates found on this system (package ca-certificates)")]
+    NoCertificates,
     /// No whole answer within five seconds.
     #[error("no answer in time")]
     Timeout,
@@ -302,8 +308,12 @@ async fn fetch(url: &Url) -> Result<Bytes, Failure> {
     // A client for each fetch: there is one an hour, and the certificates it holds are a megabyte to keep.
     let to = url.clone();
     let client = tokio::task::spawn_blocking(move || http::client(&to)).await;
-    let client = client.map_err(|_| Failure::Unreachable)?.map_err(|_| Failure::Unreachable)?;
-    let failure = |error: reqwest::Error| if error.is_timeout() { Failure::Timeout } else { Failure::Unreachable };
+    let client = client.map_err(|_| Failure::Unreachable)?.map_err(|_| Failure::NoCertificates)?;
+    let failure = |error: reqwest::Error| match () {
+        () if error.is_timeout() => Failure::Timeout,
+        () if http::is_off_limits(&error) => Failure::NotPublic,
+        () => Failure::Unreachable,
+    };
     let mut response = client.get(url.clone()).header(ACCEPT, "application/json").send().await.map_err(failure)?;
     if response.status() != StatusCode::OK {
         return Err(Failure::Status(response.status().as_u16()));

@@ -98,7 +98,10 @@ fn change(kind: &str, data: &mut Map<String, Value>) -> Option<Change> {
     };
     let id = at_path(data, &["id"])?;
     let deleted = verb == "deleted";
-    let updated_at = data.get("updated_at").and_then(Value::as_i64).map_or_else(Timestamp::default, Timestamp::from_seconds_or_millis);
+    let updated_at = data
+        .get("updated_at")
+        .and_then(Value::as_i64)
+        .map_or_else(Timestamp::default, Timestamp::from_seconds_or_millis);
     if object == "user" {
         return Some(if deleted {
             Change::UserDeleted { id }
@@ -110,9 +113,9 @@ fn change(kind: &str, data: &mut Map<String, Value>) -> Option<Change> {
     if deleted {
         return Some(Change::ObjectDeleted { key });
     }
-    let parents = parents.iter().filter_map(|Parent(kind, path)| {
-        at_path(data, path).map(|id| ObjectKey { kind: (*kind).to_owned(), id })
-    });
+    let parents = parents
+        .iter()
+        .filter_map(|Parent(kind, path)| at_path(data, path).map(|id| ObjectKey { kind: (*kind).to_owned(), id }));
     let parents = parents.collect();
     let created_at = data.get("created_at").and_then(Value::as_i64).map(Timestamp::from_seconds_or_millis);
     let signed_in_at = if kind == "session.created" { created_at } else { None };

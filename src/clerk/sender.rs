@@ -70,12 +70,7 @@ impl Sender {
     pub fn new(secret: &str, url: &str) -> Result<Self, Error> {
         let signer = Webhook::new(secret.trim()).map_err(|_| Error::BadSecret)?;
         let url = endpoint(url)?;
-        let mut http = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
-        if is_loopback(&url) {
-            // A proxy for the outside world would look for the server on its own machine.
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|e| Error::Broken(url.clone(), root_cause(&e)))?;
+        let http = client(&url).map_err(|e| Error::Broken(url.clone(), root_cause(&e)))?;
         Ok(Self { signer, http, url })
     }
 
@@ -120,6 +115,33 @@ impl Sender {
             Error::Broken(url, root_cause(error))
         }
     }
+}
+
+/// The status that a server gives to a plain `GET` of `url`.
+///
+/// # Errors
+/// When the address is none, or no answer came.
+pub async fn probe(url: &str) -> Result<u16, Error> {
+    let url: Url = url.parse().map_err(|_| Error::BadUrl(url.to_owned()))?;
+    let failed = |error: reqwest::Error| match is_refused(&error) {
+        true => Error::Refused(url.clone()),
+        false => Error::Unreachable(url.clone(), root_cause(&error)),
+    };
+    let answer = client(&url).map_err(failed)?.get(url.clone()).send().await.map_err(failed)?;
+    Ok(answer.status().as_u16())
+}
+
+fn client(url: &Url) -> reqwest::Result<Client> {
+    let mut http = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
+    if is_loopback(url) {
+        // A proxy for the outside world would look for the server on its own machine.
+        http = http.no_proxy();
+    }
+    if url.scheme() == "http" {
+        // Plain http needs no certificates, and a container may have none.
+        http = http.tls_certs_only([]);
+    }
+    http.build()
 }
 
 fn endpoint(text: &str) -> Result<Url, Error> {

@@ -8,10 +8,8 @@ use crate::clock::Timestamp;
 use crate::event::{Delivery, DeliveryId};
 
 /// The three headers of one family, and where they come from: Svix's own names, or those of Standard Webhooks.
-const FAMILIES: [[&str; 3]; 2] = [
-    ["svix-id", "svix-timestamp", "svix-signature"],
-    ["webhook-id", "webhook-timestamp", "webhook-signature"],
-];
+const FAMILIES: [[&str; 3]; 2] =
+    [["svix-id", "svix-timestamp", "svix-signature"], ["webhook-id", "webhook-timestamp", "webhook-signature"]];
 
 /// The longest signature header, in bytes, and the most signatures in it.
 const MAX_SIGNATURE: usize = 1024;

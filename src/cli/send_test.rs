@@ -19,7 +19,7 @@ const TOLERANCE: i64 = 300;
 /// What to send, and where to.
 #[derive(Debug, Clone, Default)]
 pub struct SendTest {
-    /// An event type, or `all`; `user.created` if absent.
+    /// An event type; one of every type if absent or `all`.
     pub event: Option<String>,
     /// The server's address, or that of the endpoint itself; [`DEFAULT_URL`] if absent.
     pub url: Option<String>,
@@ -84,7 +84,7 @@ pub async fn run(wanted: SendTest, secret: &str, out: &mut (dyn Write + Send)) -
 /// The types to send. Of all, deletions come last, so that the person and the organisation of the test
 /// are gone in the end.
 fn pick(event: Option<&str>) -> Result<Vec<&'static str>, Error> {
-    let wanted = event.unwrap_or("user.created");
+    let wanted = event.unwrap_or("all");
     if wanted == "all" {
         let mut kinds = EVENT_TYPES.to_vec();
         kinds.sort_by_key(|kind| kind.ends_with(".deleted"));

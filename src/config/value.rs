@@ -8,8 +8,7 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use ipnet::IpNet;
-
-use super::url;
+use url::Host;
 
 /// The value, or what is wanted instead.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -131,10 +130,9 @@ pub(super) fn issuer_of(key: &str) -> Parsed<String> {
     let issuer = || {
         let encoded = key.strip_prefix("pk_test_").or_else(|| key.strip_prefix("pk_live_"))?;
         let text = String::from_utf8(UNPADDED.decode(encoded).ok()?).ok()?;
-        let issuer = format!("https://{}", text.strip_suffix('$')?);
-        // Anything beside a bare host name would come back written otherwise.
-        let is_host = issuer.contains('.') && !issuer.contains('$') && url::remote(&issuer).as_ref() == Ok(&issuer);
-        is_host.then_some(issuer)
+        let host = text.strip_suffix('$')?;
+        let named = matches!(Host::parse(host), Ok(Host::Domain(name)) if name == host && name.contains('.') && !name.contains('$'));
+        named.then(|| format!("https://{host}"))
     };
     issuer().ok_or_else(|| {
         "is not a publishable key; copy it whole (Clerk dashboard, API keys): pk_test_… or pk_live_…".into()

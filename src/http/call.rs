@@ -12,9 +12,9 @@ use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use super::problem::{Kind, Problem};
-use super::guard::{self, Peer};
 use super::App;
+use super::guard::{self, Peer};
+use super::problem::{Kind, Problem};
 use crate::clerk::session::{self, Session};
 
 /// How long a body may take to arrive.
@@ -86,7 +86,8 @@ impl Call {
     /// 400 for an unknown parameter, one that stands twice, or one with an impossible value.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_urlencoded::from_str(&self.query).map_err(|cause| {
-            Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value.").because(cause)
+            Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value.")
+                .because(cause)
         })
     }
 

@@ -124,7 +124,12 @@ impl Call {
     ///
     /// # Errors
     /// 503 when it cannot be noted.
-    pub(super) async fn deny(&self, caller: &Caller, reason: &'static str, target: Option<&ClerkId>) -> Result<(), Problem> {
+    pub(super) async fn deny(
+        &self,
+        caller: &Caller,
+        reason: &'static str,
+        target: Option<&ClerkId>,
+    ) -> Result<(), Problem> {
         self.denied(&caller.session, reason, target).await
     }
 }

@@ -144,6 +144,12 @@ struct SessionJson<'a> {
     user: Option<UserJson<'a>>,
 }
 
+/// A user as an admin sees them.
+#[must_use]
+pub fn record(user: &User) -> Value {
+    serde_json::to_value(UserJson::new(user, Reader::Admin, Include::Nothing)).unwrap_or_default()
+}
+
 /// The caller's own record.
 pub(super) async fn me(call: Call) -> Result<Response, Problem> {
     call.get_only()?;

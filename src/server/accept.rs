@@ -206,8 +206,8 @@ async fn connection<S, B>(
         respond(service.clone(), request, fault, answer)
     });
     let mut http = pin!(shared.http.serve_connection(TokioIo::new(Line::new(stream, stall)), handler));
-    // The limits are polled first: a client that keeps the connection busy could otherwise use up, at every
-    // turn, what the runtime lets a task do before it must yield, and they would never be reached.
+    // The limits are polled first: what a busy client makes the connection do counts against what the runtime
+    // lets a task do at one go, and a timer polled after that is spent does not see its time come.
     tokio::select! {
         biased;
         () = sleep(lifetime) => (),

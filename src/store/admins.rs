@@ -3,10 +3,10 @@
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::Store;
 use super::error::Error;
 use super::tables::{self, open};
 use super::tx::Tx;
-use super::Store;
 use crate::audit::Draft;
 use crate::clock::Timestamp;
 
@@ -107,10 +107,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store takes no writes.
-    pub async fn redeem_link(&self, hash: TokenHash, admin: Admin, now: Timestamp, entry: Draft) -> Result<bool, Error> {
+    pub async fn redeem_link(
+        &self,
+        hash: TokenHash,
+        admin: Admin,
+        now: Timestamp,
+        entry: Draft,
+    ) -> Result<bool, Error> {
         self.write(move |tx| {
-            let link: Option<Link> =
-                tx.tables.admin_links.get(&hash)?.map(|row| decode(row.value())).transpose()?;
+            let link: Option<Link> = tx.tables.admin_links.get(&hash)?.map(|row| decode(row.value())).transpose()?;
             if !link.is_some_and(|link| link.expires_at > now && link.admin == admin.name) {
                 return Ok(false);
             }

@@ -114,7 +114,8 @@ impl Book {
     /// The place of the first entry written at `at` or later. Times never go back, so halving finds it.
     fn first_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
         let Some(at) = at else { return Ok(0) };
-        let (mut low, mut high) = (0, self.leaves.range::<u64>(..)?.next_back().transpose()?.map_or(0, |row| row.0.value() + 1));
+        let (mut low, mut high) =
+            (0, self.leaves.range::<u64>(..)?.next_back().transpose()?.map_or(0, |row| row.0.value() + 1));
         while low < high {
             let middle = low + (high - low) / 2;
             if self.leaf(middle)?.is_some_and(|leaf| leaf.at < at) {

@@ -54,7 +54,9 @@ pub enum OpenError {
     #[error("{0} is in use by another process; stop the other Rollbook first, or set ROLLBOOK_DATA to another file")]
     Locked(PathBuf),
     /// The file or its folder cannot be read or written.
-    #[error("{path} cannot be opened for reading and writing ({cause}); check that its folder exists and belongs to the user Rollbook runs as, or set ROLLBOOK_DATA")]
+    #[error(
+        "{path} cannot be opened for reading and writing ({cause}); check that its folder exists and belongs to the user Rollbook runs as, or set ROLLBOOK_DATA"
+    )]
     Inaccessible {
         /// The file.
         path: PathBuf,
@@ -62,7 +64,9 @@ pub enum OpenError {
         cause: std::io::Error,
     },
     /// The file is something else.
-    #[error("{0} is not a Rollbook data file, or is a torn copy of one; restore a backup or set ROLLBOOK_DATA to another file")]
+    #[error(
+        "{0} is not a Rollbook data file, or is a torn copy of one; restore a backup or set ROLLBOOK_DATA to another file"
+    )]
     NotOurs(PathBuf),
     /// The file says it has a table that is not there.
     #[error("{path} lacks the table `{table}` it should have: it is a torn copy of a data file; restore a backup")]
@@ -73,7 +77,9 @@ pub enum OpenError {
         table: String,
     },
     /// A newer Rollbook wrote the file.
-    #[error("{path} was written by a newer Rollbook (schema {found}, this one knows {known}); install that version again")]
+    #[error(
+        "{path} was written by a newer Rollbook (schema {found}, this one knows {known}); install that version again"
+    )]
     Newer {
         /// The file.
         path: PathBuf,

@@ -4,9 +4,9 @@ use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::Ingested;
 use super::error::Error;
 use super::tx::Tx;
-use super::Ingested;
 use crate::audit::{Actor, Draft, Source, Target, field_names};
 use crate::clock::Timestamp;
 use crate::event::{Change, Delivery, DeliveryId, Event, Mirrored, ObjectKey, Outcome, Reason, Unusable, Version};
@@ -126,13 +126,7 @@ impl Tx<'_> {
         Ok(Ingested { outcome, seq })
     }
 
-    fn save_user(
-        &mut self,
-        id: &ClerkId,
-        version: Version,
-        clerk: &Object,
-        policy: &Policy,
-    ) -> Result<Effect, Error> {
+    fn save_user(&mut self, id: &ClerkId, version: Version, clerk: &Object, policy: &Policy) -> Result<Effect, Error> {
         let gone = self.tombstone(id)?;
         if gone.is_some() && policy.delete == DeletePolicy::Hard {
             return Ok(Effect::of(Outcome::Stale).because("deleted"));

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Shared;
 use super::error::Error;
-use super::tx::{Tx, Written};
 use super::state::State;
+use super::tx::{Tx, Written};
 
 /// So many operations go into one transaction at most: enough to spread the cost of two syncs, few
 /// enough that the first of them does not wait long.
@@ -197,4 +197,3 @@ fn run_all(batch: &mut [Box<dyn Job>], tx: &mut Tx<'_>) -> Result<(), (usize, Er
     }
     Ok(())
 }
-

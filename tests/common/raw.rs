@@ -7,17 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION};
-use hyper::{Request, Response, StatusCode};
-use rollbook::http::guard::{self, Hosts, Peer, Refusal};
-use rollbook::server::accept::{Drained, Fault, Limits, serve};
+use hyper::{Request, StatusCode};
+use rollbook::http::guard::{self, Hosts, Peer};
+use rollbook::http::{failed, refused};
+use rollbook::server::accept::{Drained, Limits, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use warp::reply::Response;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,67 +62,58 @@ impl Running {
     }
 }
 
-/// Starts a server with these limits on a free port of 127.0.0.1.
+/// Starts a server with these limits on a free port of 127.0.0.1. When it has stopped, nothing of the service
+/// is left in any task.
 pub(crate) async fn start(limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = oneshot::channel::<()>();
-    let (b, g) = (Arc::clone(&begun), Arc::clone(&go_on));
-    let service = tower::service_fn(move |request| answer(request, Arc::clone(&b), Arc::clone(&g)));
-    let shutdown = async { stopped.await.unwrap_or_default() };
-    let served = tokio::spawn(serve(listener, service, fault, limits, shutdown));
+    let in_use = Arc::new(());
+    let (used, b, g) = (Arc::clone(&in_use), Arc::clone(&begun), Arc::clone(&go_on));
+    let service = tower::service_fn(move |request| {
+        let (used, answer) = (Arc::clone(&used), answer(request, Arc::clone(&b), Arc::clone(&g)));
+        async move {
+            let answer = answer.await;
+            drop(used);
+            answer
+        }
+    });
+    let served = tokio::spawn(async move {
+        let drained = serve(listener, service, failed, limits, async { stopped.await.unwrap_or_default() }).await;
+        assert_eq!(Arc::strong_count(&in_use), 1);
+        drained
+    });
     Running { addr, begun, go_on, stop, served }
 }
 
 /// What the routes of a server would do, and paths that misbehave.
-async fn answer(
-    request: Request<Incoming>,
-    begun: Arc<Notify>,
-    go_on: Arc<Notify>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, begun: Arc<Notify>, go_on: Arc<Notify>) -> Result<Response, Infallible> {
     let peer = *request.extensions().get::<Peer>().unwrap();
     if let Err(refusal) = guard::check(&request, &Hosts::default(), peer) {
-        return Ok(refuse(refusal));
+        return Ok(refused(refusal));
     }
     match request.uri().path() {
         "/health" | "/api/webhooks/clerk" => match request.into_body().collect().await {
-            Ok(body) => Ok(Response::new(Full::new(body.to_bytes()))),
+            Ok(body) => Ok(Response::new(body.to_bytes().into())),
             Err(_) => Ok(status(StatusCode::BAD_REQUEST)),
         },
         "/wait" => {
             begun.notify_one();
             go_on.notified().await;
-            Ok(Response::new(Full::from("waited")))
+            Ok(Response::new("waited".into()))
         }
         "/panic" => panic!("on purpose"),
         "/refuse" => Ok(status(StatusCode::PAYLOAD_TOO_LARGE)),
-        "/large" => Ok(Response::new(Full::from(vec![b'x'; 1 << 20]))),
+        "/large" => Ok(Response::new(vec![b'x'; 1 << 20].into())),
         _ => Ok(status(StatusCode::NOT_FOUND)),
     }
 }
 
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
+fn status(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     response
-}
-
-fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
-    let parts = refusal.parts();
-    let mut response = status(parts.status);
-    response.headers_mut().insert(CONNECTION, "close".parse().unwrap());
-    if let Some(allow) = parts.allow {
-        response.headers_mut().insert(ALLOW, allow.parse().unwrap());
-    }
-    response
-}
-
-fn fault(fault: Fault) -> Response<Full<Bytes>> {
-    status(match fault {
-        Fault::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        Fault::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
-    })
 }
 
 /// One connection of a client.
@@ -154,10 +145,11 @@ impl Wire {
         Self(soon("connect", TcpStream::connect(addr)).await.unwrap())
     }
 
-    /// A connection with so small a receive buffer that answers soon fill it.
+    /// A connection with buffers so small that answers soon fill them, and nothing is sent that is not read.
     pub(crate) async fn narrow(addr: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_send_buffer_size(1 << 16).unwrap();
         Self::over(socket, addr).await
     }
 

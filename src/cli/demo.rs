@@ -1,0 +1,221 @@
+//! `rollbook demo`: the whole thing with no account and no settings. A stand-in issues tokens and publishes
+//! its keys as Clerk would; events are signed and sent through the real endpoint into a real data file.
+
+mod stand_in;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::serve::{self, stop_signal};
+use crate::audit::{Actor, Source};
+use crate::clerk::issuer;
+use crate::clerk::sender::{self, Sender};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, Faults};
+use crate::http::admin::link;
+use crate::sample::{self, PEOPLE, Scene};
+use crate::server::Server;
+use crate::store::{By, UserPatch};
+use crate::user::{BadId, ClerkId, UserId};
+
+use self::stand_in::StandIn;
+
+/// The Clerk instance that the stand-in plays.
+const INSTANCE: &str = "ins_demo";
+
+/// How long the token that is shown lasts, in seconds. Clerk's own last a minute.
+const TOKEN_LIFE: i64 = 8 * 60 * 60;
+
+/// The port that is tried first: what the README's examples say.
+const USUAL_PORT: u16 = 8080;
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+/// Why the demo ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A folder, a socket or the output cannot be had.
+    #[error("the demo cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The stand-in for Clerk has no key.
+    #[error(transparent)]
+    Issuer(#[from] issuer::Error),
+    /// The settings made up for it are wrong.
+    #[error("{0}")]
+    Settings(#[from] Faults),
+    /// The server did not start or did not last.
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
+    /// An event could not be sent.
+    #[error(transparent)]
+    Send(#[from] sender::Error),
+    /// The server did not take an event.
+    #[error("the server answered {status} to {kind}: {body}")]
+    Refused {
+        /// The event's type.
+        kind: &'static str,
+        /// The status.
+        status: u16,
+        /// The answer.
+        body: String,
+    },
+    /// An invented id cannot be one.
+    #[error(transparent)]
+    Id(#[from] BadId),
+    /// The store gave up.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+}
+
+/// Shows the flow and then serves until SIGINT or SIGTERM. The data file is in a fresh folder, which goes
+/// with the demo. `port` is tried and no other, if given.
+///
+/// # Errors
+/// When something in the flow does not work.
+pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let stop = stop_signal()?;
+    let folder = tempfile::Builder::new().prefix("rollbook-demo-").tempdir()?;
+    let stand_in = StandIn::start(INSTANCE).await?;
+    let secret = format!("whsec_{}", STANDARD.encode(random()?));
+    let port = match port {
+        Some(port) => port,
+        None => free_port().await,
+    };
+    let config = settings(&stand_in.url, &secret, folder.path(), port)?;
+    let server = Server::bind(config, Clock::system()).await.map_err(serve::Error::from)?;
+    let (address, app) = (server.address(), server.app().clone());
+    let (end, ended) = oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async move { drop(ended.await) }));
+
+    let base = format!("http://{address}");
+    writeln!(out, "listening on {base}\ndata in {}\n", app.store.path().display())?;
+    let stage = Stage { sender: Sender::new(&secret, &base)?, seed: random()?.to_vec(), now: Clock::system().now() };
+    stage.play(out).await?;
+
+    let admin: ClerkId = stage.person(0).user_id().parse()?;
+    let by = By { actor: Actor::Cli, source: Source::Cli, request: None };
+    let patch = UserPatch { role: "ADMIN".parse().ok(), practice_id: None };
+    app.store.set_user(UserId::of(&admin), patch, by).await?;
+    let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), stage.now, TOKEN_LIFE)?;
+    let origin = &app.settings.public_origin;
+    let link = link::mint(&app.store, "admin", stage.now, Actor::Cli, Source::Cli, origin).await;
+    let link = link.map_err(serve::Error::from)?;
+    write!(out, "{}", invitation(&base, &link, &token, app.store.path(), &admin))?;
+    out.flush()?;
+    drop(app);
+
+    stop.await;
+    drop(end);
+    let ran = running.await.map_err(io::Error::other)?;
+    stand_in.stop().await;
+    Ok(ran.map_err(serve::Error::from)?)
+}
+
+/// What to try, with everything filled in.
+fn invitation(base: &str, link: &str, token: &str, data: &Path, admin: &ClerkId) -> String {
+    let data = data.display();
+    format!(
+        "
+The admin page; the link sets your password and works once:
+  {link}
+
+A session token of {admin} (role ADMIN), good for eight hours:
+  TOKEN={token}
+
+To try:
+  curl {base}/health
+  curl -H \"Authorization: Bearer $TOKEN\" {base}/api/auth/me
+  curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/users?limit=3'
+  curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/audit?limit=3'
+  rollbook users list --data {data}
+
+Stop with Ctrl-C; the data goes with it.
+"
+    )
+}
+
+/// The settings, read as the user's own would be.
+fn settings(issuer: &str, secret: &str, folder: &Path, port: u16) -> Result<Config, Faults> {
+    let data = folder.join("rollbook.redb").display().to_string();
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
+    let values = BTreeMap::from([
+        ("CLERK_WEBHOOK_SIGNING_SECRET", secret.to_owned()),
+        ("CLERK_ISSUER", issuer.to_owned()),
+        ("ROLLBOOK_DATA", data),
+        ("ROLLBOOK_LISTEN", listen),
+    ]);
+    Config::read(|name| values.get(name).cloned())
+}
+
+/// The usual port if nobody has it, else any.
+async fn free_port() -> u16 {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, USUAL_PORT)).await {
+        Ok(_) => USUAL_PORT,
+        Err(_) => 0,
+    }
+}
+
+fn random() -> io::Result<[u8; 24]> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Who plays, and for whom.
+struct Stage {
+    sender: Sender,
+    seed: Vec<u8>,
+    now: Timestamp,
+}
+
+impl Stage {
+    /// The scene of one person, who signed up some days ago.
+    fn person(&self, number: usize) -> Scene {
+        let days = i64::try_from(PEOPLE.len() - number).unwrap_or_default();
+        let since = self.now.plus_millis(-days * DAY);
+        Scene::new(&self.seed, self.now.plus_millis(-10 * DAY)).instance(INSTANCE).person(number, since).visit(0, since)
+    }
+
+    /// A week in the life of a small application, out of order and with a repetition, as deliveries are.
+    async fn play(&self, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+        let ago = |millis: i64| self.now.plus_millis(-millis);
+        for number in 0..PEOPLE.len() {
+            let signed_up = ago(DAY * i64::try_from(PEOPLE.len() - number).unwrap_or_default());
+            self.send(out, number, "user.created", signed_up).await?;
+            self.send(out, number, "session.created", signed_up.plus_millis(MINUTE)).await?;
+        }
+        self.send(out, 1, "email.created", ago(3 * MINUTE)).await?;
+        self.send(out, 0, "organization.created", ago(2 * DAY)).await?;
+        self.send(out, 2, "organizationMembership.created", ago(DAY)).await?;
+        self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;
+        self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;
+        self.send(out, PEOPLE.len() - 1, "user.deleted", ago(MINUTE)).await?;
+        self.send(out, PEOPLE.len() - 1, "user.updated", ago(2 * MINUTE)).await
+    }
+
+    async fn send(
+        &self,
+        out: &mut (dyn Write + Send),
+        number: usize,
+        kind: &'static str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let scene = self.person(number);
+        let Some(event) = sample::event(kind, &scene, at) else { return Ok(()) };
+        let answer = self.sender.send(&scene.message_id(kind, at), self.now, &event).await?;
+        if answer.status != 200 {
+            return Err(Error::Refused { kind, status: answer.status, body: answer.body });
+        }
+        let outcome: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let outcome = outcome["outcome"].as_str().unwrap_or("taken");
+        Ok(writeln!(out, "  {kind:32} {:24} {outcome}", PEOPLE[number % PEOPLE.len()].email)?)
+    }
+}

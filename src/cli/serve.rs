@@ -1,0 +1,74 @@
+//! `rollbook serve`: the appliance, until it is told to stop.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::audit::{Actor, Source};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::admin::link;
+use crate::log;
+use crate::server::{BindError, RunError, Server};
+
+/// Why serving ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server could not start.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The server stopped by itself.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Standard output or the signals cannot be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The link for the first password could not be made.
+    #[error("cannot make the link for the first password: {0}")]
+    Link(#[from] link::Error),
+}
+
+/// Serves until SIGINT or SIGTERM. Says on standard output where, as a line of its own.
+///
+/// # Errors
+/// When the server cannot start, or its store fails.
+pub async fn run(config: Config) -> Result<(), Error> {
+    // Dropped last, so that the last lines are written.
+    let _log = log::start(config.local.log.clone(), config.local.log_format.unwrap_or_else(log::Format::of_stdout))?;
+    let stop = stop_signal()?;
+    let server = Server::bind(config, Clock::system()).await?;
+    greet(&server).await?;
+    Ok(server.run(stop).await?)
+}
+
+/// Says where the server listens and, while nobody has set the admin's password, how to. The link itself
+/// is shown on a terminal only: what goes to a log stays there.
+async fn greet(server: &Server) -> Result<(), Error> {
+    let app = server.app();
+    let mut lines = format!("listening on http://{}\n", server.address());
+    if !app.store.has_admin().map_err(link::Error::from)? {
+        lines += &if io::stdout().is_terminal() {
+            let origin = &app.settings.public_origin;
+            let url = link::mint(&app.store, "admin", app.clock.now(), Actor::System, Source::System, origin).await?;
+            format!("set the admin's password, once, within 24 hours: {url}\n")
+        } else {
+            "the admin page has no password yet: `rollbook admin link` prints a link to set it\n".to_owned()
+        };
+    }
+    io::stdout().write_all(lines.as_bytes())?;
+    Ok(io::stdout().flush()?)
+}
+
+/// Resolves at the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

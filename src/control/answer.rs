@@ -1,0 +1,90 @@
+//! The answers, from the store alone: the running server gives them over the socket, and a command gives
+//! them to itself when no server runs.
+
+use serde_json::Value;
+
+use super::{Listing, Practice, Reply, Request};
+use crate::audit::{Actor, Draft, Source};
+use crate::clock::Clock;
+use crate::http::admin::link;
+use crate::http::record;
+use crate::page::PageRequest;
+use crate::store::{By, Error, Store, UserFilter, UserPatch};
+use crate::user::UserRef;
+
+/// What the admin is called whose password a link sets.
+const ADMIN: &str = "admin";
+
+/// What answers need.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// The roll and the book.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The origin browsers use.
+    pub public_origin: String,
+    /// Where the server listens.
+    pub address: String,
+}
+
+impl Desk {
+    /// Does what is asked and says what came of it.
+    pub async fn answer(&self, request: Request) -> Reply {
+        let answered = match request {
+            Request::AdminLink => return self.admin_link().await,
+            Request::Status => return self.status(),
+            Request::User { id } => self.user(&id).await,
+            Request::Users(listing) => self.users(listing).await,
+            Request::SetUser { id, role, practice } => {
+                let practice_id = match practice {
+                    Practice::Keep => None,
+                    Practice::None => Some(None),
+                    Practice::Is(practice) => Some(Some(practice)),
+                };
+                self.set_user(&id, UserPatch { role, practice_id }).await
+            }
+        };
+        answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
+    }
+
+    async fn admin_link(&self) -> Reply {
+        let now = self.clock.now();
+        match link::mint(&self.store, ADMIN, now, Actor::Cli, Source::Cli, &self.public_origin).await {
+            Ok(url) => Reply::AdminLink { url },
+            Err(error) => Reply::Refused { reason: error.to_string() },
+        }
+    }
+
+    fn status(&self) -> Reply {
+        Reply::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            address: self.address.clone(),
+            ready: self.store.is_ready(),
+        }
+    }
+
+    async fn user(&self, id: &UserRef) -> Result<Reply, Error> {
+        let Some(user) = self.store.user(id.id())? else { return Ok(Reply::NotFound) };
+        self.store.record(Draft::new("user.read", Actor::Cli, Source::Cli).about(&user.clerk_id)).await?;
+        Ok(Reply::User { user: record(&user) })
+    }
+
+    async fn users(&self, listing: Listing) -> Result<Reply, Error> {
+        let Listing { query, role, practice, deleted, limit, cursor } = listing;
+        let filter = UserFilter { query, email: None, role, practice, deleted };
+        let page = self.store.users(filter, PageRequest { limit, cursor }).await?;
+        let mut entry = Draft::new("users.listed", Actor::Cli, Source::Cli);
+        entry.count = Some(page.items.len() as u64);
+        let members: Vec<Value> = page.items.iter().map(|user| user.clerk_id.as_str().into()).collect();
+        self.store.record(entry.with("members", (!members.is_empty()).then_some(members))).await?;
+        Ok(Reply::Users { items: page.items.iter().map(record).collect(), next_cursor: page.next_cursor })
+    }
+
+    async fn set_user(&self, id: &UserRef, patch: UserPatch) -> Result<Reply, Error> {
+        let by = By { actor: Actor::Cli, source: Source::Cli, request: None };
+        let user = self.store.set_user(id.id(), patch, by).await?;
+        Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
+    }
+}

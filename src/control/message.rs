@@ -1,0 +1,143 @@
+//! The messages.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::page::{Cursor, Limit};
+use crate::user::{PracticeId, Role, UserRef};
+
+/// What a command asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// For a link that lets its bearer set the admin's password, once.
+    AdminLink,
+    /// How the server is.
+    Status,
+    /// For one user.
+    User {
+        /// Which one.
+        #[serde(with = "text")]
+        id: UserRef,
+    },
+    /// For a page of the roll.
+    Users(Listing),
+    /// To change what is the operator's on one user.
+    SetUser {
+        /// Which one.
+        #[serde(with = "text")]
+        id: UserRef,
+        /// The new role, if it is to change.
+        role: Option<Role>,
+        /// What becomes of the practice.
+        practice: Practice,
+    },
+}
+
+/// Which users to list; all members must fit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// Whose full name, last name, user name or e-mail address begins so.
+    pub query: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+    /// Of this practice.
+    pub practice: Option<PracticeId>,
+    /// Those deleted at Clerk, instead of those on the roll.
+    pub deleted: bool,
+    /// How many at most.
+    #[serde(with = "limit")]
+    pub limit: Limit,
+    /// Behind which one to go on.
+    pub cursor: Option<Cursor>,
+}
+
+/// What becomes of a user's practice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Practice {
+    /// It stays.
+    Keep,
+    /// The user belongs to none.
+    None,
+    /// It is this one.
+    Is(PracticeId),
+}
+
+/// What the server answers. Users have the form that the API gives them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The link.
+    AdminLink {
+        /// To be opened in a browser.
+        url: String,
+    },
+    /// How the server is.
+    Status {
+        /// Its version.
+        version: String,
+        /// Its process.
+        pid: u32,
+        /// Where it listens.
+        address: String,
+        /// Whether it takes writes.
+        ready: bool,
+    },
+    /// A user, after the change if one was asked for.
+    User {
+        /// The record.
+        user: Value,
+    },
+    /// A page of the roll.
+    Users {
+        /// The records.
+        items: Vec<Value>,
+        /// Where to go on; `None` at the end.
+        next_cursor: Option<Cursor>,
+    },
+    /// There is no such user.
+    NotFound,
+    /// It was not done.
+    Refused {
+        /// Why, for the person at the terminal.
+        reason: String,
+    },
+}
+
+/// Values that are sent as their own text.
+mod text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A limit reads itself from text; this writes it so.
+mod limit {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::page::Limit;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    pub(super) fn serialize<S: Serializer>(limit: &Limit, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&limit.get())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+        Limit::deserialize(deserializer)
+    }
+}

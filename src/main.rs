@@ -1,0 +1,78 @@
+//! The program: the command line, the settings, and which part of the library does what was asked.
+#![allow(clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use rollbook::cli::{Cli, Command, demo, healthcheck, local, send_test, serve};
+use rollbook::config::{self, Config, Faults, Local, Sources};
+
+/// The command line or a setting is wrong: trying again is useless.
+const WRONG: u8 = 2;
+
+/// What a command comes to: done, or why not.
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let Some(command) = Cli::parse().command else {
+        // A reader that has gone away needs no help.
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    };
+    match run(&command) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+        Err(faults) => {
+            eprintln!("{faults}");
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+/// Reads the settings the command needs, and then does it.
+fn run(command: &Command) -> Result<Done, Faults> {
+    let mut out = std::io::stdout();
+    if let Command::Demo(demo) = command {
+        // Nothing that is set may change what a newcomer sees.
+        return Ok(block_on(async { Ok(demo::run(demo.port, &mut out).await?) }));
+    }
+    let sources = Sources::with_file(command.flags(), std::env::vars_os(), Path::new(".env"))?;
+    for warning in sources.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let get = |name: &str| sources.get(name);
+    Ok(match command {
+        Command::Demo(_) => Ok(()),
+        Command::Serve(_) => {
+            let config = Config::read(get)?;
+            block_on(async { Ok(serve::run(config).await?) })
+        }
+        Command::SendTest(send) => {
+            let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);
+            let secret = secrets.first().map_or("", config::Secret::expose);
+            let url = send.url.clone().unwrap_or_else(|| format!("http://{}", local.listen));
+            let wanted = send_test::SendTest { event: send.event.clone(), url: Some(url) };
+            block_on(async { Ok(send_test::run(wanted, secret, &mut out).await?) })
+        }
+        Command::Admin(admin) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::admin(admin, &local, &mut out).await?) })
+        }
+        Command::Healthcheck(check) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(healthcheck::run(check.url.as_deref(), &local).await?) })
+        }
+        Command::Users(users) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::users(users, &local, &mut out).await?) })
+        }
+    })
+}
+
+fn block_on(work: impl Future<Output = Done>) -> Done {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
