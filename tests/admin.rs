@@ -8,3 +8,5 @@ mod access;
 mod pages;
 #[path = "admin/site.rs"]
 mod site;
+
+mod common;

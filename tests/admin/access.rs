@@ -186,10 +186,7 @@ async fn strangers_are_shown_the_door_and_led_back() {
 async fn forms_of_other_sites_change_nothing() {
     let (site, cookie) = Site::with_admin().await;
     let user = site.add_user("user_1", &serde_json::json!({})).await;
-    let role = || {
-        let id = rollbook::user::UserId::of(&"user_1".parse().unwrap());
-        site.app.store.user(id).unwrap().unwrap().role.to_string()
-    };
+    let role = || site.user("user_1").role.to_string();
     let ours = site.origin();
     let evil: &[&[(&str, &str)]] = &[
         &[("sec-fetch-site", "cross-site")],

@@ -1,35 +1,28 @@
 //! A running server with a clock that stands still, and a browser without a mind of its own.
 
-use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::redirect::Policy;
-use reqwest::{Method, StatusCode};
 use rollbook::audit::{Actor, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
-use rollbook::config::Config;
 use rollbook::http::App;
 use rollbook::http::admin::link;
 use rollbook::page::PageRequest;
-use rollbook::server::Server;
-use svix::webhooks::Webhook;
-use tempfile::TempDir;
-use tokio::sync::oneshot;
+use rollbook::user::User;
+
+use crate::common::{self, SECRET, TestServer, clerk_id, sign};
 
 pub(crate) const PASSWORD: &str = "four plain grey mice";
 pub(crate) const MINUTE: i64 = 60 * 1000;
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// When Clerk made the users of these tests.
+const MADE: i64 = 1_716_883_200_000;
 
 /// A server of its own for each test; it goes when this goes.
 pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) clock: Clock,
-    address: SocketAddr,
+    server: TestServer,
     host: Option<&'static str>,
-    client: reqwest::Client,
-    _stop: oneshot::Sender<()>,
-    _folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -48,27 +41,10 @@ impl Site {
 
     /// As `https://{host}`, or on this machine alone.
     pub(crate) async fn start_at(host: Option<&'static str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("rollbook.redb").to_str().unwrap().to_owned();
-        let config = Config::read(|name| match name {
-            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(SECRET.to_owned()),
-            "CLERK_ISSUER" => Some("https://clerk.example.com".to_owned()),
-            "CLERK_JWKS_URL" => Some("http://127.0.0.1:9/jwks".to_owned()),
-            "ROLLBOOK_LISTEN" => Some("127.0.0.1:0".to_owned()),
-            "ROLLBOOK_DATA" => Some(data.clone()),
-            "ROLLBOOK_PUBLIC_URL" => host.map(|host| format!("https://{host}")),
-            _ => None,
-        });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-        let clock = Clock::fixed(Timestamp::from_millis(i64::try_from(now).unwrap()));
-        let server = Server::bind(config.unwrap(), clock.clone()).await.unwrap();
-        let (address, app) = (server.address(), server.app().clone());
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
-        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        Self { app, clock, address, host, client, _stop: stop, _folder: folder }
+        let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
+        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
+        let server = TestServer::with_clock(&[("ROLLBOOK_PUBLIC_URL", &origin)], clock.clone()).await;
+        Self { app: server.app.clone(), clock, server, host }
     }
 
     /// With an admin called `ada`, signed in: the site and the session's cookie.
@@ -94,7 +70,7 @@ impl Site {
     }
 
     pub(crate) fn origin(&self) -> String {
-        self.host.map_or_else(|| format!("http://{}", self.address), |host| format!("https://{host}"))
+        self.host.map_or_else(|| self.server.url(""), |host| format!("https://{host}"))
     }
 
     pub(crate) fn later(&self, millis: i64) {
@@ -134,7 +110,7 @@ impl Site {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        let mut request = self.server.request(method, path);
         if let Some(host) = self.host {
             request = request.header(HOST, host);
         }
@@ -147,36 +123,29 @@ impl Site {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        Answer { status: status.as_u16(), headers, body: answer.text().await.unwrap() }
+        let answer = common::Answer::of(request.send().await.unwrap()).await;
+        Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
     }
 
-    /// Delivers an event as Clerk would.
+    /// Delivers a body as Clerk would.
     pub(crate) async fn deliver(&self, id: &str, body: &str) {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let signature =
-            Webhook::new(SECRET).unwrap().sign(id, i64::try_from(seconds).unwrap(), body.as_bytes()).unwrap();
-        let seconds = seconds.to_string();
-        let headers = [
-            ("content-type", "application/json"),
-            ("svix-id", id),
-            ("svix-timestamp", &seconds),
-            ("svix-signature", &signature),
-        ];
-        let answer = self.send(Method::POST, "/api/webhooks/clerk", None, &headers, Some(body.to_owned())).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let headers = sign::sign(SECRET, id, sign::now_seconds(), body.as_bytes());
+        let answer = self.server.post_signed(&headers, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
     /// Delivers the creation of a user with these particulars, and returns our address of them.
-    pub(crate) async fn add_user(&self, clerk_id: &str, particulars: &serde_json::Value) -> String {
-        let mut data = serde_json::json!({ "id": clerk_id, "object": "user", "created_at": 1_716_883_200_000_i64,
-            "updated_at": 1_716_883_200_000_i64 });
+    pub(crate) async fn add_user(&self, id: &str, particulars: &serde_json::Value) -> String {
+        let mut data = serde_json::json!({ "id": id, "object": "user", "created_at": MADE, "updated_at": MADE });
         data.as_object_mut().unwrap().extend(particulars.as_object().unwrap().clone());
-        let event = serde_json::json!({ "type": "user.created", "object": "event", "data": data,
-            "timestamp": 1_716_883_200_000_i64, "instance_id": "ins_1" });
-        self.deliver(&format!("msg_{clerk_id}"), &event.to_string()).await;
-        format!("/admin/users/{}", rollbook::user::UserId::of(&clerk_id.parse().unwrap()))
+        let event = serde_json::json!({ "type": "user.created", "object": "event", "data": data, "timestamp": MADE });
+        self.deliver(&format!("msg_{id}"), &event.to_string()).await;
+        format!("/admin/users/{}", rollbook::user::UserId::of(&clerk_id(id)))
+    }
+
+    /// The user as the store has them.
+    pub(crate) fn user(&self, id: &str) -> User {
+        self.server.user(id).unwrap()
     }
 
     /// The newest entries of the book.
