@@ -118,7 +118,13 @@ fn delivery(webhook: &Webhook, host: &str, id: &str, body: &str) -> Vec<u8> {
 
 /// Sends every request once, or for `limit`, over so many connections; returns the latencies of what was
 /// answered with 200 and the time it all took.
-async fn drive(address: &str, requests: Vec<Vec<u8>>, connections: usize, limit: Duration, again: bool) -> (Vec<Duration>, Duration) {
+async fn drive(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    connections: usize,
+    limit: Duration,
+    again: bool,
+) -> (Vec<Duration>, Duration) {
     let (requests, next, stop) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let begun = Instant::now();
     let workers: Vec<_> = (0..connections)
@@ -192,7 +198,13 @@ fn median(mut rows: Vec<Row>) -> Row {
 
 fn show(what: &str, connections: usize, row: &Row) {
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
-    println!("{what:28} {connections:4} {:>10.0} {:>9.2} {:>9.2} {:>9.2}", row.per_second, ms(row.p50), ms(row.p99), ms(row.max));
+    println!(
+        "{what:28} {connections:4} {:>10.0} {:>9.2} {:>9.2} {:>9.2}",
+        row.per_second,
+        ms(row.p50),
+        ms(row.p99),
+        ms(row.max)
+    );
 }
 
 #[tokio::main]
@@ -208,20 +220,37 @@ async fn main() {
     let mut serial = 0_usize;
 
     let server = Server::start(dir);
-    println!("start on an empty file       {:>7.1} ms, {:>6.1} MiB", server.started.as_secs_f64() * 1000.0, server.memory_kib() as f64 / 1024.0);
+    println!(
+        "start on an empty file       {:>7.1} ms, {:>6.1} MiB",
+        server.started.as_secs_f64() * 1000.0,
+        server.memory_kib() as f64 / 1024.0
+    );
     let begun = Instant::now();
     for chunk in (0..users).collect::<Vec<_>>().chunks(20_000) {
         let requests = chunk.iter().map(|user| {
-            delivery(&webhook, &server.address, &format!("msg_seed{user:023}"), &event("user.created", *user, 1_700_000_000_000))
+            delivery(
+                &webhook,
+                &server.address,
+                &format!("msg_seed{user:023}"),
+                &event("user.created", *user, 1_700_000_000_000),
+            )
         });
         drive(&server.address, requests.collect(), 64, Duration::from_secs(3600), false).await;
     }
-    println!("{users} users created in {:.1} s, {:.0} per second", begun.elapsed().as_secs_f64(), users as f64 / begun.elapsed().as_secs_f64());
+    println!(
+        "{users} users created in {:.1} s, {:.0} per second",
+        begun.elapsed().as_secs_f64(),
+        users as f64 / begun.elapsed().as_secs_f64()
+    );
     let address = server.address.clone();
     println!("after that                              {:>6.1} MiB", server.memory_kib() as f64 / 1024.0);
     server.stop();
     let server = Server::start(dir);
-    println!("start with {users} users       {:>7.1} ms, {:>6.1} MiB", server.started.as_secs_f64() * 1000.0, server.memory_kib() as f64 / 1024.0);
+    println!(
+        "start with {users} users       {:>7.1} ms, {:>6.1} MiB",
+        server.started.as_secs_f64() * 1000.0,
+        server.memory_kib() as f64 / 1024.0
+    );
     drop(address);
 
     println!("\n{:28} {:>4} {:>10} {:>9} {:>9} {:>9}", "", "conn", "per s", "p50 ms", "p99 ms", "max ms");
@@ -234,7 +263,12 @@ async fn main() {
                 serial += 1;
                 let user = (serial.wrapping_mul(2_654_435_761)) % users;
                 let version = 1_750_000_000_000 + i64::try_from(serial).unwrap();
-                delivery(&webhook, &server.address, &format!("msg_load{:023}", serial as u128 + Clock::system().now().as_millis() as u128 * 1_000_000), &event("user.updated", user, version))
+                delivery(
+                    &webhook,
+                    &server.address,
+                    &format!("msg_load{:023}", serial as u128 + Clock::system().now().as_millis() as u128 * 1_000_000),
+                    &event("user.updated", user, version),
+                )
             });
             rows.push(row(drive(&server.address, requests.collect(), connections, limit, false).await));
         }
