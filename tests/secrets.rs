@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -124,7 +125,7 @@ impl Visitor {
         let cookie = headers.remove("set-cookie").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let body = answer.text().await.unwrap();
         assert_eq!(found, status, "{url}: {body}");
-        self.heard += &format!("{found} {headers:?}\n{body}\n");
+        writeln!(self.heard, "{found} {headers:?}\n{body}").unwrap();
         (cookie.split(';').next().unwrap().to_owned(), body)
     }
 
