@@ -10,20 +10,8 @@ use crate::clerk::sender::{self, Answer, Sender};
 use crate::clock::{Clock, Timestamp};
 use crate::sample::{self, EVENT_TYPES, Scene};
 
-/// Where `rollbook serve` listens unless told otherwise.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-
 /// How far apart, in seconds, the clocks of sender and server may be.
 const TOLERANCE: i64 = 300;
-
-/// What to send, and where to.
-#[derive(Debug, Clone, Default)]
-pub struct SendTest {
-    /// An event type; one of every type if absent or `all`.
-    pub event: Option<String>,
-    /// The server's address, or that of the endpoint itself; [`DEFAULT_URL`] if absent.
-    pub url: Option<String>,
-}
 
 /// Why the test failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +38,15 @@ pub enum Error {
     },
 }
 
-/// Sends the events, signed with `secret`, and writes one line for each to `out`: its type, the status, what
+/// Sends one event of type `event`, or one of every type when that is `all` or absent, to the server or endpoint at
+/// `url`, signed with `secret`, and writes one line for each to `out`: its type, the status, what
 /// became of it, the milliseconds it took. What to do about refusals follows.
 ///
 /// # Errors
 /// When anything but a 2xx came back, or nothing did.
-pub async fn run(wanted: SendTest, secret: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-    let kinds = pick(wanted.event.as_deref())?;
-    let sender = Sender::new(secret, wanted.url.as_deref().unwrap_or(DEFAULT_URL))?;
+pub async fn run(event: Option<&str>, url: &str, secret: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let kinds = pick(event)?;
+    let sender = Sender::new(secret, url)?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let clock = Clock::system();
@@ -255,7 +244,7 @@ mod tests {
     async fn one_line_for_each_event() {
         let url = server(vec![(200, r#"{"outcome":"applied"}"#); 46]).await;
         let mut out = Vec::new();
-        run(SendTest { event: Some("all".to_owned()), url: Some(url) }, SECRET, &mut out).await.unwrap();
+        run(Some("all"), &url, SECRET, &mut out).await.unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.lines().count(), 46);
         assert!(out.lines().all(|line| line.contains(" 200  applied ")), "{out}");
@@ -265,8 +254,7 @@ mod tests {
     async fn a_refusal_is_a_failure_with_advice() {
         let url = server(vec![(401, r#"{"title":"Unauthorized","detail":"signature"}"#)]).await;
         let mut out = Vec::new();
-        let wanted = SendTest { event: Some("user.created".to_owned()), url: Some(url.clone()) };
-        let error = run(wanted, SECRET, &mut out).await.unwrap_err();
+        let error = run(Some("user.created"), &url, SECRET, &mut out).await.unwrap_err();
         assert!(matches!(error, Error::Refused { refused: 1, sent: 1 }), "{error}");
         let out = String::from_utf8(out).unwrap();
         assert!(out.starts_with("user.created                     401  Unauthorized "), "{out}");
