@@ -409,7 +409,9 @@ async fn operators_fields_survive_every_event() {
 #[tokio::test]
 async fn times_that_no_leaf_can_hold_give_way_to_the_signatures() {
     let server = TestServer::start().await;
-    for (n, timestamp) in [json!(i64::MAX), json!(-5), json!(1e300), json!("now"), json!(1_i64 << 53)].iter().enumerate() {
+    for (n, timestamp) in
+        [json!(i64::MAX), json!(-5), json!(1e300), json!("now"), json!(1_i64 << 53)].iter().enumerate()
+    {
         let mut event = user_event("user.created", &format!("user_{n}"), T, "Ann");
         event["timestamp"] = timestamp.clone();
         assert_eq!(server.outcome(&event).await, "applied", "{timestamp}");
