@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench load` ; settings by environment: `LOAD_USERS` (users on file first, 10000),
 //! `LOAD_SECONDS` (per row, 5), `LOAD_RUNS` (3, the median is shown), `LOAD_CONNECTIONS` (1,16,64).
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -235,7 +236,7 @@ async fn main() {
                 &event("user.created", *user, 1_700_000_000_000),
             )
         });
-        drive(&server.address, requests.collect(), 64, Duration::from_secs(3600), false).await;
+        drive(&server.address, requests.collect(), 64, Duration::from_hours(1), false).await;
     }
     println!(
         "{users} users created in {:.1} s, {:.0} per second",

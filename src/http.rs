@@ -177,6 +177,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(plain(path!("ready"), &call, health::ready))
         .unify()
+        .or(plain(warp::path::end(), &call, health::front_door))
+        .unify()
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
     api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()

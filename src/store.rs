@@ -152,7 +152,8 @@ impl Store {
     /// Whether writes are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !*self.0.failed.borrow()
+        // The writer's end of the channel is gone when its thread is.
+        !*self.0.failed.borrow() && self.0.failed.has_changed().is_ok()
     }
 
     /// Returns once a write has failed: from then on nothing is written until a restart.
