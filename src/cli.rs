@@ -5,6 +5,7 @@
 //! is wrong, so that trying again is useless.
 
 pub mod demo;
+pub mod doctor;
 pub mod healthcheck;
 pub mod local;
 pub mod send_test;

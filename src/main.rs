@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, healthcheck, local, send_test, serve};
+use rollbook::cli::{Cli, Command, demo, doctor, healthcheck, local, send_test, serve};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
@@ -50,6 +50,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Serve(_) => {
             let config = Config::read(get)?;
             block_on(async { Ok(serve::run(config).await?) })
+        }
+        Command::Doctor(_) => {
+            let (local, config) = (Local::read(get), Config::read(get));
+            block_on(async { Ok(doctor::run(local, config, &mut out).await?) })
         }
         Command::SendTest(send) => {
             let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);

@@ -117,18 +117,18 @@ impl Sender {
     }
 }
 
-/// The status that a server gives to a plain `GET` of `url`.
+/// What a server says to a plain `GET` of `url`; the body is not read.
 ///
 /// # Errors
 /// When the address is none, or no answer came.
-pub async fn probe(url: &str) -> Result<u16, Error> {
+pub async fn probe(url: &str) -> Result<Answer, Error> {
     let url: Url = url.parse().map_err(|_| Error::BadUrl(url.to_owned()))?;
     let failed = |error: reqwest::Error| match is_refused(&error) {
         true => Error::Refused(url.clone()),
         false => Error::Unreachable(url.clone(), root_cause(&error)),
     };
     let answer = client(&url).map_err(failed)?.get(url.clone()).send().await.map_err(failed)?;
-    Ok(answer.status().as_u16())
+    Ok(Answer { status: answer.status().as_u16(), body: String::new(), server_time: server_time(&answer) })
 }
 
 fn client(url: &Url) -> reqwest::Result<Client> {

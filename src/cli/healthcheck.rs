@@ -31,7 +31,7 @@ pub async fn run(url: Option<&str>, local: &Local) -> Result<(), Error> {
         None => format!("http://{}", address(local).await),
     };
     let url = format!("{base}/ready");
-    match probe(&url).await? {
+    match probe(&url).await?.status {
         200 => Ok(()),
         status => Err(Error::NotReady { url, status }),
     }
