@@ -27,7 +27,7 @@ use crate::sync::Policy;
 use self::accept::Limits;
 
 /// How often what strangers did is written down.
-const TALLY_EVERY: Duration = Duration::from_secs(60);
+const TALLY_EVERY: Duration = Duration::from_mins(1);
 
 /// A server that holds its address and its data file, and does not serve yet.
 #[derive(Debug)]
@@ -236,15 +236,15 @@ async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
 
 /// Keeps each new set of Clerk's keys, so that a restart while Clerk cannot be reached still knows them.
 async fn keep_keys(keys: Keys, store: Store, mut stopped: watch::Receiver<()>) {
-    let mut changes = keys.changes();
+    let mut newest = keys.changes();
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
-            changed = changes.changed() => if changed.is_err() {
+            more = newest.changed() => if more.is_err() {
                 return;
             },
         }
-        let document = changes.borrow_and_update().clone();
+        let document = newest.borrow_and_update().clone();
         if let Some(document) = document
             && let Err(cause) = store.keep_keys(document.to_vec()).await
         {

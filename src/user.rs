@@ -354,6 +354,7 @@ impl User {
 
 /// A user's particulars, as read from Clerk's object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "Clerk has that many flags")]
 pub struct Profile {
     /// The primary e-mail address: the one that `primary_email_address_id` names, `None` when that names none.
     pub email: Option<String>,

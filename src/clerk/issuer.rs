@@ -1,7 +1,7 @@
 //! The signing side of Clerk, for where there is no Clerk: one RSA key, the key set that publishes it, and
 //! session tokens signed with it.
 
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
@@ -21,6 +21,7 @@ pub struct Issuer {
     kid: String,
     key: EncodingKey,
     jwks: String,
+    public_pem: String,
 }
 
 /// Why there is no key, or no token.
@@ -54,14 +55,22 @@ impl Issuer {
             "n": URL_SAFE_NO_PAD.encode(public.n), "e": URL_SAFE_NO_PAD.encode(public.e),
         }] });
         let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| Error::Key)?;
-        let key = EncodingKey::from_rsa_pem(pem(der.as_ref()).as_bytes())?;
-        Ok(Self { url, kid: kid.to_owned(), key, jwks: jwks.to_string() })
+        let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", der.as_ref()).as_bytes())?;
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| Error::Key)?;
+        let public_pem = pem("PUBLIC KEY", spki.as_ref());
+        Ok(Self { url, kid: kid.to_owned(), key, jwks: jwks.to_string(), public_pem })
     }
 
     /// The key set to publish at `/.well-known/jwks.json`.
     #[must_use]
     pub fn jwks(&self) -> &str {
         &self.jwks
+    }
+
+    /// The public key, for `CLERK_JWT_KEY`.
+    #[must_use]
+    pub fn public_pem(&self) -> &str {
+        &self.public_pem
     }
 
     /// A session token of `user`'s, good for `seconds` from `now`.
@@ -81,7 +90,7 @@ impl Issuer {
     }
 }
 
-fn pem(pkcs8: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(pkcs8);
-    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }

@@ -123,9 +123,12 @@ impl Sender {
 /// When the address is none, or no answer came.
 pub async fn probe(url: &str) -> Result<Answer, Error> {
     let url: Url = url.parse().map_err(|_| Error::BadUrl(url.to_owned()))?;
-    let failed = |error: reqwest::Error| match is_refused(&error) {
-        true => Error::Refused(url.clone()),
-        false => Error::Unreachable(url.clone(), root_cause(&error)),
+    let failed = |error: reqwest::Error| {
+        if is_refused(&error) {
+            Error::Refused(url.clone())
+        } else {
+            Error::Unreachable(url.clone(), root_cause(&error))
+        }
     };
     let answer = client(&url).map_err(failed)?.get(url.clone()).send().await.map_err(failed)?;
     Ok(Answer { status: answer.status().as_u16(), body: String::new(), server_time: server_time(&answer) })

@@ -49,7 +49,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut findings = vec![Finding {
         what: "settings",
-        found: config.as_ref().map(|_| "complete".to_owned()).map_err(|faults| faults.to_string()),
+        found: config.as_ref().map(|_| "complete".to_owned()).map_err(std::string::ToString::to_string),
     }];
     if let Ok(local) = &local {
         findings.push(Finding { what: "data file", found: data_file(&local.data) });

@@ -99,6 +99,9 @@ fn table(users: &[Value], next: Option<&Cursor>, out: &mut (dyn Write + Send)) -
         let id = if user["clerk_user_id"].is_string() { "clerk_user_id" } else { "id" };
         [text(user, id), text(user, "role"), text(user, "email"), name(user)]
     };
+    if users.is_empty() {
+        return writeln!(out, "no users");
+    }
     let mut rows = vec![["USER", "ROLE", "EMAIL", "NAME"].map(str::to_owned)];
     rows.extend(users.iter().map(row));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();

@@ -45,18 +45,18 @@ pub async fn run(config: Config) -> Result<(), Error> {
 /// is shown on a terminal only: what goes to a log stays there.
 async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
-    let mut lines = format!("listening on http://{}\n", server.address());
+    let mut out = io::stdout();
+    writeln!(out, "listening on http://{}", server.address())?;
     if !app.store.has_admin().map_err(link::Error::from)? {
-        lines += &if io::stdout().is_terminal() {
+        if out.is_terminal() {
             let origin = &app.settings.public_origin;
             let url = link::mint(&app.store, "admin", app.clock.now(), Actor::System, Source::System, origin).await?;
-            format!("set the admin's password, once, within 24 hours: {url}\n")
+            writeln!(out, "set the admin's password, once, within 24 hours: {url}")?;
         } else {
-            "the admin page has no password yet: `rollbook admin link` prints a link to set it\n".to_owned()
-        };
+            writeln!(out, "the admin page has no password yet: `rollbook admin link` prints a link to set it")?;
+        }
     }
-    io::stdout().write_all(lines.as_bytes())?;
-    Ok(io::stdout().flush()?)
+    Ok(out.flush()?)
 }
 
 /// Resolves at the first SIGINT or SIGTERM.

@@ -133,12 +133,11 @@ impl Call {
     /// # Errors
     /// 401 without a valid one, 403 while the session is pending, 503 when there is nothing to check it with.
     pub async fn session(&self) -> Result<Session, Problem> {
-        match self.optional_session().await? {
-            Some(session) => Ok(session),
-            None => {
-                self.app.tally.note("api.unauthenticated", "no_token");
-                Err(Problem::unauthorized())
-            }
+        if let Some(session) = self.optional_session().await? {
+            Ok(session)
+        } else {
+            self.app.tally.note("api.unauthenticated", "no_token");
+            Err(Problem::unauthorized())
         }
     }
 

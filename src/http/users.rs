@@ -25,6 +25,7 @@ enum Reader {
 
 /// A user as the API shows them.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "Clerk has that many flags")]
 struct UserJson<'a> {
     id: String,
     clerk_user_id: Option<&'a str>,
@@ -40,10 +41,8 @@ struct UserJson<'a> {
     locked: bool,
     two_factor_enabled: bool,
     public_metadata: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    private_metadata: Option<Option<&'a RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unsafe_metadata: Option<Option<&'a RawValue>>,
+    #[serde(flatten)]
+    for_admins: Option<ForAdmins<'a>>,
     created_at: Option<String>,
     updated_at: Option<String>,
     last_sign_in_at: Option<String>,
@@ -57,11 +56,21 @@ struct UserJson<'a> {
     clerk: Option<Value>,
 }
 
+/// What only admins see of a user.
+#[derive(Serialize)]
+struct ForAdmins<'a> {
+    private_metadata: Option<&'a RawValue>,
+    unsafe_metadata: Option<&'a RawValue>,
+}
+
 impl<'a> UserJson<'a> {
     fn new(user: &'a User, reader: Reader, include: Include) -> Self {
         let profile = user.profile();
         let clerk = user.clerk.fields();
-        let for_admin = |name| (reader == Reader::Admin).then(|| clerk.raw(name));
+        let for_admins = || ForAdmins {
+            private_metadata: clerk.raw("private_metadata"),
+            unsafe_metadata: clerk.raw("unsafe_metadata"),
+        };
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             id: user.id.to_string(),
@@ -78,8 +87,7 @@ impl<'a> UserJson<'a> {
             locked: profile.locked,
             two_factor_enabled: profile.two_factor_enabled,
             public_metadata: clerk.raw("public_metadata"),
-            private_metadata: for_admin("private_metadata"),
-            unsafe_metadata: for_admin("unsafe_metadata"),
+            for_admins: (reader == Reader::Admin).then(for_admins),
             created_at: time(profile.created_at),
             updated_at: time(profile.updated_at),
             last_sign_in_at: time(profile.last_sign_in_at),

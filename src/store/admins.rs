@@ -135,6 +135,7 @@ impl Store {
     pub async fn open_session(&self, hash: TokenHash, session: AdminSession, entry: Draft) -> Result<(), Error> {
         let now = self.now();
         self.write(move |tx| {
+            tx.drop_old_sessions(now)?;
             tx.tables.admin_sessions.insert(&hash, &encode(&session)[..])?;
             tx.append(&entry, now).map(drop)
         })
@@ -184,6 +185,14 @@ impl Tx<'_> {
     fn drop_expired_links(&mut self, now: Timestamp) -> Result<(), Error> {
         let live = |row: &[u8]| decode::<Link>(row).is_ok_and(|link| link.expires_at > now);
         self.tables.admin_links.retain(|_, row| live(row))?;
+        Ok(())
+    }
+
+    /// Sessions that nobody shows again would stay for ever. A day is longer than any may last.
+    fn drop_old_sessions(&mut self, now: Timestamp) -> Result<(), Error> {
+        let yesterday = now.plus_millis(-24 * 60 * 60 * 1000);
+        let live = |row: &[u8]| decode::<AdminSession>(row).is_ok_and(|session| session.opened_at > yesterday);
+        self.tables.admin_sessions.retain(|_, row| live(row))?;
         Ok(())
     }
 

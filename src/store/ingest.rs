@@ -74,13 +74,12 @@ impl Tx<'_> {
     /// Whether the event comes from the instance Rollbook serves: the one set, else the first one seen.
     fn is_our_instance(&mut self, event: &Event, policy: &Policy) -> Result<bool, Error> {
         let Some(instance) = &event.instance else { return Ok(true) };
-        match policy.instance.as_ref().or(self.state.instance.as_ref()) {
-            Some(ours) => Ok(ours == instance),
-            None => {
-                self.tables.meta.insert("instance", instance.as_bytes())?;
-                self.state.instance = Some(instance.clone());
-                Ok(true)
-            }
+        if let Some(ours) = policy.instance.as_ref().or(self.state.instance.as_ref()) {
+            Ok(ours == instance)
+        } else {
+            self.tables.meta.insert("instance", instance.as_bytes())?;
+            self.state.instance = Some(instance.clone());
+            Ok(true)
         }
     }
 
@@ -118,7 +117,7 @@ impl Tx<'_> {
                 }
                 effect
             }
-            Change::ObjectDeleted { key } => self.delete_object(key, version(Timestamp::default()), event.at)?,
+            Change::ObjectDeleted { key } => self.delete_object(key, event.at)?,
             Change::Recorded { .. } => Effect::of(Outcome::Recorded),
         };
         let outcome = effect.outcome;
@@ -227,14 +226,14 @@ impl Tx<'_> {
         Ok(effect)
     }
 
-    fn delete_object(&mut self, key: &ObjectKey, version: Version, at: Timestamp) -> Result<Effect, Error> {
+    fn delete_object(&mut self, key: &ObjectKey, at: Timestamp) -> Result<Effect, Error> {
         let kept = self.object(key)?;
         let (at, outcome) = deletion(kept.as_ref().and_then(|kept| kept.deleted_at), at);
         if outcome == Outcome::Stale {
             return Ok(Effect::of(outcome).because("deleted"));
         }
         // The version of a deletion decides nothing any more; only its time is kept.
-        let version = Version { updated_at: version.updated_at, event_at: at, delivery: String::new() };
+        let version = Version { updated_at: Timestamp::default(), event_at: at, delivery: String::new() };
         let after = Mirrored { version, deleted_at: Some(at), parents: Vec::new(), body: None };
         self.put_object(key, kept.as_ref(), &after)?;
         Ok(Effect::of(outcome))
@@ -305,7 +304,7 @@ fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
     draft.reason = effect.reason;
     draft.changed = effect.changed;
     draft.target = target;
-    draft.impersonator = event.impersonator.clone();
+    draft.impersonator.clone_from(&event.impersonator);
     draft.event_at = Some(event.at);
     draft.request = Some(id.to_string());
     draft

@@ -1,6 +1,6 @@
 //! One transaction of the writer: the tables, the state it will leave behind, and the log's append.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redb::{ReadableTable as _, WriteTransaction};
 
@@ -26,8 +26,8 @@ pub(super) struct Tx<'txn> {
 pub(super) struct Written {
     pub(super) seq: u64,
     pub(super) leaf: Leaf,
-    /// From the call to the append.
-    pub(super) took: Duration,
+    /// When the operation that appends it was asked for.
+    pub(super) since: Instant,
 }
 
 /// How a person stands in the log.
@@ -114,7 +114,7 @@ impl<'txn> Tx<'txn> {
         for subject in people {
             self.tables.audit_by_subject.insert((subject.number, seq), ())?;
         }
-        self.written.push(Written { seq, leaf, took: self.since.elapsed() });
+        self.written.push(Written { seq, leaf, since: self.since });
         Ok(())
     }
 

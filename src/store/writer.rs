@@ -137,8 +137,12 @@ impl Writer {
         match outcome {
             Ok(written) => {
                 self.shared.publish(self.state.stats(), batch.len());
-                batch.into_iter().for_each(|job| job.settle(Ok(())));
-                written.iter().for_each(|entry| crate::log::entry(&entry.leaf, entry.seq, Some(entry.took)));
+                for job in batch {
+                    job.settle(Ok(()));
+                }
+                for Written { seq, leaf, since } in &written {
+                    crate::log::entry(leaf, *seq, Some(since.elapsed()));
+                }
             }
             Err(error) => {
                 if !matches!(error, Error::Failed) {
@@ -146,7 +150,9 @@ impl Writer {
                     tracing::error!(cause = %error, "store.failed");
                 }
                 self.failed.send_replace(true);
-                batch.into_iter().for_each(|job| job.settle(Err(Error::Failed)));
+                for job in batch {
+                    job.settle(Err(Error::Failed));
+                }
             }
         }
     }

@@ -64,11 +64,17 @@ pub(super) struct Rows<'a> {
     store: &'a Store,
     now: Timestamp,
     people: BTreeMap<ClerkId, Option<String>>,
+    about: Option<&'a ClerkId>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(store: &'a Store, now: Timestamp) -> Self {
-        Self { store, now, people: BTreeMap::new() }
+        Self { store, now, people: BTreeMap::new(), about: None }
+    }
+
+    /// The same for a page about that person, where entries need not say whom they are about.
+    pub(super) fn about(self, person: &'a ClerkId) -> Self {
+        Self { about: Some(person), ..self }
     }
 
     /// The entries as rows.
@@ -82,6 +88,7 @@ impl<'a> Rows<'a> {
     fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
         let Entry { seq, leaf, detail, target_user, actor_user, impersonator_user } = entry;
         let now = self.now;
+        let target = leaf.target.filter(|_| target_user.is_none() || target_user.as_ref() != self.about);
         Ok(Row {
             number: number(seq),
             at: When::second(leaf.at, now),
@@ -89,7 +96,7 @@ impl<'a> Rows<'a> {
             notable: !matches!(leaf.outcome.as_str(), "ok" | "applied" | "recorded"),
             actor: self.party(leaf.actor, actor_user.as_ref())?,
             impersonator: self.optional(leaf.impersonator, impersonator_user.as_ref())?,
-            target: self.optional(leaf.target, target_user.as_ref())?,
+            target: self.optional(target, target_user.as_ref())?,
             action: leaf.action,
             outcome: leaf.outcome,
             source: source(leaf.source),
@@ -110,12 +117,7 @@ impl<'a> Rows<'a> {
 
     fn party(&mut self, reference: String, person: Option<&ClerkId>) -> Result<Party, Problem> {
         let Some(id) = person else {
-            let name = if reference.starts_with("s1.") || reference.starts_with("user:") {
-                "an erased person".to_owned()
-            } else {
-                reference.replacen(':', " ", 1)
-            };
-            return Ok(Party { name, href: None, reference });
+            return Ok(Party { name: in_words(&reference), href: None, reference });
         };
         let name = if let Some(known) = self.people.get(id) {
             known.clone()
@@ -126,6 +128,18 @@ impl<'a> Rows<'a> {
         };
         let href = name.is_some().then(|| format!("{}{}", view::USER, UserId::of(id)));
         Ok(Party { name: name.unwrap_or_else(|| id.to_string()), href, reference })
+    }
+}
+
+/// What to call somebody or something that is no person we know.
+fn in_words(reference: &str) -> String {
+    match reference {
+        "clerk" => "Clerk".to_owned(),
+        "cli" => "somebody at the terminal".to_owned(),
+        "system" => "Rollbook itself".to_owned(),
+        "anonymous" => "a stranger".to_owned(),
+        person if person.starts_with("s1.") || person.starts_with("user:") => "an erased person".to_owned(),
+        other => other.replacen(':', " ", 1),
     }
 }
 
@@ -169,8 +183,13 @@ fn changes(detail: &Map<String, Value>) -> Vec<Change> {
         };
         (text.chars().count() <= SHORT).then_some(text)
     };
+    let shown = |name: &str, value: Option<&Value>| match value.and_then(Value::as_i64) {
+        Some(at) if name.ends_with("_at") => Some(When::minute(Timestamp::from_seconds_or_millis(at)).words),
+        _ => short(value),
+    };
     let change = |(name, values): (&String, &Value)| {
-        Some(Change { name: name.clone(), before: short(values.get("before"))?, after: short(values.get("after"))? })
+        let value = |which| shown(name, values.get(which));
+        Some(Change { name: name.clone(), before: value("before")?, after: value("after")? })
     };
     fields.iter().filter_map(change).collect()
 }
@@ -184,6 +203,7 @@ mod tests {
     fn short_changes_are_told_in_a_line() {
         let detail = serde_json::json!({ "ip": "192.0.2.1", "changes": {
             "banned": { "before": false, "after": true },
+            "created_at": { "before": null, "after": 1_716_883_200_000_i64 },
             "email_addresses": { "before": [], "after": [1] },
             "first_name": { "before": null, "after": "Ada" },
             "last_name": { "after": "x".repeat(61) },
@@ -191,6 +211,11 @@ mod tests {
         let told: Vec<_> =
             changes(detail.as_object().unwrap()).into_iter().map(|c| (c.name, c.before, c.after)).collect();
         let line = |name: &str, before: &str, after: &str| (name.to_owned(), before.to_owned(), after.to_owned());
-        assert_eq!(told, [line("banned", "false", "true"), line("first_name", "none", "Ada")]);
+        let expected = [
+            line("banned", "false", "true"),
+            line("created_at", "none", "28 May 2024, 08:00"),
+            line("first_name", "none", "Ada"),
+        ];
+        assert_eq!(told, expected);
     }
 }

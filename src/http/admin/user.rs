@@ -147,7 +147,7 @@ async fn show(call: &Call, admin: &Admin, id: UserId, notice: Notice) -> Result<
         practice,
         alert,
         saved,
-        rows: Rows::new(store, call.app.clock.now()).of(timeline.items)?,
+        rows: Rows::new(store, call.app.clock.now()).about(&user.clerk_id).of(timeline.items)?,
         more: timeline.next_cursor.is_some(),
     };
     Ok(html(status, &page)?)

@@ -1,0 +1,12 @@
+//! The admin page, through the front door.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+#[path = "admin/access.rs"]
+mod access;
+#[path = "admin/pages.rs"]
+mod pages;
+#[path = "admin/site.rs"]
+mod site;
+
+mod common;
