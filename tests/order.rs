@@ -110,71 +110,91 @@ fn arrival(count: usize) -> impl Strategy<Value = Vec<usize>> {
     vec(0..count, 0..=count / 2).prop_map(move |again| (0..count).chain(again).collect::<Vec<_>>()).prop_shuffle()
 }
 
-fn message(dice: &Dice, id: &str) -> Message {
-    let Dice { other, .. } = *dice;
-    let user = format!("user_{}", dice.user);
-    // Some senders write seconds; the first of them is the same moment as the first of the milliseconds.
-    let (written, at) =
-        if dice.in_seconds { (T / 1000 + dice.at, T + dice.at * 1000) } else { (T + dice.at, T + dice.at) };
-    let version = (dice.updated.map_or(0, |n| T + n), at, id.to_owned());
-    let made = T + dice.at * 7;
-    let key = |kind: &str, id: String| (kind.to_owned(), id);
-    let session = key("session", format!("sess_{}_{other}", dice.user));
-    let organization = key("organization", format!("org_{other}"));
-    let membership = key("organizationMembership", format!("orgmem_{}_{other}", dice.user));
-    // A membership that moves from one organisation to another must leave the first one's list.
-    let home = format!("org_{}", dice.name % 2);
-    let (kind, data) = match dice.what {
-        0..=1 => ("user.created", user_data(dice, &user)),
-        2..=6 => ("user.updated", user_data(dice, &user)),
-        7..=8 => ("user.deleted", json!({ "id": user, "deleted": true, "object": "user" })),
-        9..=10 => {
-            ("session.created", json!({ "id": session.1, "user_id": user, "created_at": made, "status": "active" }))
-        }
-        11 => ("session.ended", json!({ "id": session.1, "user_id": user, "created_at": made, "status": "ended" })),
-        12..=13 => ("organization.updated", json!({ "id": organization.1, "name": NAMES[dice.name % 4] })),
-        14 => ("organization.deleted", json!({ "id": organization.1, "deleted": true })),
-        15..=16 => (
-            "organizationMembership.created",
-            json!({ "id": membership.1, "organization": { "id": home }, "public_user_data": { "user_id": user } }),
-        ),
-        17 => (
-            "organizationMembership.deleted",
-            json!({ "id": membership.1, "organization": { "id": home }, "public_user_data": { "user_id": user } }),
-        ),
-        18 => ("email.created", json!({ "id": "ema_1", "user_id": user })),
-        _ => ("user.updated", json!({ "first_name": "Nobody" })),
-    };
-    let mut data = data;
-    if let Some(n) = dice.updated.filter(|_| !kind.ends_with(".deleted")) {
-        data["updated_at"] = (T + n).into();
+impl Dice {
+    fn user(&self) -> String {
+        format!("user_{}", self.user)
     }
-    let envelope =
+
+    /// The organisation of a membership. One that moves must leave the first one's list.
+    fn home(&self) -> String {
+        format!("org_{}", self.name % 2)
+    }
+
+    /// Kind and id of the object that is no user.
+    fn key(&self) -> (String, String) {
+        let Self { user, other, .. } = self;
+        let (kind, id) = match self.what {
+            ..12 => ("session", format!("sess_{user}_{other}")),
+            12..15 => ("organization", format!("org_{other}")),
+            15.. => ("organizationMembership", format!("orgmem_{user}_{other}")),
+        };
+        (kind.to_owned(), id)
+    }
+
+    /// `created_at` of a session.
+    fn made(&self) -> i64 {
+        T + self.at * 7
+    }
+
+    /// The envelope's timestamp as written, and the moment it means. Some senders write seconds; the first of
+    /// them is the same moment as the first of the milliseconds.
+    fn at(&self) -> (i64, i64) {
+        if self.in_seconds { (T / 1000 + self.at, T + self.at * 1000) } else { (T + self.at, T + self.at) }
+    }
+
+    fn event(&self) -> (&'static str, Value) {
+        let (user, made, (_, id)) = (self.user(), self.made(), self.key());
+        let member =
+            || json!({ "id": id, "organization": { "id": self.home() }, "public_user_data": { "user_id": user } });
+        let session = |status: &str| json!({ "id": id, "user_id": user, "created_at": made, "status": status });
+        let (kind, mut data) = match self.what {
+            0..=1 => ("user.created", user_data(self, &user)),
+            2..=6 => ("user.updated", user_data(self, &user)),
+            7..=8 => ("user.deleted", json!({ "id": user, "deleted": true, "object": "user" })),
+            9..=10 => ("session.created", session("active")),
+            11 => ("session.ended", session("ended")),
+            12..=13 => ("organization.updated", json!({ "id": id, "name": NAMES[self.name % 4] })),
+            14 => ("organization.deleted", json!({ "id": id, "deleted": true })),
+            15..=16 => ("organizationMembership.created", member()),
+            17 => ("organizationMembership.deleted", member()),
+            18 => ("email.created", json!({ "id": "ema_1", "user_id": user })),
+            _ => ("user.updated", json!({ "first_name": "Nobody" })),
+        };
+        if let Some(n) = self.updated.filter(|_| !kind.ends_with(".deleted")) {
+            data["updated_at"] = (T + n).into();
+        }
+        (kind, data)
+    }
+}
+
+fn message(dice: &Dice, id: &str) -> Message {
+    let ((kind, data), (written, at)) = (dice.event(), dice.at());
+    let body =
         json!({ "type": kind, "object": "event", "timestamp": written, "instance_id": "ins_test", "data": data });
+    let (user, key, version) = (dice.user(), dice.key(), (dice.updated.map_or(0, |n| T + n), at, id.to_owned()));
     let of_user = format!("user:{user}");
     let says = match dice.what {
         0..=6 => Says::User { user, version, data },
         7..=8 => Says::UserDeleted { user, at },
         9..=11 => {
-            let sign_in = (kind == "session.created").then_some((user, made));
-            Says::Object { key: session, version, data, parents: vec![of_user], sign_in }
+            let sign_in = (kind == "session.created").then(|| (user, dice.made()));
+            Says::Object { key, version, data, parents: vec![of_user], sign_in }
         }
-        12..=13 => Says::Object { key: organization, version, data, parents: vec![], sign_in: None },
-        14 => Says::ObjectDeleted { key: organization, at },
+        12..=13 => Says::Object { key, version, data, parents: vec![], sign_in: None },
         15..=16 => {
-            let parents = vec![format!("organization:{home}"), of_user];
-            Says::Object { key: membership, version, data, parents, sign_in: None }
+            let parents = vec![format!("organization:{}", dice.home()), of_user];
+            Says::Object { key, version, data, parents, sign_in: None }
         }
-        17 => Says::ObjectDeleted { key: membership, at },
+        14 | 17 => Says::ObjectDeleted { key, at },
         _ => Says::Nothing,
     };
-    Message { id: id.to_owned(), body: envelope.to_string(), says }
+    Message { id: id.to_owned(), body: body.to_string(), says }
 }
 
 fn user_data(dice: &Dice, user: &str) -> Value {
     let mut data = json!({
-        "id": user, "first_name": NAMES[dice.name % 4], "last_name": if dice.name % 3 == 0 { "Bo" } else { "Ames" },
-        "last_sign_in_at": (dice.name % 5 == 0).then_some(T + dice.at * 5), "unsafe_metadata": { "n": dice.id },
+        "id": user, "first_name": NAMES[dice.name % 4], "last_name": if dice.name.is_multiple_of(3) { "Bo" } else { "Ames" },
+        "last_sign_in_at": dice.name.is_multiple_of(5).then_some(T + dice.at * 5), "unsafe_metadata": { "n": dice.id },
         "primary_email_address_id": "idn_1", "email_addresses": [],
     });
     if let Some(address) = ADDRESSES[dice.name % ADDRESSES.len()] {

@@ -1,6 +1,6 @@
 //! The store under many hands and on bad disks: nobody is hurt by a neighbour, and whatever breaks when,
 //! what was acknowledged is there afterwards.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod common;
 #[path = "common/deliveries.rs"]

@@ -137,7 +137,10 @@ fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
 fn refused(path: &Path, cause: DatabaseError) -> OpenError {
     match cause {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.to_owned()),
-        DatabaseError::Storage(redb::StorageError::Io(cause)) if cause.kind() == ErrorKind::InvalidData => {
+        // No header of redb's, or one that speaks of more than there is.
+        DatabaseError::Storage(redb::StorageError::Io(cause))
+            if matches!(cause.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
             OpenError::NotOurs(path.to_owned())
         }
         DatabaseError::Storage(redb::StorageError::Io(cause)) => inaccessible(path, cause),

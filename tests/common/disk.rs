@@ -107,12 +107,11 @@ impl Disk {
             };
             match survival {
                 Survival::All => change.apply(&mut image, || true),
-                Survival::None => {}
                 Survival::Some(_) if matches!(change, Change::Resize(_)) || !roll().is_multiple_of(4) => {
                     let torn = roll().is_multiple_of(4);
                     change.apply(&mut image, || !torn || roll().is_multiple_of(2));
                 }
-                Survival::Some(_) => {}
+                Survival::Some(_) | Survival::None => {}
             }
         }
         let state = State { synced: image.clone(), image, ..State::default() };

@@ -209,13 +209,11 @@ impl Witness {
 
 /// The root of a full subtree, RFC 6962 §2.1.
 fn root(hashes: &[[u8; 32]]) -> [u8; 32] {
-    match hashes {
-        [one] => *one,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
-        }
+    if let [one] = hashes {
+        return *one;
     }
+    let (left, right) = hashes.split_at(hashes.len() / 2);
+    Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
 }
 
 /// Every detail is bound by its leaf, and every leaf that binds one has it: nothing was erased in these tests.
