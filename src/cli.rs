@@ -23,7 +23,7 @@ use crate::user::{BadName, PracticeId, Role, UserRef};
 
 const START: &str = "\
 To start:
-  rollbook demo     everything at once, with a stand-in for Clerk: no account, no settings
+  rollbook demo     see it work: no account, no settings
   rollbook serve    the real thing; `rollbook serve --help` lists its settings";
 
 const ENDS: &str = "\
@@ -44,19 +44,19 @@ pub enum Command {
     /// Receive webhooks, answer the API, show the admin page
     #[command(after_help = environment_only())]
     Serve(ServeFlags),
-    /// Everything with no account and no settings: a stand-in for Clerk, real webhooks, a fresh data file
+    /// Everything at once with a stand-in for Clerk: no account, no settings, a data file that goes with it
     Demo(Demo),
     /// Check settings, clock, keys, files and the running server, and say what to do
     #[command(after_help = environment_only())]
     Doctor(ServeFlags),
-    /// Sign sample events and send them to a server
+    /// Sign sample events and send them to a server, as Clerk would
     SendTest(SendTest),
-    /// The admin page's password
+    /// Set or reset the password of the admin page
     #[command(subcommand)]
     Admin(Admin),
-    /// Succeed when the server is ready
+    /// Say by the exit status whether the server is ready, for containers
     Healthcheck(Healthcheck),
-    /// The roll from a terminal
+    /// List, show and change users
     #[command(subcommand)]
     Users(Users),
 }
@@ -73,6 +73,7 @@ pub struct Demo {
 #[derive(Debug, Args)]
 pub struct SendTest {
     /// Type of the event, such as user.created; otherwise one of every type
+    #[arg(value_parser = send_test::event_type)]
     pub event: Option<String>,
     /// Where to send it; otherwise the server that the settings describe
     #[arg(long)]

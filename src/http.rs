@@ -30,7 +30,6 @@ use warp::{Filter, Rejection, path};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
-use crate::server::accept::Fault;
 use crate::store::Store;
 use crate::user::UserRef;
 
@@ -92,6 +91,17 @@ impl App {
         let (tally, denials) = (Tally::default(), Denials::default());
         Self(Arc::new(Parts { store, webhooks, sessions, clock, settings, tally, denials }))
     }
+}
+
+/// Why a request got no answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The code that was to answer it panicked: 500. The message went to the panic hook.
+    #[error("the handler panicked")]
+    Panicked,
+    /// It was not answered in the time a handler has: 503. What it set in motion may still happen.
+    #[error("the handler took too long")]
+    TooSlow,
 }
 
 /// What answers requests: checks each of them, then routes it.
@@ -166,6 +176,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(plain(path!("health"), &call, health::health))
         .unify()
         .or(plain(path!("ready"), &call, health::ready))
+        .unify()
+        .or(plain(warp::path::end(), &call, health::front_door))
         .unify()
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());

@@ -1,4 +1,97 @@
 //! Rollbook: the roll of your Clerk users, and the book of everything that happened to them, in one file.
+//!
+//! One process receives Clerk's webhooks, keeps the users and an append-only audit log in one redb file, answers a JSON
+//! API for whoever shows a session token, and renders a small admin page. The crate is the whole program;
+//! `src/main.rs` adds the command line and the exit code. How to run it stands in the README.
+//!
+//! # Modules
+//!
+//! What the program is about. These do no input or output, and see nothing but each other:
+//!
+//! - [`user`]: what is kept of a person, and the ids people go by
+//! - [`event`]: what Clerk told us, in our words
+//! - [`audit`]: one line of the log, to the byte
+//! - [`merkle`]: the hash tree over those lines (RFC 6962), in tiles
+//! - [`sync`]: which of two states wins, and the operator's policy
+//! - [`page`]: bounded lists and where they go on
+//! - [`json`]: strict reading, canonical writing, and what differs between two objects
+//! - [`clock`]: the time, which tests can set
+//! - [`sample`]: invented people and their events, for the demo and for trying out
+//!
+//! What touches the world, each named for what it talks to, and alone in naming the packages for it:
+//!
+//! - [`store`]: the file (redb). Every verb is one transaction
+//! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
+//! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
+//! - [`control`]: the socket by which a command reaches the server that has the file open
+//! - [`config`]: the settings, all read at the start, all faults reported together
+//! - [`log`]: lines on standard output
+//!
+//! What puts it together:
+//!
+//! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
+//! - [`cli`]: the commands
+//!
+//! The direction is `cli` → `server` → `control` → `http` → `store` and `clerk` → the rest. `store` and `clerk` do not
+//! know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
+//! values; only [`server`] and [`cli`] know [`config`]. `tests/layering.rs` holds all of this.
+//!
+//! # What always holds
+//!
+//! - **Acknowledged means durable.** A webhook is answered 2xx after one transaction has brought the message's mark, the
+//!   user's new state, its index rows and the log entry to the disk together. When that fails the answer is 503, and
+//!   Clerk's sender tries again.
+//! - **One message, one effect.** A message is known by its id (`svix-id`), which retries and replays share.
+//! - **The order of arrival does not matter.** States of one object are totally ordered ([`event::Version`]) and the
+//!   greatest wins, whichever came first. A deletion is final.
+//! - **Nothing verified is lost.** What carries a good signature is kept and answered 2xx, also when its type is
+//!   unknown, its body cannot be read or it comes from another Clerk instance: it is then in quarantine, with the reason.
+//! - **The log only grows.** The store has no verb that changes or removes an entry. Each is hashed into the tree in the
+//!   transaction that writes it, and at the start the tree must give the root that the file states.
+//! - **No secret is kept, and no person is named where it cannot be undone.** One-time codes, links that let somebody
+//!   in, and the content of messages are dropped before anything is stored ([`clerk::clean`]). Leaves of the log and
+//!   lines on standard output know users by a salted reference; what else is personal is in the entry's detail, outside
+//!   the hashed bytes. Error documents hold fixed sentences.
+//! - **Proof comes first.** A signature is checked over the raw bytes before they are parsed, a token's signature before
+//!   its claims are believed. [`clerk::session::Session`] and [`event::Delivery`] exist only once that is done. Who may
+//!   do what is decided in the handler, never by which route matched.
+//! - **Strangers cost nothing that lasts.** What an unauthenticated caller does is counted, and written down once a
+//!   minute ([`http::Tally`]); no token makes Rollbook fetch keys more often than every 30 seconds.
+//! - **A failed write ends the process.** After an I/O error nobody can know what is on the disk. Writes answer 503,
+//!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
+//!
+//! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an
+//! open set-up form; cookies in the API; script on the admin page; lists by offset; mutable global state; a trait with
+//! one implementation; `unsafe`.
+//!
+//! # A webhook, walked
+//!
+//! 1. [`server::accept`] takes the connection within its limits. [`http::guard`] looks at the method, at how the
+//!    request says where it ends, and at the Host, before anything is routed.
+//! 2. The handler takes the raw body ([`http::call::Call::body`]): at most 1 MiB, within ten seconds, not encoded.
+//! 3. [`clerk::webhook::Webhooks::receive`] wants each header once and all of one family, checks the signature
+//!    with every secret it has, and only then reads the body, cleans it of secrets and makes an [`event::Delivery`] of
+//!    it. A body that says nothing we understand is part of the delivery, not an error.
+//! 4. [`store::Store::ingest`] hands it to the one writer, which takes whatever is waiting into one transaction. There:
+//!    was the message seen before? Is it from our instance? Which state wins ([`sync::judge`])? Then the row, the
+//!    indexes, the leaf ([`audit::Leaf`]), its hash in the tree, the mark; then a two-phase commit.
+//! 5. After the commit, and not before: 200 with the [`event::Outcome`], and a line on standard output
+//!    ([`log::entry`]). A caller that has hung up changes nothing, the transaction runs on.
+//!
+//! # An API read, walked
+//!
+//! 1. `GET /api/users/{id}` comes through the same loop and guard. `{id}` is a [`user::UserRef`]; what cannot be one is
+//!    not a path of ours, 404.
+//! 2. [`http::call::Call::session`] takes the token from the one `Authorization` header.
+//!    [`clerk::session::Sessions::verify`] knows it already, or finds the key by its id ([`clerk::jwks::Keys`]), checks
+//!    RS256 and the signature, then issuer, times and origin by our own clock.
+//! 3. The caller's record is read. Somebody Clerk knows and we do not yet is put on the roll now
+//!    ([`store::Store::provision`]); the deleted and the banned get 403.
+//! 4. Their own record is theirs to read. An admin may read anybody's, once that is in the log: the entry is on disk
+//!    before the answer leaves. For everybody else another's record is 404, as if it were not there.
+//! 5. The row becomes JSON by a type of its own, so that file and API can change apart; what Clerk keeps
+//!    from a user's own browser is for admins only. Whatever went wrong on the way became a
+//!    [`http::problem::Problem`]: a public sentence and an id out, the cause into the log under that id.
 
 pub mod audit;
 pub mod clerk;

@@ -58,9 +58,13 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::SendTest(send) => {
             let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);
             let secret = secrets.first().map_or("", config::Secret::expose);
-            let url = send.url.clone().unwrap_or_else(|| format!("http://{}", local.listen));
-            let wanted = send_test::SendTest { event: send.event.clone(), url: Some(url) };
-            block_on(async { Ok(send_test::run(wanted, secret, &mut out).await?) })
+            block_on(async {
+                let url = match &send.url {
+                    Some(url) => url.clone(),
+                    None => healthcheck::base(&local).await,
+                };
+                Ok(send_test::run(send.event.as_deref(), &url, secret, &mut out).await?)
+            })
         }
         Command::Admin(admin) => {
             let local = Local::read(get)?;

@@ -167,23 +167,65 @@ impl fmt::Display for UserRef {
     }
 }
 
-/// What a person may do: `USER` unless an admin says otherwise; `ADMIN` may read and change everybody.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Role(String);
-
 /// Text that cannot be a role or a practice id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("1 to 64 characters out of A-Z, a-z, 0-9, '_', '-', '.' and ':'")]
 pub struct BadName;
 
-impl Role {
-    /// The role as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// Names in the operator's own words: short, and safe to stand anywhere.
+macro_rules! names {
+    ($($(#[$doc:meta])+ $name:ident)+) => {
+        $($(#[$doc])+
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+
+            fn try_from(s: String) -> Result<Self, BadName> {
+                if is_name(&s) { Ok(Self(s)) } else { Err(BadName) }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+
+            fn from_str(s: &str) -> Result<Self, BadName> {
+                Self::try_from(s.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        })+
+    };
+}
+
+names! {
+    /// What a person may do: `USER` unless an admin says otherwise; `ADMIN` may read and change everybody.
+    Role
+    /// The practice (or site, or department) a user belongs to.
+    PracticeId
+}
+
+impl Role {
     /// Whether this is `ADMIN`.
     #[must_use]
     pub fn is_admin(&self) -> bool {
@@ -194,75 +236,6 @@ impl Role {
 impl Default for Role {
     fn default() -> Self {
         Self("USER".to_owned())
-    }
-}
-
-impl TryFrom<String> for Role {
-    type Error = BadName;
-
-    fn try_from(s: String) -> Result<Self, BadName> {
-        if is_name(&s) { Ok(Self(s)) } else { Err(BadName) }
-    }
-}
-
-impl FromStr for Role {
-    type Err = BadName;
-
-    fn from_str(s: &str) -> Result<Self, BadName> {
-        Self::try_from(s.to_owned())
-    }
-}
-
-impl From<Role> for String {
-    fn from(role: Role) -> Self {
-        role.0
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The practice (or site, or department) a user belongs to, in the operator's own words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PracticeId(String);
-
-impl PracticeId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for PracticeId {
-    type Error = BadName;
-
-    fn try_from(s: String) -> Result<Self, BadName> {
-        if is_name(&s) { Ok(Self(s)) } else { Err(BadName) }
-    }
-}
-
-impl FromStr for PracticeId {
-    type Err = BadName;
-
-    fn from_str(s: &str) -> Result<Self, BadName> {
-        Self::try_from(s.to_owned())
-    }
-}
-
-impl From<PracticeId> for String {
-    fn from(id: PracticeId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for PracticeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

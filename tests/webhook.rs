@@ -406,6 +406,22 @@ async fn operators_fields_survive_every_event() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
+#[tokio::test]
+async fn times_that_no_leaf_can_hold_give_way_to_the_signatures() {
+    let server = TestServer::start().await;
+    for (n, timestamp) in
+        [json!(i64::MAX), json!(-5), json!(1e300), json!("now"), json!(1_i64 << 53)].iter().enumerate()
+    {
+        let mut event = user_event("user.created", &format!("user_{n}"), T, "Ann");
+        event["timestamp"] = timestamp.clone();
+        assert_eq!(server.outcome(&event).await, "applied", "{timestamp}");
+    }
+    for entry in server.entries().await.iter().filter(|entry| entry.leaf.action == "user.created") {
+        let at = entry.leaf.event_at.unwrap().as_seconds();
+        assert!((sign::now_seconds() - at).abs() < 100, "{at}");
+    }
+}
+
 /// One-time codes, links, messages: sent through, and then looked for in every byte that was written.
 #[tokio::test]
 async fn secrets_never_reach_the_disk() {

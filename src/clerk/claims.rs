@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::key::is_key_id;
 use super::organization::Organization;
-use super::session::Rules;
 use crate::clock::Timestamp;
 use crate::json::{Object, parse_strict};
 use crate::user::ClerkId;
@@ -26,6 +25,19 @@ const CLASSES: [&str; 2] = ["cl_B7d4PD111AAA", "cl_I7d4PD111III"];
 
 /// Header members that would have a key fetched or taken from the token itself, or its rules changed.
 const FORBIDDEN: [&str; 6] = ["crit", "b64", "jku", "jwk", "x5u", "x5c"];
+
+/// What a token's claims must keep to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The instance, exactly as it writes itself into `iss`.
+    pub issuer: String,
+    /// Which origins (`azp`) may have asked for a token; all when empty.
+    pub authorized_parties: Vec<String>,
+    /// Whether a token without `azp` is refused. Such tokens are normal: native apps, top-level navigation.
+    pub require_azp: bool,
+    /// One of these must be in `aud`; not looked at when empty.
+    pub audiences: Vec<String>,
+}
 
 /// Why a token is refused. For counters and our own log; callers hear only that it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -76,13 +76,19 @@ pub(super) fn read(body: &str, signed_at: Timestamp) -> Result<Event, Unusable> 
     let of_request = |name| request.and_then(|r| text(r.get(name)?));
     Ok(Event {
         instance: envelope.get("instance_id").and_then(text),
-        at: envelope.get("timestamp").and_then(Value::as_i64).map_or(signed_at, Timestamp::from_seconds_or_millis),
+        at: envelope.get("timestamp").and_then(event_time).unwrap_or(signed_at),
         client: Client { ip: of_request("client_ip"), user_agent: of_request("user_agent") },
         impersonator,
         subject,
         change,
         kind,
     })
+}
+
+/// The event's own time. A number that RFC 8785 could not write exactly, or that lies before 1970, is none:
+/// it stands in a leaf.
+fn event_time(value: &Value) -> Option<Timestamp> {
+    value.as_i64().filter(|at| (0..1 << 53).contains(at)).map(Timestamp::from_seconds_or_millis)
 }
 
 /// What the event changes; `None` when the object it is about has no usable id.

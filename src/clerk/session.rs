@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use lru::LruCache;
 
-pub use super::claims::Fault;
 use super::claims::{Claims, MAX_TOKEN, Token};
+pub use super::claims::{Fault, Rules};
 use super::jwks::{Keys, NoKey};
 use super::key::Key;
 pub use super::organization::Organization;
@@ -18,19 +18,6 @@ use crate::user::ClerkId;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
-
-/// What a token's claims must keep to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// The instance, exactly as it writes itself into `iss`.
-    pub issuer: String,
-    /// Which origins (`azp`) may have asked for a token; all when empty.
-    pub authorized_parties: Vec<String>,
-    /// Whether a token without `azp` is refused. Such tokens are normal: native apps, top-level navigation.
-    pub require_azp: bool,
-    /// One of these must be in `aud`; not looked at when empty.
-    pub audiences: Vec<String>,
-}
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -21,7 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Faults};
 use crate::http::admin::link;
 use crate::sample::{self, PEOPLE, Scene};
-use crate::server::Server;
+use crate::server::{BindError, Server};
 use crate::store::{By, UserPatch};
 use crate::user::{BadId, ClerkId, UserId};
 
@@ -51,9 +51,12 @@ pub enum Error {
     /// The settings made up for it are wrong.
     #[error("{0}")]
     Settings(#[from] Faults),
+    /// Another program has the port.
+    #[error("port {0} is taken by another program; choose another, or leave --port out to take a free one")]
+    Taken(u16),
     /// The server did not start or did not last.
     #[error(transparent)]
-    Serve(#[from] serve::Error),
+    Serve(serve::Error),
     /// An event could not be sent.
     #[error(transparent)]
     Send(#[from] sender::Error),
@@ -75,6 +78,16 @@ pub enum Error {
     Store(#[from] crate::store::Error),
 }
 
+impl From<BindError> for Error {
+    fn from(cause: BindError) -> Self {
+        match cause {
+            // The setting that a server's own words name is none of the demo's.
+            BindError::Taken(address) => Self::Taken(address.port()),
+            cause => Self::Serve(cause.into()),
+        }
+    }
+}
+
 /// Shows the flow and then serves until SIGINT or SIGTERM. The data file is in a fresh folder, which goes
 /// with the demo. `port` is tried and no other, if given.
 ///
@@ -90,13 +103,14 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
         None => free_port().await,
     };
     let config = settings(&stand_in.url, &secret, folder.path(), port)?;
-    let server = Server::bind(config, Clock::system()).await.map_err(serve::Error::from)?;
+    let server = Server::bind(config, Clock::system()).await?;
     let (address, app) = (server.address(), server.app().clone());
     let (end, ended) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async move { drop(ended.await) }));
 
     let base = format!("http://{address}");
     writeln!(out, "listening on {base}\ndata in {}\n", app.store.path().display())?;
+    writeln!(out, "A week of a small application, as signed webhooks, and what became of each:")?;
     let stage = Stage { sender: Sender::new(&secret, &base)?, seed: random()?.to_vec(), now: Clock::system().now() };
     stage.play(out).await?;
 
@@ -107,7 +121,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), stage.now, TOKEN_LIFE)?;
     let origin = &app.settings.public_origin;
     let link = link::mint(&app.store, "admin", stage.now, Actor::Cli, Source::Cli, origin).await;
-    let link = link.map_err(serve::Error::from)?;
+    let link = link.map_err(|cause| Error::Serve(cause.into()))?;
     write!(out, "{}", invitation(&base, &link, &token, app.store.path(), &admin))?;
     out.flush()?;
     drop(app);
@@ -116,14 +130,17 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     drop(end);
     let ran = running.await.map_err(io::Error::other)?;
     stand_in.stop().await;
-    Ok(ran.map_err(serve::Error::from)?)
+    ran.map_err(|cause| Error::Serve(cause.into()))
 }
 
 /// What to try, with everything filled in.
 fn invitation(base: &str, link: &str, token: &str, data: &Path, admin: &ClerkId) -> String {
     let data = data.display();
+    // As it was called: a newcomer's has not been installed anywhere yet.
+    let program = std::env::args().next().unwrap_or_else(|| "rollbook".to_owned());
     format!(
-        "
+        "  (The message that came twice had one effect; what came after the deletion changed nothing.)
+
 The admin page; the link sets your password and works once:
   {link}
 
@@ -135,7 +152,7 @@ To try:
   curl -H \"Authorization: Bearer $TOKEN\" {base}/api/auth/me
   curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/users?limit=3'
   curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/audit?limit=3'
-  rollbook users list --data {data}
+  {program} users list --data {data}
 
 Stop with Ctrl-C; the data goes with it.
 "

@@ -28,7 +28,7 @@ pub enum Error {
 pub async fn run(url: Option<&str>, local: &Local) -> Result<(), Error> {
     let base = match url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", address(local).await),
+        None => base(local).await,
     };
     let url = format!("{base}/ready");
     match probe(&url).await?.status {
@@ -37,11 +37,11 @@ pub async fn run(url: Option<&str>, local: &Local) -> Result<(), Error> {
     }
 }
 
-/// Where the server on the data file listens, as far as it can be asked.
-async fn address(local: &Local) -> String {
+/// Where the server on the data file listens, as far as it can be asked; else where the settings say it would.
+pub async fn base(local: &Local) -> String {
     let listens = match ask(&local.data, &Request::Status).await {
         Ok(Some(Reply::Status { address, .. })) => address.parse().ok(),
         _ => None,
     };
-    reachable(listens.unwrap_or(local.listen))
+    format!("http://{}", reachable(listens.unwrap_or(local.listen)))
 }

@@ -93,6 +93,9 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
 
 /// A line for each user, in columns.
 fn table(users: &[Value], next: Option<&Cursor>, out: &mut (dyn Write + Send)) -> io::Result<()> {
+    if users.is_empty() && next.is_none() {
+        return writeln!(out, "no users");
+    }
     let text = |user: &Value, name: &str| printable(user[name].as_str().unwrap_or_default());
     let name = |user: &Value| format!("{} {}", text(user, "first_name"), text(user, "last_name")).trim().to_owned();
     let row = |user: &Value| {

@@ -10,20 +10,8 @@ use crate::clerk::sender::{self, Answer, Sender};
 use crate::clock::{Clock, Timestamp};
 use crate::sample::{self, EVENT_TYPES, Scene};
 
-/// Where `rollbook serve` listens unless told otherwise.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-
 /// How far apart, in seconds, the clocks of sender and server may be.
 const TOLERANCE: i64 = 300;
-
-/// What to send, and where to.
-#[derive(Debug, Clone, Default)]
-pub struct SendTest {
-    /// An event type; one of every type if absent or `all`.
-    pub event: Option<String>,
-    /// The server's address, or that of the endpoint itself; [`DEFAULT_URL`] if absent.
-    pub url: Option<String>,
-}
 
 /// Why the test failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +29,7 @@ pub enum Error {
     #[error("cannot write the results: {0}")]
     Output(#[from] io::Error),
     /// The server did not accept every event.
-    #[error("{refused} of {sent} events refused")]
+    #[error("{refused} of {sent} refused")]
     Refused {
         /// How many were not answered with a 2xx.
         refused: usize,
@@ -50,14 +38,15 @@ pub enum Error {
     },
 }
 
-/// Sends the events, signed with `secret`, and writes one line for each to `out`: its type, the status, what
+/// Sends one event of type `event`, or one of every type when that is `all` or absent, to the server or endpoint at
+/// `url`, signed with `secret`, and writes one line for each to `out`: its type, the status, what
 /// became of it, the milliseconds it took. What to do about refusals follows.
 ///
 /// # Errors
 /// When anything but a 2xx came back, or nothing did.
-pub async fn run(wanted: SendTest, secret: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-    let kinds = pick(wanted.event.as_deref())?;
-    let sender = Sender::new(secret, wanted.url.as_deref().unwrap_or(DEFAULT_URL))?;
+pub async fn run(event: Option<&str>, url: &str, secret: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let kinds = pick(event)?;
+    let sender = Sender::new(secret, url)?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let clock = Clock::system();
@@ -79,6 +68,14 @@ pub async fn run(wanted: SendTest, secret: &str, out: &mut (dyn Write + Send)) -
         writeln!(out, "\n{status} from {}: {hint}", sender.url())?;
     }
     if refused > 0 { Err(Error::Refused { refused, sent: kinds.len() }) } else { Ok(()) }
+}
+
+/// Whether `text` names an event type, or all of them.
+///
+/// # Errors
+/// With the known types when it does not.
+pub fn event_type(text: &str) -> Result<String, Error> {
+    pick(Some(text)).map(|_| text.to_owned())
 }
 
 /// The types to send. Of all, deletions come last, so that the person and the organisation of the test
@@ -125,11 +122,11 @@ fn line(kind: &str, answer: &Answer, millis: u128) -> String {
     format!("{kind:<32} {:>3}  {:<12} {millis:>5} ms", answer.status, meaning(&answer.body))
 }
 
-/// The outcome, or what an error says of itself; safe to show on a terminal.
+/// The outcome, or what an error is called; safe to show on a terminal.
 fn meaning(body: &str) -> String {
     let body: Value = serde_json::from_str(body).unwrap_or_default();
-    let text = ["outcome", "detail", "title"].iter().find_map(|name| body[name].as_str()).unwrap_or("(no outcome)");
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    let text = ["outcome", "title"].iter().find_map(|name| body[name].as_str()).unwrap_or("(no outcome)");
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 /// What the operator can do about this answer, if there is anything.
@@ -177,9 +174,9 @@ mod tests {
 
     #[test]
     fn picks_one_type_or_all() {
-        assert_eq!(pick(None).unwrap(), ["user.created"]);
         assert_eq!(pick(Some("role.deleted")).unwrap(), ["role.deleted"]);
-        let all = pick(Some("all")).unwrap();
+        let all = pick(None).unwrap();
+        assert_eq!(pick(Some("all")).unwrap(), all);
         assert_eq!(all.len(), 46);
         let place = |kind| all.iter().position(|k| *k == kind).unwrap();
         assert!(place("user.created") < place("user.updated") && place("user.updated") < place("session.created"));
@@ -207,7 +204,7 @@ mod tests {
         assert_eq!(applied, "user.created                     200  applied          7 ms");
         let longest = line("subscriptionItem.freeTrialEnding", &answer(503, "not JSON", 0), 1234);
         assert_eq!(longest.len(), applied.len());
-        assert_eq!(meaning(r#"{"title":"T","detail":"a\u001b[2J\nb"}"#), "a[2Jb");
+        assert_eq!(meaning(r#"{"title":"a\u001b[2J\nb","detail":"D"}"#), "a[2Jb");
         assert_eq!(meaning(r#"{"outcome":7}"#), "(no outcome)");
     }
 
@@ -247,7 +244,7 @@ mod tests {
     async fn one_line_for_each_event() {
         let url = server(vec![(200, r#"{"outcome":"applied"}"#); 46]).await;
         let mut out = Vec::new();
-        run(SendTest { event: Some("all".to_owned()), url: Some(url) }, SECRET, &mut out).await.unwrap();
+        run(Some("all"), &url, SECRET, &mut out).await.unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.lines().count(), 46);
         assert!(out.lines().all(|line| line.contains(" 200  applied ")), "{out}");
@@ -257,10 +254,10 @@ mod tests {
     async fn a_refusal_is_a_failure_with_advice() {
         let url = server(vec![(401, r#"{"title":"Unauthorized","detail":"signature"}"#)]).await;
         let mut out = Vec::new();
-        let error = run(SendTest { event: None, url: Some(url.clone()) }, SECRET, &mut out).await.unwrap_err();
+        let error = run(Some("user.created"), &url, SECRET, &mut out).await.unwrap_err();
         assert!(matches!(error, Error::Refused { refused: 1, sent: 1 }), "{error}");
         let out = String::from_utf8(out).unwrap();
-        assert!(out.starts_with("user.created                     401  signature "), "{out}");
+        assert!(out.starts_with("user.created                     401  Unauthorized "), "{out}");
         assert!(out.contains(&format!("\n401 from {url}/api/webhooks/clerk: the signature was refused")), "{out}");
         assert!(!out.contains("YSBz"), "{out}");
     }

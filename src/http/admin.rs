@@ -32,6 +32,7 @@ use warp::reply::Response;
 use super::App;
 use super::call::{self, Call};
 use super::problem::Problem;
+use super::reply;
 use crate::store;
 
 /// What the handlers of the page share beside the application.
@@ -108,7 +109,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
 fn stopped(stop: Stop) -> Response {
     match stop {
         Stop::Problem(problem) => view::problem(&problem),
-        Stop::SignIn(next) => view::see_other(&sign_in::address(&next)),
+        Stop::SignIn(next) => reply::see_other(&sign_in::address(&next)),
         Stop::NoAdmin => view::no_admin(),
         Stop::NoLink => view::no_link(),
     }

@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /ready`.
+//! `GET /health`, `GET /ready` and `GET /`.
 
 use serde::Serialize;
 use warp::reply::Response;
@@ -16,6 +16,12 @@ struct Status {
 pub(super) async fn health(call: Call) -> Result<Response, Problem> {
     call.get_only()?;
     Ok(reply::json(&Status { status: "ok" }))
+}
+
+/// Whoever opens the bare address in a browser wants the admin page.
+pub(super) async fn front_door(call: Call) -> Result<Response, Problem> {
+    call.get_only()?;
+    Ok(reply::see_other("/admin"))
 }
 
 /// The store takes writes.

@@ -7,9 +7,8 @@ use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use super::guard::{self, Refusal};
-use super::reply;
+use super::{Fault, reply};
 use crate::clerk::session;
-use crate::server::accept::Fault;
 use crate::store;
 
 /// An error on its way to a caller.

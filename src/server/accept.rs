@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 
 use self::line::Line;
 use self::seats::{Seat, Seats};
+use crate::http::Fault;
 use crate::http::guard::Peer;
 
 /// What clients may use. The defaults are for the open internet.
@@ -69,17 +70,6 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
         }
     }
-}
-
-/// Why a request got no answer of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The code that was to answer it panicked: 500. The message went to the panic hook.
-    #[error("the handler panicked")]
-    Panicked,
-    /// It was not answered within [`Limits::answer`]: 503. What it set in motion may still happen.
-    #[error("the handler took too long")]
-    TooSlow,
 }
 
 /// How serving ended.

@@ -17,7 +17,7 @@ static NEW: LazyLock<Issuer> = LazyLock::new(|| Issuer::new("ins_new"));
 async fn start() -> (JwksServer, Keys, Clock) {
     let server = JwksServer::start(&OLD.jwks()).await;
     let clock = Clock::fixed(NOW);
-    let keys = Keys::remote(http::checked_url(server.url()).unwrap(), None, clock.clone());
+    let keys = Keys::remote(server.url().parse().unwrap(), None, clock.clone());
     (server, keys, clock)
 }
 
@@ -178,7 +178,7 @@ async fn a_clock_set_back_makes_no_set_immortal() {
 #[tokio::test]
 async fn saved_keys_serve_at_once_and_are_renewed() {
     let (server, _, clock) = start().await;
-    let url = http::checked_url(server.url()).unwrap();
+    let url: http::Url = server.url().parse().unwrap();
     let restarted = || Keys::remote(url.clone(), Some(OLD.jwks().as_bytes()), clock.clone());
     // The address is down.
     server.fail();

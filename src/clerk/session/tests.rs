@@ -11,7 +11,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clerk::http::checked_url;
 use crate::clerk::jwks_server::JwksServer;
 use crate::clerk::tokens::{ISSUER, Issuer, PARTY, claims, jwks, message, with, without};
 
@@ -43,7 +42,7 @@ fn sessions(rules: Rules) -> (Sessions, Clock) {
 /// A verifier that knows what the server publishes, at [`NOW`].
 async fn remote(document: &str) -> (JwksServer, Sessions, Clock) {
     let (server, clock) = (JwksServer::start(document).await, Clock::fixed(at(NOW)));
-    let keys = Keys::remote(checked_url(server.url()).unwrap(), None, clock.clone());
+    let keys = Keys::remote(server.url().parse().unwrap(), None, clock.clone());
     (server, Sessions::new(keys, rules(), clock.clone()), clock)
 }
 

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::Error;
 use crate::clerk::issuer::Issuer;
-use crate::server::accept::{Drained, Fault, Limits, serve};
+use crate::http::Fault;
+use crate::server::accept::{Drained, Limits, serve};
 
 /// A running stand-in.
 pub(super) struct StandIn {

@@ -138,6 +138,7 @@ fn in_words(reference: &str) -> String {
         "cli" => "somebody at the terminal".to_owned(),
         "system" => "Rollbook itself".to_owned(),
         "anonymous" => "a stranger".to_owned(),
+        "admin:admin" => "the admin".to_owned(),
         person if person.starts_with("s1.") || person.starts_with("user:") => "an erased person".to_owned(),
         other => other.replacen(':', " ", 1),
     }

@@ -11,6 +11,7 @@ use super::{Desk, Stop, form, session, view};
 use crate::audit::{Actor, Draft, Source};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
+use crate::http::reply;
 use crate::store::{self, Link, TokenHash};
 
 #[derive(Template)]
@@ -73,7 +74,7 @@ async fn set(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
     if !call.app.store.redeem_link(hash, changed, now, draft).await? {
         return Err(Stop::NoLink);
     }
-    let mut response = view::see_other("/admin");
+    let mut response = reply::see_other("/admin");
     session::open(call, &admin, now, &mut response).await?;
     Ok(response)
 }

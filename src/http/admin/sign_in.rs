@@ -11,6 +11,7 @@ use super::{Desk, Stop, form, link, session, view};
 use crate::audit::{Actor, Draft, Source};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
+use crate::http::reply;
 use crate::store;
 use crate::user::UserId;
 
@@ -54,7 +55,7 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
 /// `POST /admin/sign-out`.
 pub(super) async fn out(call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
-    let mut response = view::see_other("/admin/sign-in");
+    let mut response = reply::see_other("/admin/sign-in");
     session::close(&call, &admin, &mut response).await?;
     Ok(response)
 }
@@ -72,7 +73,7 @@ async fn show(call: &Call) -> Result<Response, Stop> {
     let query: Query = call.query()?;
     let next = in_app(&query.next);
     if session::signed_in(call).await?.is_some() {
-        return Ok(view::see_other(&next));
+        return Ok(reply::see_other(&next));
     }
     if !call.app.store.has_admin()? {
         return Err(Stop::NoAdmin);
@@ -105,7 +106,7 @@ async fn enter(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
     if let Some(renewed) = verdict.renewed {
         renew(call, &admin, renewed).await?;
     }
-    let mut response = view::see_other(&next);
+    let mut response = reply::see_other(&next);
     session::open(call, &admin.name, since, &mut response).await?;
     Ok(response)
 }

@@ -15,6 +15,7 @@ use super::{Stop, entry, session, view};
 use crate::audit::{Actor, Filter, Source};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
+use crate::http::reply;
 use crate::page::PageRequest;
 use crate::store::{By, UserPatch};
 use crate::user::{User, UserId, UserRef};
@@ -113,7 +114,7 @@ async fn assign(mut call: Call, admin: &Admin, id: UserId) -> Result<Response, S
     let patch = UserPatch { role: Some(role), practice_id: Some(practice) };
     let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin, request: None };
     match call.app.store.set_user(id, patch, by).await? {
-        Some(user) => Ok(view::see_other(&format!("{}{}?saved", view::USER, user.id))),
+        Some(user) => Ok(reply::see_other(&format!("{}{}?saved", view::USER, user.id))),
         None => Err(Problem::not_found().into()),
     }
 }

@@ -1,0 +1,360 @@
+//! The program itself: what each command prints, and how it ends.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use common::tokens::ISSUER;
+use common::{CLERK, SECRET};
+use reqwest::{Client, StatusCode};
+use rollbook::sample::EVENT_TYPES;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rollbook");
+
+/// Another secret than the server's.
+const OTHER_SECRET: &str = "whsec_YW5vdGhlciBzZWNyZXQsIG5vdCB0aGUgc2VydmVy";
+
+/// Nothing here takes this long. What does is a failure, not a slow machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The program in `folder`, with nothing set.
+fn rollbook(folder: &Path, line: &str) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(line.split(' ').filter(|word| !word.is_empty())).current_dir(folder).env_clear();
+    command
+}
+
+/// What the command said and how it ended.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn of(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let said = Self { code: status.code(), out: text(stdout), err: text(stderr) };
+        for secret in [SECRET, OTHER_SECRET] {
+            let secret = secret.trim_start_matches("whsec_");
+            assert!(!said.out.contains(secret) && !said.err.contains(secret), "a secret was shown");
+        }
+        said
+    }
+
+    /// What it printed, if it did what was asked.
+    fn done(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    /// What it complained of, if it ended so.
+    fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self.err
+    }
+}
+
+fn run(folder: &Path, line: &str) -> Said {
+    Said::of(&mut rollbook(folder, line))
+}
+
+/// A program that goes on until it is told to stop. Killed with the test.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let out = child.stdout.take().unwrap();
+        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|l| sender.send(l)));
+        Self { child, lines }
+    }
+
+    /// Reads up to the first line that begins so, and gives that line's rest.
+    fn up_to(&self, beginning: &str) -> String {
+        self.lines_up_to(beginning).pop().unwrap()[beginning.len()..].to_owned()
+    }
+
+    fn lines_up_to(&self, beginning: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.starts_with(beginning)) {
+            let next = self.lines.recv_timeout(PATIENCE);
+            lines.push(next.unwrap_or_else(|error| panic!("{error}, no {beginning:?} in {lines:#?}")));
+        }
+        lines
+    }
+
+    /// Sends the signal; the exit code, and the lines that were still printed.
+    fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                // Its end of the pipe is closed: it has ended, or is about to.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("still running after {signal}"),
+            }
+        }
+        let code = self.child.wait().unwrap().code();
+        let mut err = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!(err, "");
+        (code, lines)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with a `.env` of everything that `serve` needs.
+fn home() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("key.pem"), CLERK.pem()).unwrap();
+    let env = format!(
+        "CLERK_WEBHOOK_SIGNING_SECRET={SECRET}\nCLERK_ISSUER={ISSUER}\nCLERK_JWT_KEY_FILE=key.pem\n\
+         ROLLBOOK_LISTEN=127.0.0.1:0\nROLLBOOK_DATA=roll.redb\n"
+    );
+    fs::write(folder.path().join(".env"), env).unwrap();
+    folder
+}
+
+/// A server on its own port, and its address.
+fn serve(folder: &Path) -> (Running, String) {
+    let server = Running::start(&mut rollbook(folder, "serve"));
+    let address = server.up_to("listening on ");
+    (server, address)
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
+}
+
+#[test]
+fn alone_it_says_how_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(folder.path(), "").done();
+    let lines: Vec<&str> = help.lines().map(str::trim_start).collect();
+    let start = lines.iter().position(|line| *line == "To start:").unwrap();
+    assert!(lines[start + 1].starts_with("rollbook demo  ") && lines[start + 2].starts_with("rollbook serve  "));
+    for command in ["serve", "demo", "doctor", "send-test", "admin", "healthcheck", "users"] {
+        assert!(lines.iter().any(|line| line.starts_with(&format!("{command} "))), "{help}");
+    }
+    assert_eq!(run(folder.path(), "--version").done().trim_end(), format!("rollbook {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = rollbook(folder.path(), "serve --delete gone");
+    command.env("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_canary").env("ROLLBOOK_LISTEN", "8080");
+    command.env("ROLLBOOK_LISTNE", "127.0.0.1:1");
+    let err = Said::of(&mut command).failed(2);
+    let names: Vec<&str> = err.lines().map(|line| line.split_once(' ').unwrap().0).collect();
+    assert_eq!(
+        names,
+        ["warning:", "CLERK_WEBHOOK_SIGNING_SECRET:", "CLERK_PUBLISHABLE_KEY:", "ROLLBOOK_LISTEN:", "ROLLBOOK_DELETE:"]
+    );
+    assert!(err.contains("ROLLBOOK_LISTNE is not a setting") && !err.contains("canary"), "{err}");
+    fs::write(folder.path().join(".env"), "CLERK_ISSUER=https://clerk.example.com\nwhsec canary\n").unwrap();
+    assert_eq!(
+        run(folder.path(), "serve").failed(2).trim_end(),
+        ".env: line 2 cannot be read; write NAME=VALUE, a value with spaces in quotes"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["nonsense", "serve --nonsense", "users set user_1", "users show", "users list --limit 0", "admin"] {
+        assert!(!run(folder.path(), line).failed(2).is_empty(), "{line}");
+    }
+    let err = run(folder.path(), "send-test user.create").failed(2);
+    assert!(err.contains("\"user.create\" is not an event type") && err.contains(" user.created "), "{err}");
+}
+
+#[test]
+fn a_taken_port_is_said_plainly() {
+    let (folder, other) = (home(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = other.local_addr().unwrap();
+    let err = run(folder.path(), &format!("serve --listen {address}")).failed(1);
+    assert!(err.starts_with(&format!("ROLLBOOK_LISTEN: {address} is taken by another program; ")), "{err}");
+    assert!(!folder.path().join("roll.redb").exists());
+    let err = run(folder.path(), &format!("demo --port {}", address.port())).failed(1);
+    assert!(err.starts_with(&format!("port {} is taken by another program; ", address.port())), "{err}");
+}
+
+#[test]
+fn a_missing_data_file_is_not_made_by_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.redb");
+    for line in ["users list", "users show user_1", "users set user_1 --role ADMIN", "admin link"] {
+        let err = run(folder.path(), &format!("{line} --data other.redb")).failed(1);
+        assert!(err.starts_with(&format!("there is no data file at {}; ", path.display())), "{err}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_and_its_commands() {
+    let folder = home();
+    let folder = folder.path();
+    let (server, url) = serve(folder);
+    assert_eq!(run(folder, "healthcheck").done(), "");
+    assert_eq!(run(folder, &format!("healthcheck --url {url}")).done(), "");
+    assert_eq!(run(folder, "users list").done(), "no users\n");
+
+    let link = run(folder, "admin link").done();
+    assert!(link.starts_with(&format!("{url}/admin/setup?token=")) && link.lines().count() == 1, "{link}");
+    let page = client().get(link.trim_end()).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(page.text().await.unwrap().contains("password"));
+
+    let sent = run(folder, "send-test").done();
+    assert_eq!(sent.lines().count(), EVENT_TYPES.len());
+    assert!(sent.lines().all(|line| line.contains(" 200  ")), "{sent}");
+    assert!(run(folder, &format!("send-test user.created --url {url}")).done().contains(" 200  applied "));
+    let err = Said::of(rollbook(folder, "send-test user.created").env("CLERK_WEBHOOK_SECRET", OTHER_SECRET));
+    // Two names for one setting, one of them in `.env`.
+    assert!(err.failed(2).contains("CLERK_WEBHOOK_SECRET is set too"));
+    let mut other = rollbook(folder, "send-test user.created");
+    let other = Said::of(other.env("CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET));
+    assert!(other.out.contains("\n401 from ") && other.out.contains("another secret"), "{}", other.out);
+    assert_eq!(other.failed(1), "1 of 1 refused\n");
+
+    users(folder);
+
+    let findings = run(folder, "doctor").done();
+    assert!(findings.lines().count() >= 6 && findings.lines().all(|line| line.starts_with("ok ")), "{findings}");
+    let mut other = rollbook(folder, "doctor");
+    let other = Said::of(other.env("CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET));
+    assert!(other.out.contains("FAIL  round trip   the server refused our signature"), "{}", other.out);
+    assert!(other.failed(1).starts_with("1 of "));
+
+    let err = run(folder, "serve").failed(1);
+    assert!(err.contains("roll.redb is in use by another process; "), "{err}");
+
+    let (code, log) = server.stop("TERM");
+    assert_eq!(code, Some(0));
+    let log: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(log.last().unwrap()["event"], "system.stopped");
+    assert_eq!(log.iter().filter(|line| line["event"] == "user.created").count(), 2);
+    after(folder);
+}
+
+/// `users list|show|set`, against a server that has seen a user.
+fn users(folder: &Path) {
+    let list = run(folder, "users list").done();
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with("USER ") && lines.len() == 2, "{list}");
+    let id = lines[1].split(' ').next().unwrap();
+    assert!(id.starts_with("user_"), "{list}");
+    assert_eq!(run(folder, "users list --deleted").done().lines().count(), 2);
+    assert_eq!(run(folder, "users list --query nobody").done(), "no users\n");
+
+    let show = |line: &str| -> Value { serde_json::from_str(&run(folder, line).done()).unwrap() };
+    let before = show(&format!("users show {id}"));
+    assert_eq!((&before["role"], &before["practice_id"]), (&"USER".into(), &Value::Null));
+    let after = show(&format!("users set {id} --role ADMIN --practice north"));
+    assert_eq!((&after["role"], &after["practice_id"]), (&"ADMIN".into(), &"north".into()));
+    assert_eq!(show(&format!("users show {}", before["id"].as_str().unwrap())), after);
+    assert!(run(folder, "users list --role ADMIN").done().contains("  ADMIN  "));
+    assert_eq!(run(folder, "users show user_nobody").failed(1), "there is no such user\n");
+    assert_eq!(run(folder, "users set user_nobody --role ADMIN").failed(1), "there is no such user\n");
+}
+
+/// The same commands once the server has stopped: they open the file themselves.
+fn after(folder: &Path) {
+    assert!(!folder.join("roll.redb.sock").exists());
+    assert!(run(folder, "users list").done().contains("  ADMIN  "));
+    let link = run(folder, "admin link --listen 127.0.0.1:4040").done();
+    assert!(link.starts_with("http://127.0.0.1:4040/admin/setup?token="), "{link}");
+    let link = run(folder, "admin link --public-url https://roll.example.com").done();
+    assert!(link.starts_with("https://roll.example.com/admin/setup?token="), "{link}");
+    // A port that was free a moment ago.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let err = run(folder, &format!("healthcheck --listen {closed}")).failed(1);
+    assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
+    let doctor = run(folder, "doctor");
+    assert!(doctor.out.contains("FAIL  server       does not run on this data file"), "{}", doctor.out);
+    assert_eq!(doctor.failed(1), "1 of 5 checks failed\n");
+}
+
+#[test]
+fn doctor_needs_no_settings_to_say_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = run(folder.path(), "doctor");
+    for text in ["FAIL  settings     CLERK_WEBHOOK_SIGNING_SECRET: ", "CLERK_PUBLISHABLE_KEY: ", "FAIL  server  "] {
+        assert!(said.out.contains(text), "{}", said.out);
+    }
+    assert_eq!(said.failed(1), "2 of 4 checks failed\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_everything_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // What is set must not matter, and what it makes must be found.
+    let mut command = rollbook(folder.path(), "demo");
+    command.env("TMPDIR", folder.path()).env("ROLLBOOK_DELETE", "nonsense").env("ROLLBOOK_DATA", "/nonsense");
+    let demo = Running::start(&mut command);
+    let lines = demo.lines_up_to("Stop with Ctrl-C");
+    let after = |beginning: &str| {
+        let line = lines.iter().find_map(|line| line.trim_start().strip_prefix(beginning));
+        line.unwrap_or_else(|| panic!("no {beginning:?} in {lines:#?}"))
+    };
+    let base = after("listening on ");
+    assert!(base.starts_with("http://127.0.0.1:"));
+    let data = PathBuf::from(after("data in "));
+    assert!(data.starts_with(folder.path()) && data.exists());
+    for outcome in ["applied", "recorded", "duplicate", "stale"] {
+        assert!(lines.iter().any(|line| line.ends_with(&format!(" {outcome}"))), "{lines:#?}");
+    }
+
+    let client = client();
+    let link = after(&format!("{base}/admin/setup"));
+    let page = client.get(format!("{base}/admin/setup{link}")).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+
+    let token = after("TOKEN=");
+    let curls: Vec<&String> = lines.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
+    assert!(curls.len() >= 4);
+    for curl in curls {
+        let url = curl.split(' ').next_back().unwrap().trim_matches('\'');
+        let request = client.get(url);
+        let with_token = curl.contains("-H \"Authorization: Bearer $TOKEN\"");
+        let request = if with_token { request.bearer_auth(token) } else { request };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{curl}");
+        let body: Value = answer.json().await.unwrap();
+        let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
+        assert!(known, "{curl}: {body}");
+    }
+    let rest = after(PROGRAM);
+    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{rest}")]).env_clear()).done();
+    assert_eq!(list.lines().count(), 8, "{list}");
+
+    assert_eq!(demo.stop("INT").0, Some(0));
+    assert!(!data.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something is left behind");
+}
