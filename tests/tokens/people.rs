@@ -67,8 +67,8 @@ async fn j19_impersonation_is_noted_or_forbidden() {
 
 #[tokio::test]
 async fn j29_deleted_and_banned_users_are_forbidden() {
-    for delete in ["soft", "hard"] {
-        let stand = Stand::with(&[("ROLLBOOK_DELETE", delete)]).await;
+    for (delete, provision) in [("soft", "on"), ("hard", "on"), ("soft", "off"), ("hard", "off")] {
+        let stand = Stand::with(&[("ROLLBOOK_DELETE", delete), ("ROLLBOOK_PROVISION", provision)]).await;
         let server = &stand.server;
         let token = CLERK.mint(&stand.good());
         server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
