@@ -36,6 +36,9 @@ use tokio::net::TcpListener;
 
 const T: i64 = 1_750_000_000_000;
 
+/// The size of redb's pages.
+const PAGE: usize = 4096;
+
 fn clock() -> Clock {
     Clock::fixed(Timestamp::from_millis(T))
 }
@@ -227,36 +230,54 @@ async fn whatever_call_fails_and_whatever_is_left_nothing_acknowledged_is_lost()
     assert!(broken > 30, "the disk hardly ever broke");
 }
 
-/// Whichever page is lost, opening ends with the store or with the reason why there is none.
-#[tokio::test]
-async fn a_damaged_file_is_opened_or_refused_but_nothing_breaks_over_it() {
-    const PAGE: usize = 4096;
-    let disk = Disk::default();
-    let store = on(&disk).unwrap();
-    assert_eq!(until_broken(&store, 0..300).await.len(), 300);
-    store.close().await;
-    let mut refused = BTreeSet::new();
-    for page in 0..disk.length() / PAGE {
-        match on(&disk.blanked(page * PAGE..(page + 1) * PAGE)) {
-            Ok(store) => store.close().await,
-            Err(error) => drop(refused.insert(format!("{error:?}").split('(').next().unwrap().to_owned())),
-        }
+/// Ways in which a page can be damaged.
+const DAMAGES: [fn(&mut [u8]); 3] = [
+    |page| page.fill(0),
+    |page| page.iter_mut().for_each(|byte| *byte = !*byte),
+    |page| page.iter_mut().skip(32).step_by(61).for_each(|byte| *byte ^= 0x10),
+];
+
+/// Hands in some messages: the store goes on, or it stops for good and says so.
+async fn assert_goes_on_or_stops(store: &Store, case: &str) -> bool {
+    let mut stopped = false;
+    for n in 300..312 {
+        let answer = ingest(store, n).await;
+        assert!(!stopped || matches!(answer, Err(Error::Failed)), "{case}: {answer:?} after the store stopped");
+        stopped |= matches!(answer, Err(Error::Failed));
     }
-    assert!(refused.contains("Damaged") && refused.contains("NotOurs"), "{refused:?}");
+    assert_eq!(store.is_ready(), !stopped, "{case}");
+    stopped
 }
 
+/// Whichever page is damaged and how, before the file is opened or while it is open: the file is refused with a
+/// reason, or the store stops and says so, or no harm is done.
 #[tokio::test]
-async fn a_file_that_is_lost_while_it_is_open_stops_the_store() {
-    let disk = Disk::default();
-    let store = on(&disk).unwrap();
+async fn a_damaged_file_breaks_nothing_but_itself() {
+    let whole = Disk::default();
+    let store = on(&whole).unwrap();
     assert_eq!(until_broken(&store, 0..300).await.len(), 300);
-    disk.blank();
-    let mut answers = Vec::new();
-    for n in 300..600 {
-        answers.push(ingest(&store, n).await);
+    store.close().await;
+    let (mut refused, mut stopped) = (BTreeSet::new(), 0);
+    for page in 0..whole.length() / PAGE {
+        for (n, damage) in DAMAGES.into_iter().enumerate() {
+            let case = format!("page {page}, damage {n}");
+            let disk = whole.salvage(Survival::All);
+            disk.damage(page * PAGE..(page + 1) * PAGE, damage);
+            match on(&disk) {
+                Ok(store) => {
+                    stopped += usize::from(assert_goes_on_or_stops(&store, &case).await);
+                    store.close().await;
+                }
+                Err(error) => drop(refused.insert(format!("{error:?}").split('(').next().unwrap().to_owned())),
+            }
+            let disk = whole.salvage(Survival::All);
+            let store = on(&disk).unwrap();
+            disk.damage(page * PAGE..(page + 1) * PAGE, damage);
+            stopped += usize::from(assert_goes_on_or_stops(&store, &case).await);
+            store.close().await;
+        }
     }
-    assert!(answers.iter().all(Result::is_err), "acknowledged, and written to nowhere");
-    assert!(!store.is_ready());
+    assert!(refused.contains("Damaged") && refused.contains("NotOurs") && stopped > 0, "{refused:?}, {stopped}");
 }
 
 /// The routes over a store on that disk, served for as long as the test runs.

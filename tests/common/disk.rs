@@ -84,20 +84,11 @@ impl Disk {
         self.state().image.len()
     }
 
-    /// Another disk with the same bytes, but zeros in that range.
-    pub fn blanked(&self, range: std::ops::Range<usize>) -> Self {
-        let other = self.salvage(Survival::All);
-        {
-            let mut state = other.state();
-            state.image[range.clone()].fill(0);
-            state.synced[range].fill(0);
-        }
-        other
-    }
-
-    /// From now on it reads as nothing but zeros.
-    pub fn blank(&self) {
-        self.state().image.fill(0);
+    /// Changes the bytes in that range, behind the back of whoever has it open.
+    pub fn damage(&self, range: std::ops::Range<usize>, damage: fn(&mut [u8])) {
+        let mut state = self.state();
+        damage(&mut state.image[range.clone()]);
+        damage(&mut state.synced[range]);
     }
 
     /// How many calls of the kind there were.
