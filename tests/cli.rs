@@ -24,7 +24,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_rollbook");
 const OTHER_SECRET: &str = "whsec_YW5vdGhlciBzZWNyZXQsIG5vdCB0aGUgc2VydmVy";
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program in `folder`, with nothing set.
 fn rollbook(folder: &Path, line: &str) -> Command {
@@ -350,8 +350,8 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
         let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
         assert!(known, "{curl}: {body}");
     }
-    let line = after(PROGRAM);
-    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{line}")]).env_clear()).done();
+    let arguments = after(PROGRAM);
+    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{arguments}")]).env_clear()).done();
     assert_eq!(list.lines().count(), 8, "{list}");
 
     assert_eq!(demo.stop("INT").0, Some(0));

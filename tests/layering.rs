@@ -50,7 +50,7 @@ struct Source {
 
 impl Source {
     fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), words: without_tests(words(&bare(text))) }
+        Self { path: path.to_owned(), words: without_tests(&words(&bare(text))) }
     }
 
     /// The module of the crate that the file belongs to.
@@ -77,7 +77,7 @@ impl Source {
             }
             match rest {
                 ["::", "{", group @ ..] => {
-                    paths.extend(firsts(group).iter().map(|name| [&path[..], &[*name]].concat()))
+                    paths.extend(firsts(group).iter().map(|name| [&path[..], &[*name]].concat()));
                 }
                 _ if path.len() > 1 || before == Some("use") => paths.push(path),
                 _ => {}
@@ -189,10 +189,10 @@ fn words(code: &str) -> Vec<String> {
 }
 
 /// The code without the items that are for tests alone.
-fn without_tests(words: Vec<String>) -> Vec<String> {
+fn without_tests(words: &[String]) -> Vec<String> {
     const MARK: &[&str] = &["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
-    let mut rest = &words[..];
+    let mut rest = words;
     while let Some(word) = rest.first() {
         if rest.iter().take(MARK.len()).eq(MARK) {
             rest = &rest[item(rest)..];
