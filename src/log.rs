@@ -60,15 +60,23 @@ impl FromStr for Filter {
     /// Stricter than tracing's own reading, which takes a misspelt level for the name of a module.
     fn from_str(s: &str) -> Result<Self, BadFilter> {
         let mut targets = Targets::new();
-        for item in s.split(',').map(str::trim) {
+        // A module that is named goes by its own level, wherever it stands.
+        let (named, bare): (Vec<_>, Vec<_>) = s.split(',').map(str::trim).partition(|item| item.contains('='));
+        for item in bare.into_iter().chain(named) {
             targets = match item.split_once('=') {
-                None => targets.with_default(level(item)?),
+                None => everywhere(targets, level(item)?),
                 Some((module, item)) if is_module(module) => targets.with_target(module, level(item)?),
                 Some(_) => return Err(BadFilter),
             };
         }
         Ok(Self(targets))
     }
+}
+
+/// That level for every module. But warp traces the paths that are asked for, and those name people; whoever
+/// wants that must ask for it by name.
+fn everywhere(targets: Targets, level: LevelFilter) -> Targets {
+    targets.with_default(level).with_target("warp", level.min(LevelFilter::DEBUG))
 }
 
 fn level(word: &str) -> Result<LevelFilter, BadFilter> {
@@ -257,6 +265,11 @@ mod tests {
         let lines = written("warn, rollbook=debug", Format::Json, say);
         assert!(lines.contains("ours.debug") && !lines.contains("ours.trace") && !lines.contains("other"), "{lines}");
         assert_eq!(written("off", Format::Json, say), "");
+        let path = || tracing::trace!(target: "warp::filters::path", "param?: user_1");
+        assert_eq!(written("trace", Format::Json, path), "", "paths name people");
+        for asked in ["trace,warp=trace", "warp=trace,trace"] {
+            assert!(written(asked, Format::Json, path).contains("user_1"));
+        }
     }
 
     #[test]

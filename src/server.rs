@@ -239,10 +239,12 @@ async fn keep_keys(keys: Keys, store: Store, mut stopped: watch::Receiver<()>) {
     let mut newest = keys.changes();
     loop {
         tokio::select! {
-            _ = stopped.changed() => return,
+            // Keys that came just before the end are kept too.
+            biased;
             more = newest.changed() => if more.is_err() {
                 return;
             },
+            _ = stopped.changed() => return,
         }
         let document = newest.borrow_and_update().clone();
         if let Some(document) = document

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -122,7 +122,26 @@ impl Store {
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        let db = Arc::new(schema::open(path, cache_bytes)?);
+        Self::start(schema::open(path, cache_bytes)?, path, policy, clock)
+    }
+
+    /// The same on storage that is no file of its own, such as memory or a disk that fails on purpose; empty
+    /// storage becomes a new data file. `path` is what errors call it.
+    ///
+    /// # Errors
+    /// When the storage cannot be read and written, is not Rollbook's, or is not whole.
+    pub fn with_backend(
+        backend: impl StorageBackend,
+        path: &Path,
+        cache_bytes: usize,
+        policy: Policy,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock)
+    }
+
+    fn start(db: Database, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
+        let db = Arc::new(db);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
         let state = State::load(&db).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });

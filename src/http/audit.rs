@@ -120,7 +120,11 @@ impl TryFrom<String> for Moment {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+        let day = || {
+            // A date would be read out of a time without an offset, too, and the hour be lost.
+            let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2024-05-28".len())?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).ok()
+        };
         let at = match text.parse::<i64>() {
             Ok(millis) => Timestamp::from_millis(millis),
             Err(_) => match text.parse::<jiff::Timestamp>() {

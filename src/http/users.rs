@@ -161,8 +161,8 @@ pub fn record(user: &User) -> Value {
 /// The caller's own record.
 pub(super) async fn me(call: Call) -> Result<Response, Problem> {
     call.get_only()?;
-    let query: OneQuery = call.query()?;
     let caller = call.caller().await?;
+    let query: OneQuery = call.query()?;
     call.note_impersonation(&caller).await?;
     Ok(reply::json(&UserJson::new(caller.user(), own(&caller), query.include)))
 }

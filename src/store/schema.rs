@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, TableError, TableHandle as _};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableError, TableHandle as _};
 
 use super::error::{Error, OpenError};
 use super::tables;
@@ -25,6 +25,21 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
     let db = open_patiently(path, cache_bytes)?;
+    check(path, &db)?;
+    Ok(db)
+}
+
+/// Opens the data file that the backend holds, making a new one when it is empty.
+pub(super) fn open_backend(
+    backend: impl StorageBackend,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Database, OpenError> {
+    let is_new = backend.len().map_err(|cause| inaccessible(path, cause))? == 0;
+    let db = builder(cache_bytes).create_with_backend(backend).map_err(|cause| refused(path, cause))?;
+    if is_new {
+        initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
+    }
     check(path, &db)?;
     Ok(db)
 }
@@ -122,7 +137,10 @@ fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
 fn refused(path: &Path, cause: DatabaseError) -> OpenError {
     match cause {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.to_owned()),
-        DatabaseError::Storage(redb::StorageError::Io(cause)) if cause.kind() == ErrorKind::InvalidData => {
+        // No header of redb's, or one that speaks of more than there is.
+        DatabaseError::Storage(redb::StorageError::Io(cause))
+            if matches!(cause.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
             OpenError::NotOurs(path.to_owned())
         }
         DatabaseError::Storage(redb::StorageError::Io(cause)) => inaccessible(path, cause),

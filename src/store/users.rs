@@ -204,10 +204,12 @@ impl Roll {
     }
 
     fn search(&self, term: &str, exact: bool, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>, Error> {
+        let is_found = |found: &str| if exact { found == term } else { found.starts_with(term) };
         let (from_term, from_id) = match &page.cursor {
             Some(cursor) => {
-                let (id, term) = cursor.key(LIST)?.split_at_checked(16).ok_or(Error::BadCursor)?;
-                (String::from_utf8(term.to_vec()).map_err(|_| Error::BadCursor)?, cursor_id(id)?)
+                let (id, found) = cursor.key(LIST)?.split_at_checked(16).ok_or(Error::BadCursor)?;
+                let found = std::str::from_utf8(found).ok().filter(|found| is_found(found)).ok_or(Error::BadCursor)?;
+                (found.to_owned(), cursor_id(id)?)
             }
             None => (term.to_owned(), 0),
         };
@@ -215,7 +217,7 @@ impl Roll {
         for row in self.index.range((from_term.as_str(), from_id)..)? {
             let row = row?.0;
             let (found, id) = row.value();
-            if if exact { found != term } else { !found.starts_with(term) } {
+            if !is_found(found) {
                 break;
             }
             if page.cursor.is_some() && (found, id) == (from_term.as_str(), from_id) {

@@ -1,0 +1,264 @@
+//! The data file as a stranger finds it: read with redb, and checked with other people's SHA-256, Merkle
+//! tree and canonical JSON. Nothing here calls the code under test.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use redb::{Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{TableHandle as _, Value as Stored};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+type Bytes = &'static [u8];
+type Text = &'static str;
+
+/// A table as text: its keys as they print, its values with every byte visible.
+pub type Table = BTreeMap<String, String>;
+
+/// Opens the file at `path`, which nobody may be using.
+pub fn open(path: &Path) -> Database {
+    Database::open(path).unwrap()
+}
+
+/// Everything in the file, table by table. Fails when the file has a table that is not known here: it
+/// would go unchecked.
+pub fn dump(db: &Database) -> BTreeMap<String, Table> {
+    let txn = db.begin_read().unwrap();
+    let tables = BTreeMap::from(
+        [
+            ("meta", table::<Text, Bytes>(&txn, "meta-1")),
+            ("users", table::<u128, Bytes>(&txn, "users-1")),
+            ("user_tombstones", table::<Text, i64>(&txn, "user_tombstones-1")),
+            ("user_index", table::<(Text, u128), ()>(&txn, "user_index-1")),
+            ("sign_ins", table::<Text, i64>(&txn, "sign_ins-1")),
+            ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
+            ("object_children", table::<(Text, Text, Text), ()>(&txn, "object_children-1")),
+            ("deliveries", table::<Text, u64>(&txn, "deliveries-1")),
+            ("quarantine", table::<u64, Bytes>(&txn, "quarantine-1")),
+            ("audit_leaf", table::<u64, Bytes>(&txn, "audit_leaf-1")),
+            ("audit_detail", table::<u64, Bytes>(&txn, "audit_detail-1")),
+            ("audit_tile", table::<(u8, u64), Bytes>(&txn, "audit_tile-1")),
+            ("audit_meta", table::<Text, Bytes>(&txn, "audit_meta-1")),
+            ("audit_by_subject", table::<(u64, u64), ()>(&txn, "audit_by_subject-1")),
+            ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
+            ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
+            ("subject_refs", table::<Text, Text>(&txn, "subject_refs-1")),
+            ("admins", table::<Text, Bytes>(&txn, "admins-1")),
+            ("admin_links", table::<&'static [u8; 32], Bytes>(&txn, "admin_links-1")),
+            ("admin_sessions", table::<&'static [u8; 32], Bytes>(&txn, "admin_sessions-1")),
+        ]
+        .map(|(name, rows)| (name.to_owned(), rows)),
+    );
+    let known: BTreeSet<String> = tables.keys().map(|name| format!("{name}-1")).collect();
+    let found: BTreeSet<String> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    assert_eq!(known, found);
+    tables
+}
+
+fn table<K: Key + 'static, V: Stored + 'static>(txn: &ReadTransaction, name: &str) -> Table {
+    let rows = txn.open_table(TableDefinition::<K, V>::new(name)).unwrap();
+    let shown = |value: V::SelfType<'_>| V::as_bytes(&value).as_ref().escape_ascii().to_string();
+    let rows = rows.iter().unwrap().map(Result::unwrap);
+    rows.map(|(key, value)| (format!("{:?}", key.value()), shown(value.value()))).collect()
+}
+
+/// All rows of a table, in the table's order, each made into something that outlives the transaction.
+fn rows<K: Key + 'static, V: Stored + 'static, T>(
+    txn: &ReadTransaction,
+    name: &str,
+    make: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> T,
+) -> Vec<T> {
+    let rows = txn.open_table(TableDefinition::<K, V>::new(name)).unwrap();
+    rows.iter().unwrap().map(Result::unwrap).map(|(key, value)| make(key.value(), value.value())).collect()
+}
+
+/// svix-id → the entry it left.
+pub fn deliveries(db: &Database) -> BTreeMap<String, u64> {
+    let txn = db.begin_read().unwrap();
+    rows::<Text, u64, _>(&txn, "deliveries-1", |id, seq| (id.to_owned(), seq)).into_iter().collect()
+}
+
+/// The roll, with JSON read and our ids replaced by Clerk's.
+#[derive(Debug, PartialEq)]
+pub struct Roll {
+    /// Clerk id → row.
+    pub users: BTreeMap<String, Value>,
+    /// Clerk id → when the user was deleted.
+    pub tombstones: BTreeMap<String, i64>,
+    /// Facet and Clerk id.
+    pub index: BTreeSet<(String, String)>,
+    /// Clerk id → the newest sign-in of somebody not on the roll.
+    pub sign_ins: BTreeMap<String, i64>,
+    /// Kind and Clerk id → row.
+    pub objects: BTreeMap<(String, String), Value>,
+    /// Parent, kind and Clerk id.
+    pub children: BTreeSet<(String, String, String)>,
+}
+
+pub fn roll(db: &Database) -> Roll {
+    let txn = db.begin_read().unwrap();
+    let json = |row: &[u8]| serde_json::from_slice::<Value>(row).unwrap();
+    let users = rows::<u128, Bytes, _>(&txn, "users-1", |id, row| (id, json(row)));
+    let name = |id: u128| match users.iter().find(|(number, _)| *number == id) {
+        Some((_, row)) => row["clerk_id"].as_str().unwrap().to_owned(),
+        None => format!("nobody: {id}"),
+    };
+    let index = rows::<(Text, u128), (), _>(&txn, "user_index-1", |(facet, id), ()| (facet.to_owned(), name(id)));
+    let object = |(kind, id): (&str, &str), row: &[u8]| ((kind.to_owned(), id.to_owned()), json(row));
+    let child = |(parent, kind, id): (&str, &str, &str), ()| (parent.to_owned(), kind.to_owned(), id.to_owned());
+    Roll {
+        index: index.into_iter().collect(),
+        sign_ins: rows::<Text, i64, _>(&txn, "sign_ins-1", |id, at| (id.to_owned(), at)).into_iter().collect(),
+        objects: rows::<(Text, Text), Bytes, _>(&txn, "objects-1", object).into_iter().collect(),
+        children: rows::<(Text, Text, Text), (), _>(&txn, "object_children-1", child).into_iter().collect(),
+        tombstones: tombstones(db),
+        users: users.iter().map(|(id, row)| (name(*id), row.clone())).collect(),
+    }
+}
+
+/// Clerk id → row.
+pub fn users(db: &Database) -> BTreeMap<String, Value> {
+    let txn = db.begin_read().unwrap();
+    let row = |_, row: &[u8]| serde_json::from_slice::<Value>(row).unwrap();
+    let rows = rows::<u128, Bytes, _>(&txn, "users-1", row);
+    rows.into_iter().map(|row| (row["clerk_id"].as_str().unwrap().to_owned(), row)).collect()
+}
+
+/// Clerk id → when the user was deleted.
+pub fn tombstones(db: &Database) -> BTreeMap<String, i64> {
+    let txn = db.begin_read().unwrap();
+    rows::<Text, i64, _>(&txn, "user_tombstones-1", |id, at| (id.to_owned(), at)).into_iter().collect()
+}
+
+/// All leaves, in the log's order.
+pub fn leaves(db: &Database) -> Vec<Vec<u8>> {
+    let txn = db.begin_read().unwrap();
+    let leaves = rows::<u64, Bytes, _>(&txn, "audit_leaf-1", |seq, leaf| (seq, leaf.to_vec()));
+    assert!((0..).zip(&leaves).all(|(place, (seq, _))| place == *seq), "the log has a gap");
+    leaves.into_iter().map(|(_, leaf)| leaf).collect()
+}
+
+/// An observer of the log, who remembers what it said before: nothing of that may ever change.
+pub struct Witness {
+    tree: MemoryBackedTree<Sha256, Vec<u8>>,
+    hashes: Vec<[u8; 32]>,
+    last_at: i64,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self { tree: MemoryBackedTree::new(), hashes: Vec::new(), last_at: 0 }
+    }
+}
+
+impl Witness {
+    /// How many entries the log had when last seen.
+    pub fn size(&self) -> usize {
+        self.tree.items().len()
+    }
+
+    /// Checks all that the log promises, and that it only grew since the last time.
+    pub fn follow(&mut self, db: &Database) {
+        let txn = db.begin_read().unwrap();
+        let leaves = leaves(db);
+        assert!(leaves.starts_with(self.tree.items()), "the log's past has changed");
+        let parsed: Vec<Value> = leaves.iter().map(|leaf| serde_json::from_slice(leaf).unwrap()).collect();
+        for (leaf, value) in leaves.into_iter().zip(&parsed).skip(self.size()) {
+            assert_eq!(serde_json_canonicalizer::to_vec(value).unwrap(), leaf, "a leaf is not canonical JSON");
+            let at = value["at"].as_i64().unwrap();
+            assert!(at >= self.last_at, "the log's time goes back");
+            self.last_at = at;
+            self.hashes.push(Sha256::new().chain_update([0]).chain_update(&leaf).finalize().into());
+            self.tree.push(leaf);
+        }
+        self.check_head(&txn);
+        self.check_tiles(&txn);
+        check_details(&txn, &parsed);
+        check_lists(&txn, &parsed);
+        check_deliveries(db, &parsed);
+    }
+
+    fn check_head(&self, txn: &ReadTransaction) {
+        let meta = rows::<Text, Bytes, _>(txn, "audit_meta-1", |name, row| (name.to_owned(), row.to_vec()));
+        let meta: BTreeMap<_, _> = meta.into_iter().collect();
+        let head = [&(self.size() as u64).to_be_bytes()[..], &self.tree.root().as_bytes()[..]].concat();
+        assert_eq!(meta.get("head"), (self.size() > 0).then_some(&head), "the root does not follow from the leaves");
+        let last_at = self.last_at.to_be_bytes().to_vec();
+        assert_eq!(meta.get("last_at"), (self.size() > 0).then_some(&last_at));
+    }
+
+    /// The rows of tlog-tiles: the hashes of each level in tiles of 256, the last one as far as it goes.
+    fn check_tiles(&self, txn: &ReadTransaction) {
+        let mut expected = BTreeMap::new();
+        let (mut level, mut hashes) = (0_u8, self.hashes.clone());
+        while !hashes.is_empty() {
+            for (index, tile) in (0_u64..).zip(hashes.chunks(256)) {
+                expected.insert((level, index), tile.concat());
+            }
+            hashes = hashes.as_chunks::<256>().0.iter().map(|tile| root(tile)).collect();
+            level += 1;
+        }
+        let found = rows::<(u8, u64), Bytes, _>(txn, "audit_tile-1", |key, row| (key, row.to_vec()));
+        assert!(found.into_iter().collect::<BTreeMap<_, _>>() == expected, "the tiles do not follow from the leaves");
+    }
+}
+
+/// The root of a full subtree, RFC 6962 §2.1.
+fn root(hashes: &[[u8; 32]]) -> [u8; 32] {
+    if let [one] = hashes {
+        return *one;
+    }
+    let (left, right) = hashes.split_at(hashes.len() / 2);
+    Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
+}
+
+/// Every detail is bound by its leaf, and every leaf that binds one has it: nothing was erased in these tests.
+fn check_details(txn: &ReadTransaction, leaves: &[Value]) {
+    let commitment = |_, row: &[u8]| URL_SAFE_NO_PAD.encode(Sha256::digest(row));
+    let found = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, commitment(seq, row)));
+    let found: BTreeMap<u64, String> = found.into_iter().collect();
+    let said = (0..).zip(leaves).filter_map(|(seq, leaf)| Some((seq, leaf["detail"].as_str()?.to_owned())));
+    assert_eq!(found, said.collect::<BTreeMap<u64, String>>(), "a detail is not what its leaf says");
+}
+
+/// The log's two indexes say what the leaves say, and a person's reference is their salted hash.
+fn check_lists(txn: &ReadTransaction, leaves: &[Value]) {
+    let by_action = rows::<(Text, u64), (), _>(txn, "audit_by_action-1", |(action, seq), ()| (action.to_owned(), seq));
+    let said = (0..).zip(leaves).map(|(seq, leaf)| (leaf["action"].as_str().unwrap().to_owned(), seq));
+    assert_eq!(by_action.into_iter().collect::<BTreeSet<(String, u64)>>(), said.collect());
+
+    let number = |row: &[u8]| u64::from_be_bytes(row[..8].try_into().unwrap());
+    let subject = |id: &str, row: &[u8]| {
+        let salted = Sha256::digest([&row[8..40], id.as_bytes()].concat());
+        let reference = format!("s1.{}", URL_SAFE_NO_PAD.encode(salted));
+        assert_eq!(reference.as_bytes(), &row[40..]);
+        (reference, (number(row), id.to_owned()))
+    };
+    let subjects: BTreeMap<_, _> = rows::<Text, Bytes, _>(txn, "subjects-1", subject).into_iter().collect();
+    let refs = rows::<Text, Text, _>(txn, "subject_refs-1", |reference, id| (reference.to_owned(), id.to_owned()));
+    assert_eq!(refs, subjects.iter().map(|(r, (_, id))| (r.clone(), id.clone())).collect::<Vec<_>>());
+
+    let mut said = BTreeSet::new();
+    for (seq, leaf) in (0_u64..).zip(leaves) {
+        let people = ["target", "actor", "impersonator"].map(|name| leaf[name].as_str().unwrap_or_default());
+        for person in people.map(|text| text.trim_start_matches("user:")).into_iter().filter(|p| p.starts_with("s1.")) {
+            said.insert((subjects[person].0, seq));
+        }
+    }
+    let by_subject = rows::<(u64, u64), (), _>(txn, "audit_by_subject-1", |key, ()| key);
+    assert_eq!(by_subject.into_iter().collect::<BTreeSet<_>>(), said);
+}
+
+/// Each delivery left exactly one entry, and no entry of a webhook is without its delivery.
+fn check_deliveries(db: &Database, leaves: &[Value]) {
+    let webhooks = (0_u64..).zip(leaves).filter(|(_, leaf)| leaf["source"] == "webhook" && leaf["actor"] == "clerk");
+    let said: Vec<(String, u64)> =
+        webhooks.map(|(seq, leaf)| (leaf["request"].as_str().unwrap().to_owned(), seq)).collect();
+    let once: BTreeMap<String, u64> = said.iter().cloned().collect();
+    assert_eq!(once.len(), said.len(), "a delivery has two entries");
+    assert_eq!(once, deliveries(db), "deliveries and entries differ");
+}

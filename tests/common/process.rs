@@ -1,0 +1,182 @@
+//! The real binary as its operator runs it: started, listened to, killed.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::common::tokens::ISSUER;
+use crate::common::{CLERK, SECRET, sign};
+
+/// Nothing here takes this long. What does is a failure, not a slow machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// `rollbook serve` on the folder's data file and a free port, with no setting from outside.
+pub fn serve(dir: &Path) -> Command {
+    configured(Command::new(env!("CARGO_BIN_EXE_rollbook")), dir)
+}
+
+/// The same, started by a shell that first runs `before`.
+pub fn serve_after(before: &str, dir: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_rollbook")]);
+    configured(command, dir)
+}
+
+fn configured(mut command: Command, dir: &Path) -> Command {
+    command
+        .arg("serve")
+        .current_dir(dir)
+        .env_clear()
+        .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
+        .env("CLERK_ISSUER", ISSUER)
+        .env("CLERK_JWT_KEY", CLERK.pem())
+        .env("ROLLBOOK_LISTEN", "127.0.0.1:0")
+        .env("ROLLBOOK_DATA", dir.join("rollbook.redb"))
+        .env("ROLLBOOK_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A server that runs.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    /// From the start to the line that says where it listens.
+    pub took: Duration,
+    output: Option<JoinHandle<String>>,
+}
+
+impl Process {
+    /// Starts it and waits until it listens.
+    pub fn start(mut command: Command) -> Self {
+        let since = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        let address = loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line).unwrap() == 0 {
+                let mut cause = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut cause).unwrap();
+                panic!("the server did not start: {:?}: {said}{cause}", child.wait());
+            }
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.trim().parse().unwrap();
+            }
+            said += &line;
+        };
+        let took = since.elapsed();
+        let mut errors = child.stderr.take().unwrap();
+        // Read to the end: a full pipe must not be what holds the server up.
+        let output = std::thread::spawn(move || {
+            lines.read_to_string(&mut said).unwrap();
+            errors.read_to_string(&mut said).unwrap();
+            said
+        });
+        Self { child, address, took, output: Some(output) }
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// How it ended, and what it said.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, self.output.take().unwrap().join().unwrap())
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> Line {
+        Line::to(self.address).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Gone already, but for tests that failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command that must refuse to start; returns its exit code and what it said on standard error.
+pub fn refused(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A connection that is kept and says exactly what it is told to.
+pub struct Line {
+    host: String,
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { host: address.to_string(), stream: BufReader::new(stream) })
+    }
+
+    /// Delivers a message; the status and body of the answer, or an error when it did not come whole.
+    pub fn deliver(&mut self, id: &str, body: &str) -> io::Result<(u16, String)> {
+        self.say(&format!("{}\r\n{body}", self.head(id, body)))?;
+        self.hear()
+    }
+
+    pub fn get(&mut self, path: &str) -> io::Result<(u16, String)> {
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host))?;
+        self.hear()
+    }
+
+    /// The head of a delivery, but for the line that ends it.
+    pub fn head(&self, id: &str, body: &str) -> String {
+        let (host, length) = (&self.host, body.len());
+        let mut head = format!("POST /api/webhooks/clerk HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n");
+        for (name, value) in sign::sign(SECRET, id, sign::now_seconds(), body.as_bytes()) {
+            head.extend([name, ": ", &value, "\r\n"]);
+        }
+        head
+    }
+
+    pub fn say(&mut self, text: &str) -> io::Result<()> {
+        self.stream.get_mut().write_all(text.as_bytes())
+    }
+
+    /// One whole answer.
+    pub fn hear(&mut self) -> io::Result<(u16, String)> {
+        let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let (mut status, mut length) = (None, 0);
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let line = line.strip_suffix("\r\n").ok_or_else(gone)?.to_ascii_lowercase();
+            if status.is_none() {
+                status = Some(line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(gone)?);
+            } else if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(|_| gone())?;
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((status.unwrap(), String::from_utf8(body).unwrap()))
+    }
+}
