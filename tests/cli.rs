@@ -350,8 +350,8 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
         let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
         assert!(known, "{curl}: {body}");
     }
-    let arguments = after(PROGRAM);
-    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{arguments}")]).env_clear()).done();
+    let rest = after(PROGRAM);
+    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{rest}")]).env_clear()).done();
     assert_eq!(list.lines().count(), 8, "{list}");
 
     assert_eq!(demo.stop("INT").0, Some(0));

@@ -96,7 +96,7 @@ async fn h09_every_refusal_has_one_form_and_an_id_that_the_log_shares() {
         (Method::GET, "/api/users", &mine, 403, "forbidden"),
         (Method::GET, "/api/users/user_boss", &mine, 404, "not-found"),
         (Method::GET, "/api/nothing/canary-path?x=canary-query", &admin, 404, "not-found"),
-        (Method::GET, "/", &admin, 404, "not-found"),
+        (Method::GET, "/nothing", &admin, 404, "not-found"),
         (Method::GET, "/.env", &admin, 404, "not-found"),
         (Method::GET, "/.git/config", &admin, 404, "not-found"),
         (Method::POST, "/api/auth/me", &admin, 405, "method-not-allowed"),
