@@ -227,6 +227,38 @@ async fn whatever_call_fails_and_whatever_is_left_nothing_acknowledged_is_lost()
     assert!(broken > 30, "the disk hardly ever broke");
 }
 
+/// Whichever page is lost, opening ends with the store or with the reason why there is none.
+#[tokio::test]
+async fn a_damaged_file_is_opened_or_refused_but_nothing_breaks_over_it() {
+    const PAGE: usize = 4096;
+    let disk = Disk::default();
+    let store = on(&disk).unwrap();
+    assert_eq!(until_broken(&store, 0..300).await.len(), 300);
+    store.close().await;
+    let mut refused = BTreeSet::new();
+    for page in 0..disk.length() / PAGE {
+        match on(&disk.blanked(page * PAGE..(page + 1) * PAGE)) {
+            Ok(store) => store.close().await,
+            Err(error) => drop(refused.insert(format!("{error:?}").split('(').next().unwrap().to_owned())),
+        }
+    }
+    assert!(refused.contains("Damaged") && refused.contains("NotOurs"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_lost_while_it_is_open_stops_the_store() {
+    let disk = Disk::default();
+    let store = on(&disk).unwrap();
+    assert_eq!(until_broken(&store, 0..300).await.len(), 300);
+    disk.blank();
+    let mut answers = Vec::new();
+    for n in 300..600 {
+        answers.push(ingest(&store, n).await);
+    }
+    assert!(answers.iter().all(Result::is_err), "acknowledged, and written to nowhere");
+    assert!(!store.is_ready());
+}
+
 /// The routes over a store on that disk, served for as long as the test runs.
 async fn serve(store: Store) -> String {
     let rules = Rules { issuer: ISSUER.to_owned(), authorized_parties: vec![], require_azp: false, audiences: vec![] };

@@ -79,6 +79,27 @@ impl Disk {
         self.state().fault = Some((call, after));
     }
 
+    /// How long it is, in bytes.
+    pub fn length(&self) -> usize {
+        self.state().image.len()
+    }
+
+    /// Another disk with the same bytes, but zeros in that range.
+    pub fn blanked(&self, range: std::ops::Range<usize>) -> Self {
+        let other = self.salvage(Survival::All);
+        {
+            let mut state = other.state();
+            state.image[range.clone()].fill(0);
+            state.synced[range].fill(0);
+        }
+        other
+    }
+
+    /// From now on it reads as nothing but zeros.
+    pub fn blank(&self) {
+        self.state().image.fill(0);
+    }
+
     /// How many calls of the kind there were.
     pub fn calls(&self, call: Call) -> u64 {
         self.state().calls[call as usize]
