@@ -59,6 +59,11 @@ async fn j01_no_bearer_token_at_all() {
         assert_eq!(status, 401, "{line}");
         assert!(answer.contains("\r\nwww-authenticate: Bearer error=\"invalid_token\"\r\n"), "{line}");
     }
+    // Where strangers may ask too, two tokens are not none.
+    for two in [format!("Bearer {good}"), "Basic dXNlcjpwYXNz".to_owned()] {
+        let lines = format!("authorization: Bearer {good}\r\nauthorization: {two}\r\n");
+        assert_eq!(raw(&stand.server, "GET /api/session", lines.as_bytes()).await.0, 401);
+    }
     let latin = [b"authorization: Bearer \xe9".as_slice(), good.as_bytes(), b"\r\n"].concat();
     assert_eq!(raw(&stand.server, "GET /api/auth/me", &latin).await.0, 401);
     assert_eq!(stand.server.state(), before);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::common::tokens::{ISSUER, Issuer, jwks, message, with, without};
 use crate::common::{CLERK, TestServer};
 use crate::jwks_server::JwksServer;
-use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet};
+use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet, until};
 
 #[tokio::test]
 async fn j05_keys_that_come_with_the_token() {
@@ -165,9 +165,7 @@ async fn j25_many_first_callers_make_one_fetch() {
             tokio::spawn(stand.server.request(Method::GET, ME).bearer_auth(token).send())
         })
         .collect();
-    while keys.hits() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the first of them", || keys.hits() > 0).await;
     // Past the cool-down: what holds the others back is that one is under way.
     stand.advance(31);
     let late = stand.server.request(Method::GET, ME).bearer_auth(stand.lasting(&CLERK, "user_late"));

@@ -1,6 +1,7 @@
 //! A server whose clock stands, and what is asked of it again and again.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use rollbook::audit::Entry;
@@ -137,9 +138,17 @@ pub(crate) async fn raw(server: &TestServer, line: &str, headers: &[u8]) -> (u16
 /// Waits until the keys that were fetched are in the data file, which happens behind the answers.
 pub(crate) async fn kept_and_quiet(stand: &Stand, keys: &JwksServer, fetches: usize) {
     assert_eq!(keys.hits(), fetches);
-    while stand.server.app.store.keys().unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("keys in the data file", || stand.server.app.store.keys().unwrap().is_some()).await;
+}
+
+/// Waits for what must happen soon; a failed test if it does not.
+pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let wait = async {
+        while !happened() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("still waiting for {what}"));
 }
 
 /// What the log says once the server has stopped, which is when the last minute is written down.
