@@ -19,7 +19,6 @@ use deliveries::received;
 use disk::{Call, Disk, Survival};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use redb::Database;
 use reqwest::Client;
 use rollbook::audit::{Actor, Draft, Source};
 use rollbook::clerk::jwks::Keys;
@@ -46,11 +45,6 @@ fn clock() -> Clock {
 /// A store on that disk, with so little cache that it must read too.
 fn on(disk: &Disk) -> Result<Store, OpenError> {
     Store::with_backend(disk.clone(), Path::new("a disk in memory"), 64 * 1024, Policy::default(), clock())
-}
-
-/// What the disk holds, read by redb alone.
-fn raw(disk: &Disk) -> Database {
-    Database::builder().create_with_backend(disk.clone()).unwrap()
 }
 
 /// The n-th message: about one of twenty users, mostly a newer version, now and then a deletion.
@@ -86,7 +80,7 @@ async fn a_caller_who_hangs_up_changes_nothing_for_the_others_and_their_work_is_
         assert!(matches!(answer, Ok(Outcome::Applied | Outcome::Stale | Outcome::Unchanged)), "{answer:?}");
     }
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!(file::deliveries(&db).len(), 300);
 }
@@ -115,7 +109,7 @@ async fn many_writers_at_once_share_transactions_and_each_hears_its_own_answer()
     assert_eq!(operations, 320);
     assert!(transactions < operations, "nobody shared a transaction");
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!(file::deliveries(&db).len(), distinct.len());
 }
@@ -138,7 +132,7 @@ async fn an_operation_that_cannot_be_done_fails_alone() {
     let (transactions, operations) = store.commits();
     assert!(transactions < operations && operations == 100, "{transactions} transactions, {operations} operations");
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!((file::deliveries(&db).len(), file::leaves(&db).len()), (60, 100));
 }
@@ -173,7 +167,7 @@ async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &s
     assert!(store.is_ready());
     store.close().await;
     let mut witness = file::Witness::default();
-    let db = raw(disk);
+    let db = file::open_disk(disk);
     witness.follow(&db);
     let found = file::deliveries(&db);
     drop(db);
@@ -189,7 +183,7 @@ async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &s
         outcome.unwrap();
     }
     store.close().await;
-    let db = raw(disk);
+    let db = file::open_disk(disk);
     witness.follow(&db);
     assert_eq!(file::deliveries(&db).len(), found.len().max(60), "{case}");
 }
