@@ -12,6 +12,7 @@ mod tx;
 mod users;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,11 @@ impl Shared {
     }
 }
 
+/// What `open` returns. Of some damage redb does not return an error but panics.
+fn sound(path: &Path, open: impl FnOnce() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(OpenError::Damaged(path.to_owned())))
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("path", &self.0.path).finish_non_exhaustive()
@@ -122,7 +128,7 @@ impl Store {
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        Self::start(schema::open(path, cache_bytes)?, path, policy, clock)
+        sound(path, || Self::start(schema::open(path, cache_bytes)?, path, policy, clock))
     }
 
     /// The same on storage that is no file of its own, such as memory or a disk that fails on purpose; empty
@@ -137,7 +143,7 @@ impl Store {
         policy: Policy,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock)
+        sound(path, || Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock))
     }
 
     fn start(db: Database, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {

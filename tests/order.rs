@@ -6,6 +6,8 @@
 mod common;
 #[path = "common/deliveries.rs"]
 mod deliveries;
+#[path = "common/disk.rs"]
+mod disk;
 #[path = "common/file.rs"]
 mod file;
 
@@ -14,6 +16,7 @@ use std::path::Path;
 
 use common::{SECRET, TestServer, sign};
 use deliveries::received;
+use disk::Disk;
 use futures_util::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -338,11 +341,11 @@ fn shown((updated_at, event_at, delivery): Version) -> Value {
     json!({ "updated_at": updated_at, "event_at": event_at, "delivery": delivery })
 }
 
-/// A store on a file in the folder.
-fn store(dir: &Path, delete: DeletePolicy) -> Store {
+/// A store on that disk.
+fn store(disk: &Disk, delete: DeletePolicy) -> Store {
     let policy = Policy { delete, ..Policy::default() };
     let clock = Clock::fixed(Timestamp::from_millis(T + 100_000));
-    Store::open(&dir.join("rollbook.redb"), 1 << 20, policy, clock).unwrap()
+    Store::with_backend(disk.clone(), Path::new("a disk in memory"), 1 << 20, policy, clock).unwrap()
 }
 
 /// The messages as they come in, each signed and checked like one from outside, so many at once.
@@ -378,17 +381,17 @@ struct Ended {
 
 /// Hands the messages in; half-way the store is closed and opened again.
 async fn end(messages: &[Message], arrival: &[usize], at_once: usize, delete: DeletePolicy) -> Ended {
-    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
     let mut sender = Sender::new(messages, at_once);
     let (first, second) = arrival.split_at(arrival.len() / 2);
-    let opened = store(dir.path(), delete);
+    let opened = store(&disk, delete);
     sender.send(&opened, first).await;
     opened.close().await;
-    let opened = store(dir.path(), delete);
+    let opened = store(&disk, delete);
     sender.send(&opened, second).await;
     let found = searched(&opened).await;
     opened.close().await;
-    let db = file::open(&dir.path().join("rollbook.redb"));
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     Ended { tables: comparable(file::dump(&db)), roll: file::roll(&db), found }
 }

@@ -19,7 +19,6 @@ use deliveries::received;
 use disk::{Call, Disk, Survival};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use redb::Database;
 use reqwest::Client;
 use rollbook::audit::{Actor, Draft, Source};
 use rollbook::clerk::jwks::Keys;
@@ -36,6 +35,9 @@ use tokio::net::TcpListener;
 
 const T: i64 = 1_750_000_000_000;
 
+/// The size of redb's pages.
+const PAGE: usize = 4096;
+
 fn clock() -> Clock {
     Clock::fixed(Timestamp::from_millis(T))
 }
@@ -43,11 +45,6 @@ fn clock() -> Clock {
 /// A store on that disk, with so little cache that it must read too.
 fn on(disk: &Disk) -> Result<Store, OpenError> {
     Store::with_backend(disk.clone(), Path::new("a disk in memory"), 64 * 1024, Policy::default(), clock())
-}
-
-/// What the disk holds, read by redb alone.
-fn raw(disk: &Disk) -> Database {
-    Database::builder().create_with_backend(disk.clone()).unwrap()
 }
 
 /// The n-th message: about one of twenty users, mostly a newer version, now and then a deletion.
@@ -83,7 +80,7 @@ async fn a_caller_who_hangs_up_changes_nothing_for_the_others_and_their_work_is_
         assert!(matches!(answer, Ok(Outcome::Applied | Outcome::Stale | Outcome::Unchanged)), "{answer:?}");
     }
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!(file::deliveries(&db).len(), 300);
 }
@@ -112,7 +109,7 @@ async fn many_writers_at_once_share_transactions_and_each_hears_its_own_answer()
     assert_eq!(operations, 320);
     assert!(transactions < operations, "nobody shared a transaction");
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!(file::deliveries(&db).len(), distinct.len());
 }
@@ -135,7 +132,7 @@ async fn an_operation_that_cannot_be_done_fails_alone() {
     let (transactions, operations) = store.commits();
     assert!(transactions < operations && operations == 100, "{transactions} transactions, {operations} operations");
     store.close().await;
-    let db = raw(&disk);
+    let db = file::open_disk(&disk);
     file::Witness::default().follow(&db);
     assert_eq!((file::deliveries(&db).len(), file::leaves(&db).len()), (60, 100));
 }
@@ -170,7 +167,7 @@ async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &s
     assert!(store.is_ready());
     store.close().await;
     let mut witness = file::Witness::default();
-    let db = raw(disk);
+    let db = file::open_disk(disk);
     witness.follow(&db);
     let found = file::deliveries(&db);
     drop(db);
@@ -186,7 +183,7 @@ async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &s
         outcome.unwrap();
     }
     store.close().await;
-    let db = raw(disk);
+    let db = file::open_disk(disk);
     witness.follow(&db);
     assert_eq!(file::deliveries(&db).len(), found.len().max(60), "{case}");
 }
@@ -225,6 +222,56 @@ async fn whatever_call_fails_and_whatever_is_left_nothing_acknowledged_is_lost()
     }
     println!("broken {broken} times, at writes, syncs, reads and resizes");
     assert!(broken > 30, "the disk hardly ever broke");
+}
+
+/// Ways in which a page can be damaged.
+const DAMAGES: [fn(&mut [u8]); 3] = [
+    |page| page.fill(0),
+    |page| page.iter_mut().for_each(|byte| *byte = !*byte),
+    |page| page.iter_mut().skip(32).step_by(61).for_each(|byte| *byte ^= 0x10),
+];
+
+/// Hands in some messages: the store goes on, or it stops for good and says so.
+async fn assert_goes_on_or_stops(store: &Store, case: &str) -> bool {
+    let mut stopped = false;
+    for n in 300..312 {
+        let answer = ingest(store, n).await;
+        assert!(!stopped || matches!(answer, Err(Error::Failed)), "{case}: {answer:?} after the store stopped");
+        stopped |= matches!(answer, Err(Error::Failed));
+    }
+    assert_eq!(store.is_ready(), !stopped, "{case}");
+    stopped
+}
+
+/// Whichever page is damaged and how, before the file is opened or while it is open: the file is refused with a
+/// reason, or the store stops and says so, or no harm is done.
+#[tokio::test]
+async fn a_damaged_file_breaks_nothing_but_itself() {
+    let whole = Disk::default();
+    let store = on(&whole).unwrap();
+    assert_eq!(until_broken(&store, 0..300).await.len(), 300);
+    store.close().await;
+    let (mut refused, mut stopped) = (BTreeSet::new(), 0);
+    for page in 0..whole.length() / PAGE {
+        for (n, damage) in DAMAGES.into_iter().enumerate() {
+            let case = format!("page {page}, damage {n}");
+            let disk = whole.salvage(Survival::All);
+            disk.damage(page * PAGE..(page + 1) * PAGE, damage);
+            match on(&disk) {
+                Ok(store) => {
+                    stopped += usize::from(assert_goes_on_or_stops(&store, &case).await);
+                    store.close().await;
+                }
+                Err(error) => drop(refused.insert(format!("{error:?}").split('(').next().unwrap().to_owned())),
+            }
+            let disk = whole.salvage(Survival::All);
+            let store = on(&disk).unwrap();
+            disk.damage(page * PAGE..(page + 1) * PAGE, damage);
+            stopped += usize::from(assert_goes_on_or_stops(&store, &case).await);
+            store.close().await;
+        }
+    }
+    assert!(refused.contains("Damaged") && refused.contains("NotOurs") && stopped > 0, "{refused:?}, {stopped}");
 }
 
 /// The routes over a store on that disk, served for as long as the test runs.

@@ -76,6 +76,9 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
+    /// The file is ours, but not as it was written.
+    #[error("{0} is damaged and cannot be read; restore a backup")]
+    Damaged(PathBuf),
     /// A newer Rollbook wrote the file.
     #[error(
         "{path} was written by a newer Rollbook (schema {found}, this one knows {known}); install that version again"

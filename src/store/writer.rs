@@ -133,7 +133,12 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        let outcome = if *self.failed.borrow() { Err(Error::Failed) } else { self.write(&mut batch) };
+        let outcome = if *self.failed.borrow() {
+            Err(Error::Failed)
+        } else {
+            // Of some damage redb does not return an error but panics; without this thread nobody would be told.
+            catch_unwind(AssertUnwindSafe(|| self.write(&mut batch))).unwrap_or(Err(Error::Panicked))
+        };
         match outcome {
             Ok(written) => {
                 self.shared.publish(self.state.stats(), batch.len());

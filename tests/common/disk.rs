@@ -79,6 +79,18 @@ impl Disk {
         self.state().fault = Some((call, after));
     }
 
+    /// How long it is, in bytes.
+    pub fn length(&self) -> usize {
+        self.state().image.len()
+    }
+
+    /// Changes the bytes in that range, behind the back of whoever has it open.
+    pub fn damage(&self, range: std::ops::Range<usize>, damage: fn(&mut [u8])) {
+        let mut state = self.state();
+        damage(&mut state.image[range.clone()]);
+        damage(&mut state.synced[range]);
+    }
+
     /// How many calls of the kind there were.
     pub fn calls(&self, call: Call) -> u64 {
         self.state().calls[call as usize]

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use redb::{Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use redb::{TableHandle as _, Value as Stored};
+use redb::{StorageBackend, TableHandle as _, Value as Stored};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +22,11 @@ pub type Table = BTreeMap<String, String>;
 /// Opens the file at `path`, which nobody may be using.
 pub fn open(path: &Path) -> Database {
     Database::open(path).unwrap()
+}
+
+/// Opens the file that the disk holds.
+pub fn open_disk(disk: &(impl StorageBackend + Clone)) -> Database {
+    Database::builder().create_with_backend(disk.clone()).unwrap()
 }
 
 /// Everything in the file, table by table. Fails when the file has a table that is not known here: it
