@@ -85,6 +85,9 @@ pub struct Event {
     pub kind: String,
     /// The Clerk instance it comes from, when it says so.
     pub instance: Option<String>,
+    /// The envelope's `timestamp`. `None` orders before every other: the time of signing, which stands in for it
+    /// elsewhere, is another one at each attempt.
+    pub timestamp: Option<Timestamp>,
     /// When it happened (the envelope's `timestamp`, else the time it was signed).
     pub at: Timestamp,
     /// Who caused it, as far as Clerk knows.
@@ -95,6 +98,8 @@ pub struct Event {
     pub subject: Option<ClerkId>,
     /// What it changes.
     pub change: Change,
+    /// What else its envelope says, in members we do not know, less secrets.
+    pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Event {
@@ -109,23 +114,24 @@ impl Event {
     /// The event as Clerk would send it, less secrets.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let deleted = |id: &ClerkId| serde_json::json!({ "id": id.as_str(), "deleted": true });
         let data = match &self.change {
-            Change::UserSaved { clerk: body, .. }
-            | Change::ObjectSaved { body, .. }
-            | Change::Recorded { note: body } => serde_json::from_str(body.as_str()).unwrap_or_default(),
-            Change::UserDeleted { id } => deleted(id),
-            Change::ObjectDeleted { key } => deleted(&key.id),
+            Change::UserSaved { clerk: data, .. }
+            | Change::ObjectSaved { body: data, .. }
+            | Change::UserDeleted { note: data, .. }
+            | Change::ObjectDeleted { note: data, .. }
+            | Change::Recorded { note: data } => data,
         };
-        serde_json::json!({
-            "data": data,
+        let mut envelope = self.more.clone();
+        let known = serde_json::json!({
+            "data": data.raw(),
             "event_attributes": { "http_request": { "client_ip": self.client.ip, "user_agent": self.client.user_agent } },
             "instance_id": self.instance,
             "object": "event",
             "timestamp": self.at.as_millis(),
             "type": self.kind,
-        })
-        .to_string()
+        });
+        envelope.extend(known.as_object().cloned().unwrap_or_default());
+        serde_json::Value::Object(envelope).to_string()
     }
 }
 
@@ -155,6 +161,8 @@ pub enum Change {
     UserDeleted {
         /// The user.
         id: ClerkId,
+        /// What Clerk says of the deletion.
+        note: json::Object,
     },
     /// Any other object was created or changed.
     ObjectSaved {
@@ -173,6 +181,8 @@ pub enum Change {
     ObjectDeleted {
         /// Which object.
         key: ObjectKey,
+        /// What Clerk says of the deletion: for some kinds the whole object.
+        note: json::Object,
     },
     /// Nothing to mirror: messages sent, and types Rollbook does not know.
     Recorded {

@@ -89,7 +89,7 @@ struct Inner {
     queue: Queue,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     shared: Arc<Shared>,
-    failed: watch::Receiver<bool>,
+    failed: watch::Sender<bool>,
     policy: Policy,
     clock: Clock,
 }
@@ -151,8 +151,8 @@ impl Store {
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
         let state = State::load(&db).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
-        let (failed_sender, failed) = watch::channel(false);
-        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed_sender)
+        let failed = watch::Sender::new(false);
+        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
         let writer = Mutex::new(Some(thread));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -177,13 +177,12 @@ impl Store {
     /// Whether writes are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        // The writer's end of the channel is gone when its thread is.
-        !*self.0.failed.borrow() && self.0.failed.has_changed().is_ok()
+        !*self.0.failed.borrow()
     }
 
-    /// Returns once a write has failed: from then on nothing is written until a restart.
+    /// Returns once the file could not be read or written: from then on nothing is written until a restart.
     pub async fn failed(&self) {
-        let mut failed = self.0.failed.clone();
+        let mut failed = self.0.failed.subscribe();
         let _ = failed.wait_for(|failed| *failed).await;
     }
 
@@ -210,11 +209,11 @@ impl Store {
     }
 
     /// The user whose valid token was shown: the record, made from `claims` (in the form of Clerk's user
-    /// object) when no event has come yet.
+    /// object) when no event has come yet, which `entry` then says in the log.
     ///
     /// # Errors
     /// When the store takes no writes.
-    pub async fn provision(&self, id: ClerkId, claims: Object, by: By) -> Result<Provisioned, Error> {
+    pub async fn provision(&self, id: ClerkId, claims: Object, entry: Draft) -> Result<Provisioned, Error> {
         let now = self.now();
         self.write(move |tx| {
             if tx.tombstone(&id)?.is_some() {
@@ -226,9 +225,7 @@ impl Store {
             let mut user = User::new(id.clone(), user::Source::Token, Version::none(), claims.clone());
             user.signed_in_at = tx.tables.sign_ins.remove(id.as_str())?.map(|at| Timestamp::from_millis(at.value()));
             tx.put_user(None, user.clone())?;
-            let mut draft = Draft::new("user.provisioned", by.actor.clone(), by.source).about(&id);
-            draft.request.clone_from(&by.request);
-            tx.append(&draft, now)?;
+            tx.append(&entry, now)?;
             Ok(Provisioned::User(Box::new(user)))
         })
         .await
@@ -380,7 +377,7 @@ impl Store {
 
     /// A point read: a few microseconds, fit for an async thread.
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
-        read(&self.0.db.begin_read()?)
+        watched(&self.0.failed, || read(&self.0.db.begin_read()?))
     }
 
     /// A read of many rows, on a thread that may block.
@@ -389,7 +386,20 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
     {
-        let db = self.0.db.clone();
-        tokio::task::spawn_blocking(move || read(&db.begin_read()?)).await.unwrap_or(Err(Error::Panicked))
+        let inner = self.0.clone();
+        let scan = move || watched(&inner.failed, || read(&inner.db.begin_read()?));
+        tokio::task::spawn_blocking(scan).await.unwrap_or(Err(Error::Panicked))
     }
+}
+
+/// A read that fails at the file stops the writes too: redb refuses everything after an I/O error, and only
+/// a restart finds out what is still there.
+fn watched<T>(failed: &watch::Sender<bool>, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let result = read();
+    if let Err(error @ Error::Storage(_)) = &result
+        && !failed.send_replace(true)
+    {
+        tracing::error!(cause = %error, "store.failed");
+    }
+    result
 }

@@ -101,13 +101,16 @@ fn gives_links(object: &str) -> bool {
 }
 
 fn is_ticket(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.contains("clerk_ticket="))
+    const MARKS: [&str; 5] = ["clerk_ticket=", "?ticket=", "&ticket=", "?token=", "&token="];
+    value.as_str().is_some_and(|text| MARKS.iter().any(|mark| text.contains(mark)))
 }
 
 /// Whether a member of that name, folded, holds a secret.
 fn is_secret(name: &str) -> bool {
-    const WHOLE: [&str; 7] = ["otp", "nonce", "jwt", "ticket", "clerkticket", "signinurl", "totpuri"];
-    const ENDINGS: [&str; 18] = [
+    const WHOLE: [&str; 7] = ["otp", "nonce", "pin", "ticket", "clerkticket", "signinurl", "totpuri"];
+    const ENDINGS: [&str; 20] = [
+        "jwt",
+        "passcode",
         "otpcode",
         "verificationcode",
         "backupcode",

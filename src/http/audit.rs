@@ -126,7 +126,9 @@ impl TryFrom<String> for Moment {
             date.to_zoned(jiff::tz::TimeZone::UTC).ok()
         };
         let at = match text.parse::<i64>() {
-            Ok(millis) => Timestamp::from_millis(millis),
+            // A year alone is no moment.
+            Ok(millis) if text.len() > 10 => Timestamp::from_millis(millis),
+            Ok(_) => return Err("not a time"),
             Err(_) => match text.parse::<jiff::Timestamp>() {
                 Ok(at) => Timestamp::from_millis(at.as_millisecond()),
                 Err(_) => Timestamp::from_millis(day().ok_or("not a time")?.timestamp().as_millisecond()),

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use crate::audit::{Actor, Draft, Source};
 use crate::clerk::session::Session;
 use crate::json::Object;
-use crate::store::{By, Provisioned};
+use crate::store::Provisioned;
 use crate::user::{ClerkId, User, UserId};
 
 /// Somebody with a valid session and a live record. Made by [`Call::caller`] alone.
@@ -83,8 +83,8 @@ impl Call {
         if !self.app.settings.provision {
             return Err(Problem::not_found().because("not synced yet, and ROLLBOOK_PROVISION is off"));
         }
-        let by = By { actor: Actor::User(id.clone()), source: Source::Api, request: None };
-        match self.app.store.provision(id.clone(), claims(session), by).await? {
+        let made = entry(self, session, "user.provisioned").about(id);
+        match self.app.store.provision(id.clone(), claims(session), made).await? {
             Provisioned::User(user) => Ok(*user),
             Provisioned::Deleted => Err(self.gone(session).await),
         }

@@ -53,7 +53,6 @@ fn refused(error: webhook::Error) -> Problem {
         webhook::Error::Headers(_) => Problem::bad_request(
             "Each of svix-id, svix-timestamp and svix-signature is required, once and well formed.",
         ),
-        webhook::Error::NotText => Problem::bad_request("The body is not UTF-8 text."),
         webhook::Error::Signature => Problem::new(
             Kind::BadSignature,
             "No signature matches: the signing secret differs from this endpoint's, or the body was changed on its way.",

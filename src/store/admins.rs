@@ -87,7 +87,7 @@ impl Store {
     pub async fn put_link(&self, hash: TokenHash, link: Link, entry: Draft) -> Result<(), Error> {
         let now = self.now();
         self.write(move |tx| {
-            tx.drop_expired_links(now)?;
+            tx.drop_links(now, &link.admin)?;
             tx.tables.admin_links.insert(&hash, &encode(&link)[..])?;
             tx.append(&entry, now).map(drop)
         })
@@ -119,7 +119,7 @@ impl Store {
             if !link.is_some_and(|link| link.expires_at > now && link.admin == admin.name) {
                 return Ok(false);
             }
-            tx.tables.admin_links.remove(&hash)?;
+            tx.drop_links(now, &admin.name)?;
             tx.end_sessions_of(&admin.name)?;
             tx.tables.admins.insert(admin.name.as_str(), &encode(&admin)[..])?;
             tx.append(&entry, now)?;
@@ -182,9 +182,11 @@ impl Store {
 }
 
 impl Tx<'_> {
-    fn drop_expired_links(&mut self, now: Timestamp) -> Result<(), Error> {
-        let live = |row: &[u8]| decode::<Link>(row).is_ok_and(|link| link.expires_at > now);
-        self.tables.admin_links.retain(|_, row| live(row))?;
+    /// Drops every link that has expired, and every one of that admin's: a new link, or a new password, is
+    /// often the answer to a link in the wrong hands.
+    fn drop_links(&mut self, now: Timestamp, admin: &str) -> Result<(), Error> {
+        let stays = |row: &[u8]| decode::<Link>(row).is_ok_and(|link| link.expires_at > now && link.admin != admin);
+        self.tables.admin_links.retain(|_, row| stays(row))?;
         Ok(())
     }
 

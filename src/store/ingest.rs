@@ -104,10 +104,14 @@ impl Tx<'_> {
     }
 
     fn apply(&mut self, id: &DeliveryId, event: &Event, now: Timestamp, policy: &Policy) -> Result<Ingested, Error> {
-        let version = |updated_at| Version { updated_at, event_at: event.at, delivery: id.to_string() };
+        let version = |updated_at| Version {
+            updated_at,
+            event_at: event.timestamp.unwrap_or_default(),
+            delivery: id.to_string(),
+        };
         let effect = match &event.change {
             Change::UserSaved { id, updated_at, clerk } => self.save_user(id, version(*updated_at), clerk, policy)?,
-            Change::UserDeleted { id } => self.delete_user(id, event.at, policy)?,
+            Change::UserDeleted { id, .. } => self.delete_user(id, event.at, policy)?,
             Change::ObjectSaved { key, updated_at, parents, signed_in_at, body } => {
                 let mut effect = self.save_object(key, version(*updated_at), parents, body, policy)?;
                 if let (Some(user), Some(at)) = (&event.subject, signed_in_at)
@@ -117,7 +121,7 @@ impl Tx<'_> {
                 }
                 effect
             }
-            Change::ObjectDeleted { key } => self.delete_object(key, event.at)?,
+            Change::ObjectDeleted { key, .. } => self.delete_object(key, event.at)?,
             Change::Recorded { .. } => Effect::of(Outcome::Recorded),
         };
         let outcome = effect.outcome;
@@ -282,7 +286,7 @@ fn compare(before: &Object, after: &Object, policy: &Policy) -> Effect {
 /// What the log says of an event.
 fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
     let object = match &event.change {
-        Change::ObjectSaved { key, .. } | Change::ObjectDeleted { key } => Some(key),
+        Change::ObjectSaved { key, .. } | Change::ObjectDeleted { key, .. } => Some(key),
         _ => None,
     };
     let target = match (&event.subject, object) {
@@ -297,7 +301,12 @@ fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
         .with("object", object.filter(|_| event.subject.is_some()).map(ToString::to_string))
         .with("type", (event.action() != event.kind).then(|| event.kind.clone()))
         .with("changes", (!effect.values.is_empty()).then_some(effect.values));
-    if let Change::Recorded { note } = &event.change {
+    if !event.more.is_empty() {
+        draft = draft.with("envelope", Some(event.more.clone()));
+    }
+    if let Change::Recorded { note } | Change::UserDeleted { note, .. } | Change::ObjectDeleted { note, .. } =
+        &event.change
+    {
         draft = draft.with("note", serde_json::from_str::<Value>(note.as_str()).ok().filter(|n| *n != json!({})));
     }
     draft.outcome = effect.outcome.as_str();

@@ -125,9 +125,11 @@ impl<'txn> Tx<'txn> {
         }
         let mut detail = serde_json::to_vec(&draft.detail).unwrap_or_default();
         if detail.len() > MAX_DETAIL {
-            // Only values can be that long; the record itself still holds the new ones.
+            // Only what was sent can be that long; the record itself still holds the new values.
             let mut shorter = draft.detail.clone();
-            shorter.remove("changes");
+            for long in ["changes", "note", "envelope"] {
+                shorter.remove(long);
+            }
             shorter.insert("truncated".to_owned(), true.into());
             detail = serde_json::to_vec(&shorter).unwrap_or_default();
         }
