@@ -28,8 +28,9 @@ use rollbook::clock::{Clock, Timestamp};
 use rollbook::event::Outcome;
 use rollbook::http::guard::Hosts;
 use rollbook::http::{self, App, Settings};
+use rollbook::page::{Limit, PageRequest};
 use rollbook::server::accept;
-use rollbook::store::{Error, OpenError, Store};
+use rollbook::store::{Error, OpenError, Store, UserFilter};
 use rollbook::sync::Policy;
 use tokio::net::TcpListener;
 
@@ -324,4 +325,24 @@ async fn a_broken_disk_is_seen_from_outside() {
     let me = client.get(format!("{url}/api/auth/me")).bearer_auth(token).send().await.unwrap();
     assert_eq!(me.status(), 503);
     assert_nothing_lost(&disk.salvage(Survival::None), &BTreeSet::from([0]), "sync fails").await;
+}
+
+#[tokio::test]
+async fn a_read_that_fails_stops_the_writes_too() {
+    let disk = Disk::default();
+    let store = on(&disk).unwrap();
+    for n in 0..300 {
+        ingest(&store, n).await.unwrap();
+    }
+    store.close().await;
+    // Opened again, so that nothing is in memory yet.
+    let disk = disk.salvage(Survival::All);
+    let store = on(&disk).unwrap();
+    assert!(store.is_ready());
+    disk.break_at(Call::Read, 0);
+    let page = PageRequest { limit: Limit::MAX, cursor: None };
+    assert!(matches!(store.users(UserFilter::default(), page).await, Err(Error::Storage(_))));
+    assert!(!store.is_ready());
+    store.failed().await;
+    assert!(matches!(ingest(&store, 999).await, Err(Error::Failed)));
 }

@@ -42,6 +42,15 @@ async fn a_link_sets_the_password_once() {
 }
 
 #[tokio::test]
+async fn a_new_link_and_a_new_password_end_the_older_links() {
+    let site = Site::start().await;
+    let (first, second) = (site.mint().await, site.mint().await);
+    assert_eq!(site.get(&format!("/admin/setup?token={first}"), None).await.status, 403);
+    assert_eq!(site.post("/admin/setup", None, &setup(&second, PASSWORD)).await.status, 303);
+    assert_eq!(site.post("/admin/setup", None, &setup(&first, PASSWORD)).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_link_lives_a_day() {
     let site = Site::start().await;
     let token = site.mint().await;
