@@ -121,6 +121,14 @@ impl Draft {
         self
     }
 
+    /// The same entry about a page of people: how many in the leaf, who in the detail.
+    #[must_use]
+    pub fn listing<'a>(mut self, people: impl IntoIterator<Item = &'a ClerkId>) -> Self {
+        let members: Vec<&str> = people.into_iter().map(ClerkId::as_str).collect();
+        self.count = Some(members.len() as u64);
+        self.with("members", (!members.is_empty()).then_some(members))
+    }
+
     /// The same entry, ended so and for that reason.
     #[must_use]
     pub const fn ended(mut self, outcome: &'static str, reason: &'static str) -> Self {

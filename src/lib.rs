@@ -57,7 +57,7 @@
 //!   do what is decided in the handler, never by which route matched.
 //! - **Strangers cost nothing that lasts.** What an unauthenticated caller does is counted, and written down once a
 //!   minute ([`http::Tally`]); no token makes Rollbook fetch keys more often than every 30 seconds.
-//! - **A failed write ends the process.** After an I/O error nobody can know what is on the disk. Writes answer 503,
+//! - **An I/O error of the data file ends the process.** Nobody can know what is on the disk then. Writes answer 503,
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
 //! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an

@@ -75,8 +75,6 @@ pub struct By {
     pub actor: Actor,
     /// By which way.
     pub source: Source,
-    /// The request's id, if it has one.
-    pub request: Option<String>,
 }
 
 /// A handle to the store. Cheap to clone; the file is closed when the last one is gone.
@@ -290,7 +288,6 @@ impl Store {
             if !changes.is_empty() {
                 let mut draft = Draft::new("user.assigned", by.actor.clone(), by.source).about(&before.clerk_id);
                 draft.changed = audit::field_names(changes.keys().map(String::as_str));
-                draft.request.clone_from(&by.request);
                 tx.append(&draft.with("changes", Some(changes)), now)?;
                 tx.put_user(Some(&before), user.clone())?;
             }

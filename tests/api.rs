@@ -28,7 +28,7 @@ async fn assign(server: &TestServer, id: &str, role: &str, practice: Option<&str
         role: Some(role.parse().unwrap()),
         practice_id: Some(practice.map(|practice| practice.to_owned().try_into().unwrap())),
     };
-    let by = By { actor: Actor::Cli, source: Source::Cli, request: None };
+    let by = By { actor: Actor::Cli, source: Source::Cli };
     server.app.store.set_user(UserId::of(&common::clerk_id(id)), patch, by).await.unwrap().unwrap();
 }
 

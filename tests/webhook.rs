@@ -375,8 +375,14 @@ async fn a_sign_in_moves_forward_only_and_may_come_before_its_user() {
     assert_eq!(last(&server), T + 100, "never back");
     server.outcome(&user_event("user.updated", "user_1", T + 200, "Ann")).await;
     assert_eq!(last(&server), T + 100, "an update that knows of none leaves it");
-    server.outcome(&session("sess_3", T + 300)).await;
+    // The session is known to have ended already; that somebody signed in is news all the same.
+    let mut ended = session("sess_3", T + 300);
+    ended["type"] = "session.ended".into();
+    ended["data"]["updated_at"] = (T + 400).into();
+    assert_eq!(server.outcome(&ended).await, "applied");
+    assert_eq!(server.outcome(&session("sess_3", T + 300)).await, "applied");
     assert_eq!(last(&server), T + 300);
+    assert_eq!(server.entries().await.last().unwrap().leaf.reason, None);
 }
 
 #[tokio::test]

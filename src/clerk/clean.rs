@@ -1,5 +1,6 @@
 //! What may not be kept: one-time codes, magic links, tickets, messages. It is taken out before anything is
-//! stored, logged or compared, by the names of the members that hold it, wherever they stand.
+//! stored, logged or compared, by the names of the members that hold it, wherever they stand but in metadata,
+//! which is the application's own.
 
 mod text;
 

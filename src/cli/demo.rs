@@ -115,7 +115,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     stage.play(out).await?;
 
     let admin: ClerkId = stage.person(0).user_id().parse()?;
-    let by = By { actor: Actor::Cli, source: Source::Cli, request: None };
+    let by = By { actor: Actor::Cli, source: Source::Cli };
     let patch = UserPatch { role: "ADMIN".parse().ok(), practice_id: None };
     app.store.set_user(UserId::of(&admin), patch, by).await?;
     let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), stage.now, TOKEN_LIFE)?;

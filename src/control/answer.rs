@@ -1,8 +1,6 @@
 //! The answers, from the store alone: the running server gives them over the socket, and a command gives
 //! them to itself when no server runs.
 
-use serde_json::Value;
-
 use super::{Listing, Practice, Reply, Request};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
@@ -75,15 +73,13 @@ impl Desk {
         let Listing { query, role, practice, deleted, limit, cursor } = listing;
         let filter = UserFilter { query, email: None, role, practice, deleted };
         let page = self.store.users(filter, PageRequest { limit, cursor }).await?;
-        let mut entry = Draft::new("users.listed", Actor::Cli, Source::Cli);
-        entry.count = Some(page.items.len() as u64);
-        let members: Vec<Value> = page.items.iter().map(|user| user.clerk_id.as_str().into()).collect();
-        self.store.record(entry.with("members", (!members.is_empty()).then_some(members))).await?;
+        let look = Draft::new("users.listed", Actor::Cli, Source::Cli);
+        self.store.record(look.listing(page.items.iter().map(|user| &user.clerk_id))).await?;
         Ok(Reply::Users { items: page.items.iter().map(record).collect(), next_cursor: page.next_cursor })
     }
 
     async fn set_user(&self, id: &UserRef, patch: UserPatch) -> Result<Reply, Error> {
-        let by = By { actor: Actor::Cli, source: Source::Cli, request: None };
+        let by = By { actor: Actor::Cli, source: Source::Cli };
         let user = self.store.set_user(id.id(), patch, by).await?;
         Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
     }

@@ -187,10 +187,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
     let ListQuery { query, email, role, practice, deleted, include, limit, cursor } = call.query()?;
     let filter = UserFilter { query: given(query), email: given(email), role, practice, deleted };
     let page = call.app.store.users(filter, PageRequest { limit, cursor }).await?;
-    let mut entry = caller.entry(&call, "users.listed");
-    entry.count = Some(page.items.len() as u64);
-    let members: Vec<&str> = page.items.iter().map(|user| user.clerk_id.as_str()).collect();
-    call.app.store.record(entry.with("members", (!members.is_empty()).then_some(members))).await?;
+    let look = caller.entry(&call, "users.listed");
+    call.app.store.record(look.listing(page.items.iter().map(|user| &user.clerk_id))).await?;
     let shown: Vec<UserJson<'_>> = page.items.iter().map(|user| UserJson::new(user, Reader::Admin, include)).collect();
     Ok(reply::page(&shown, page.next_cursor.as_ref()))
 }

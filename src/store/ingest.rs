@@ -117,7 +117,9 @@ impl Tx<'_> {
                 if let (Some(user), Some(at)) = (&event.subject, signed_in_at)
                     && self.sign_in(user, *at, policy)?
                 {
+                    // However old the news of the session is, the sign-in was news.
                     effect.outcome = Outcome::Applied;
+                    effect.reason = None;
                 }
                 effect
             }

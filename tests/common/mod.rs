@@ -135,7 +135,7 @@ impl TestServer {
         let token = token(id);
         assert_eq!(self.get_as(&token, "/api/auth/me").await.status, StatusCode::OK);
         let patch = UserPatch { role: Some("ADMIN".parse().unwrap()), practice_id: None };
-        let by = By { actor: rollbook::audit::Actor::Cli, source: rollbook::audit::Source::Cli, request: None };
+        let by = By { actor: rollbook::audit::Actor::Cli, source: rollbook::audit::Source::Cli };
         self.app.store.set_user(UserId::of(&clerk_id(id)), patch, by).await.unwrap().unwrap();
         token
     }

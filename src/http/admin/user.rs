@@ -112,7 +112,7 @@ async fn assign(mut call: Call, admin: &Admin, id: UserId) -> Result<Response, S
         return show(&call, admin, id, Notice::Refused(alert, form)).await;
     };
     let patch = UserPatch { role: Some(role), practice_id: Some(practice) };
-    let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin, request: None };
+    let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
     match call.app.store.set_user(id, patch, by).await? {
         Some(user) => Ok(reply::see_other(&format!("{}{}?saved", view::USER, user.id))),
         None => Err(Problem::not_found().into()),

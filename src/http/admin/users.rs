@@ -91,9 +91,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Stop> {
         Ok(filter) => (StatusCode::OK, "", store.users(filter, place.request()).await?),
         Err(alert) => (StatusCode::BAD_REQUEST, alert, Listed { items: Vec::new(), next_cursor: None }),
     };
-    let mut look = admin.did("users.listed");
-    look.count = u64::try_from(listed.items.len()).ok();
-    store.record(look).await?;
+    let look = admin.did("users.listed");
+    store.record(look.listing(listed.items.iter().map(|user| &user.clerk_id))).await?;
     let filters = query.filters();
     let page = Page {
         frame: Frame::new(&call.app, &admin, HERE),
