@@ -147,8 +147,10 @@ impl Frontier {
     }
 }
 
+/// Where in its tile of level 0 the leaf at that place is hashed.
 #[allow(clippy::cast_possible_truncation, reason = "masked to eight bits")]
-const fn place_in_tile(count: u64) -> usize {
+#[must_use]
+pub const fn place_in_tile(count: u64) -> usize {
     (count & 0xff) as usize
 }
 

@@ -164,7 +164,7 @@ impl Server {
         if let Err(cause) = store.record(turn("system.stopped")).await {
             tracing::warn!(%cause, "audit.not_written");
         }
-        let failed = !store.is_ready();
+        let failed = store.has_failed();
         store.close().await;
         if failed { Err(RunError::StoreFailed) } else { Ok(()) }
     }

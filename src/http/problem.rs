@@ -209,6 +209,10 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::BadCursor => Self::bad_request("The cursor is not one that this list gave out."),
+            store::Error::ReadOnly => {
+                Self::unavailable("The log is in doubt; nothing is written until its operator settles that.", 60)
+                    .because(error)
+            }
             store::Error::Failed | store::Error::Storage(_) => {
                 Self::unavailable("The store cannot take this now; please try again.", 5).because(error)
             }
