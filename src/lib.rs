@@ -12,6 +12,7 @@
 //! - [`event`]: what Clerk told us, in our words
 //! - [`audit`]: one line of the log, to the byte
 //! - [`merkle`]: the hash tree over those lines (RFC 6962), in tiles
+//! - [`tlog`]: the texts by which others read and check that tree (C2SP)
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
@@ -109,4 +110,5 @@ pub mod sample;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod tlog;
 pub mod user;
