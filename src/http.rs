@@ -30,6 +30,7 @@ use warp::{Filter, Rejection, path};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
+use crate::notary::Notary;
 use crate::store::Store;
 use crate::user::UserRef;
 
@@ -49,6 +50,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The roll and the book.
     pub store: Store,
+    /// Vouches for the book.
+    pub notary: Notary,
     /// Checks and reads webhooks.
     pub webhooks: Webhooks,
     /// Checks session tokens.
@@ -74,6 +77,8 @@ pub struct Settings {
     pub allow_impersonation: bool,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether anybody may read the log's hashes and entries, without what is known of people.
+    pub public_log: bool,
 }
 
 impl Deref for App {
@@ -87,9 +92,16 @@ impl Deref for App {
 impl App {
     /// An application of these parts.
     #[must_use]
-    pub fn new(store: Store, webhooks: Webhooks, sessions: Sessions, clock: Clock, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        notary: Notary,
+        webhooks: Webhooks,
+        sessions: Sessions,
+        clock: Clock,
+        settings: Settings,
+    ) -> Self {
         let (tally, denials) = (Tally::default(), Denials::default());
-        Self(Arc::new(Parts { store, webhooks, sessions, clock, settings, tally, denials }))
+        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials }))
     }
 }
 
