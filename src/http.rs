@@ -7,6 +7,7 @@ mod caller;
 mod denials;
 pub mod guard;
 mod health;
+mod log;
 pub mod problem;
 pub mod reply;
 mod tally;
@@ -24,6 +25,7 @@ use tower::Service;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderValue;
 use warp::http::header::CONNECTION;
+use warp::path::Tail;
 use warp::reply::Response;
 use warp::{Filter, Rejection, path};
 
@@ -185,6 +187,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(plain(path!("api" / "audit"), &call, audit::list))
         .unify()
+        .or(warp::path("log").and(warp::path::tail()).and(call.clone()).then(log_route).boxed())
+        .unify()
         .or(plain(path!("health"), &call, health::health))
         .unify()
         .or(plain(path!("ready"), &call, health::ready))
@@ -194,6 +198,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
     api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+}
+
+/// Everything under `/log`, whose paths have parts of their own.
+async fn log_route(path: Tail, call: Call) -> Response {
+    answer(log::serve(call, path.as_str())).await
 }
 
 /// A route without a parameter in its path.

@@ -13,7 +13,7 @@ use super::tables::{self, open};
 use super::{Store, watched};
 use crate::audit::Salt;
 use crate::clock::Timestamp;
-use crate::merkle::{Frontier, Hash};
+use crate::merkle::{Frontier, Hash, place_in_tile};
 use crate::user::ClerkId;
 
 /// The log's size and root.
@@ -81,6 +81,19 @@ impl std::fmt::Debug for Evidence {
 }
 
 impl Store {
+    /// What `read` finds in the log's rows as of now, on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of `read`, and when the file cannot be read.
+    pub async fn examine<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Evidence) -> Result<T, Error> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || read(&store.evidence()?)).await.unwrap_or(Err(Error::Panicked))
+    }
+
     /// The log's rows as of now.
     ///
     /// # Errors
@@ -160,13 +173,29 @@ impl Evidence {
         self.reading(|| Ok(self.tiles.get((level, index))?.map(|row| split_hashes(row.value()))))
     }
 
+    /// The hashes of a tile that must be there.
+    ///
+    /// # Errors
+    /// As [`Evidence::head`]; also when it is not.
+    pub fn hashes(&self, level: u8, index: u64) -> Result<Vec<Hash>, Error> {
+        self.tile(level, index)?.ok_or(Error::Corrupt("a tile is missing"))
+    }
+
+    /// The hash of the leaf at that place, which is there also when the leaf was pruned.
+    ///
+    /// # Errors
+    /// As [`Evidence::hashes`].
+    pub fn leaf_hash(&self, place: u64) -> Result<Hash, Error> {
+        let tile = self.hashes(0, place >> 8)?;
+        tile.get(place_in_tile(place)).copied().ok_or(Error::Corrupt("a tile is too short"))
+    }
+
     /// The root of the tree's first `size` leaves, from its tiles.
     ///
     /// # Errors
-    /// As [`Evidence::head`]; also when a tile is missing.
+    /// As [`Evidence::hashes`].
     pub fn root_at(&self, size: u64) -> Result<Hash, Error> {
-        let tile = |level, index| self.tile(level, index)?.ok_or(Error::Corrupt("a tile is missing"));
-        Ok(Frontier::load(size, tile)?.root())
+        Ok(Frontier::load(size, |level, index| self.hashes(level, index))?.root())
     }
 
     /// Whom a reference means, unless it was erased.
