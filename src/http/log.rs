@@ -40,7 +40,11 @@ pub(super) async fn serve(call: Call, path: &str) -> Result<Response, Problem> {
         ["vkey"] => {
             call.no_query()?;
             let keys = call.app.notary.verifiers();
-            if keys.is_empty() { Err(in_doubt()) } else { Ok(text(keys.iter().map(|key| format!("{key}\n")).collect())) }
+            if keys.is_empty() {
+                Err(in_doubt())
+            } else {
+                Ok(text(keys.iter().map(|key| format!("{key}\n")).collect()))
+            }
         }
         ["proof", "inclusion"] => inclusion(&call).await,
         ["proof", "consistency"] => consistency(&call).await,
@@ -128,7 +132,13 @@ async fn inclusion(call: &Call) -> Result<Response, Problem> {
     let json = call.app.store.examine(move |evidence| {
         let leaf = evidence.leaf_hash(index)?;
         let (path, root) = (path(evidence, index, size)?, evidence.root_at(size)?);
-        Ok(InclusionJson { index, size, leaf_hash: STANDARD.encode(leaf), root: STANDARD.encode(root), proof: base64(&path) })
+        Ok(InclusionJson {
+            index,
+            size,
+            leaf_hash: STANDARD.encode(leaf),
+            root: STANDARD.encode(root),
+            proof: base64(&path),
+        })
     });
     Ok(reply::json(&json.await?))
 }
