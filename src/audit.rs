@@ -5,6 +5,8 @@
 //! else is personal (addresses, user agents, values before and after) is in the entry's detail, which
 //! can be erased and is bound to the leaf by a salted hash.
 
+pub mod retention;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -3,9 +3,13 @@
 
 mod admins;
 mod book;
+mod copy;
 mod error;
 mod ingest;
+mod live;
+mod prune;
 mod schema;
+mod scrub;
 mod state;
 mod tables;
 mod tx;
@@ -17,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
+use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -32,9 +36,12 @@ use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::error::{Error, OpenError};
 pub use self::ingest::Quarantined;
+pub use self::prune::Prunable;
+pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
 
+use self::live::{DataFile, Live};
 use self::state::State;
 use self::tables::open;
 use self::tx::Tx;
@@ -83,7 +90,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    db: Arc<Database>,
+    live: Arc<Live>,
     queue: Queue,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     shared: Arc<Shared>,
@@ -126,7 +133,10 @@ impl Store {
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open(path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open(path, cache_bytes)?;
+            Self::start(Live::new(db, DataFile::at(path, cache_bytes)), path, policy, clock)
+        })
     }
 
     /// The same on storage that is no file of its own, such as memory or a disk that fails on purpose; empty
@@ -141,20 +151,23 @@ impl Store {
         policy: Policy,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open_backend(backend, path, cache_bytes)?;
+            Self::start(Live::new(db, None), path, policy, clock)
+        })
     }
 
-    fn start(db: Database, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        let db = Arc::new(db);
+    fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
+        let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let state = State::load(&db).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
+        let state = State::load(&live.db()).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
-        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed.clone())
+        let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
         let writer = Mutex::new(Some(thread));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Self(Arc::new(Inner { path, db, queue, writer, shared, failed, policy, clock })))
+        Ok(Self(Arc::new(Inner { path, live, queue, writer, shared, failed, policy, clock })))
     }
 
     /// Ends the writer after everything handed in before this call, and waits for it.
@@ -374,7 +387,7 @@ impl Store {
 
     /// A point read: a few microseconds, fit for an async thread.
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
-        watched(&self.0.failed, || read(&self.0.db.begin_read()?))
+        watched(&self.0.failed, || read(&self.0.live.db().begin_read()?))
     }
 
     /// A read of many rows, on a thread that may block.
@@ -384,7 +397,7 @@ impl Store {
         F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
     {
         let inner = self.0.clone();
-        let scan = move || watched(&inner.failed, || read(&inner.db.begin_read()?));
+        let scan = move || watched(&inner.failed, || read(&inner.live.db().begin_read()?));
         tokio::task::spawn_blocking(scan).await.unwrap_or(Err(Error::Panicked))
     }
 }
