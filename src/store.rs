@@ -5,11 +5,13 @@ mod admins;
 mod book;
 mod copy;
 mod error;
+mod evidence;
 mod ingest;
 mod live;
 mod prune;
 mod schema;
 mod scrub;
+mod settle;
 mod state;
 mod tables;
 mod tx;
@@ -25,7 +27,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::audit::{self, Actor, Draft, Entry, Source};
+use crate::audit::{self, Actor, Doubt, Draft, Entry, Source};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, Outcome, Version};
 use crate::json::Object;
@@ -35,6 +37,7 @@ use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::error::{Error, OpenError};
+pub use self::evidence::{Evidence, Head, Identity, Person, StoredCheckpoint};
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::scrub::{ScrubError, Scrubbed};
@@ -95,6 +98,7 @@ struct Inner {
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     shared: Arc<Shared>,
     failed: watch::Sender<bool>,
+    doubt: Mutex<Option<Doubt>>,
     policy: Policy,
     clock: Clock,
 }
@@ -130,6 +134,8 @@ impl Store {
     /// Opens the data file, or makes a new one (mode 0600), and starts its writer. `cache_bytes` is how
     /// much of the file is kept in memory. Blocks; call it before the server starts.
     ///
+    /// A log that does not agree with itself is opened for reading only, see [`Store::doubt`].
+    ///
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
@@ -160,14 +166,15 @@ impl Store {
     fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
         let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let state = State::load(&live.db()).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
+        let (state, doubt) = State::load(&live.db()).map_err(store)?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
         let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
         let writer = Mutex::new(Some(thread));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Self(Arc::new(Inner { path, live, queue, writer, shared, failed, policy, clock })))
+        let doubt = Mutex::new(doubt);
+        Ok(Self(Arc::new(Inner { path, live, queue, writer, shared, failed, doubt, policy, clock })))
     }
 
     /// Ends the writer after everything handed in before this call, and waits for it.
@@ -188,7 +195,13 @@ impl Store {
     /// Whether writes are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !*self.0.failed.borrow()
+        !self.has_failed() && self.doubt().is_none()
+    }
+
+    /// Whether the file could not be read or written.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        *self.0.failed.borrow()
     }
 
     /// Returns once the file could not be read or written: from then on nothing is written until a restart.
@@ -309,13 +322,17 @@ impl Store {
         .await
     }
 
-    /// Appends an entry that goes with no change of state, and returns its place.
+    /// Appends an entry that goes with no change of state. While the log is in doubt, it becomes a line on standard
+    /// output instead: what is looked at meanwhile is noted as well as it can be.
     ///
     /// # Errors
     /// When the store takes no writes; what was to be recorded must then not go ahead.
-    pub async fn record(&self, entry: Draft) -> Result<u64, Error> {
+    pub async fn record(&self, entry: Draft) -> Result<(), Error> {
+        if self.is_noted_elsewhere(&entry) {
+            return Ok(());
+        }
         let now = self.now();
-        self.write(move |tx| tx.append(&entry, now)).await
+        self.write(move |tx| tx.append(&entry, now).map(drop)).await
     }
 
     /// A page of the log, newest first.
@@ -382,6 +399,24 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
+        if self.doubt().is_some() {
+            return Err(Error::ReadOnly);
+        }
+        self.0.queue.write(work).await
+    }
+
+    /// A change beside the log, with its entry if it has one. It is made also while the log is in doubt: whoever comes
+    /// to see what is wrong has to sign in.
+    async fn write_beside<F>(&self, entry: Option<Draft>, work: F) -> Result<(), Error>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
+    {
+        let now = self.now();
+        let entry = entry.filter(|entry| !self.is_noted_elsewhere(entry));
+        let work = move |tx: &mut Tx<'_>| {
+            work(tx)?;
+            entry.as_ref().map_or(Ok(()), |entry| tx.append(entry, now).map(drop))
+        };
         self.0.queue.write(work).await
     }
 

@@ -9,8 +9,9 @@ use super::{Admin, Users};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Reply, Request, ask};
+use crate::notary::{self, Notary};
 use crate::page::Cursor;
-use crate::server::public_origin;
+use crate::server::{log_host, public_origin};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
 
@@ -26,6 +27,9 @@ pub enum Error {
     /// The data file cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The log's key or mark cannot be used.
+    #[error(transparent)]
+    Notary(#[from] notary::Error),
     /// No such user.
     #[error("there is no such user")]
     NotFound,
@@ -54,6 +58,30 @@ pub async fn users(command: &Users, local: &Local, out: &mut (dyn Write + Send))
     show(answer(local, command.request()).await?, out)
 }
 
+/// `rollbook checkpoint`: prints the newest checkpoint, a new one if the log has grown.
+///
+/// # Errors
+/// When there is no data file, or nothing can be signed.
+pub async fn checkpoint(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::Checkpoint).await?, out)
+}
+
+/// `rollbook rotate-key`: prints what signatures are checked with from now on.
+///
+/// # Errors
+/// When there is no data file, or the key cannot be changed.
+pub async fn rotate_key(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::RotateKey).await?, out)
+}
+
+/// `rollbook adopt`: prints the first checkpoint under the log's new name.
+///
+/// # Errors
+/// When there is no data file, or nothing is in doubt.
+pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::Adopt { reason: reason.to_owned() }).await?, out)
+}
+
 /// The answer of the running server, else our own.
 async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     if let Some(reply) = ask(&local.data, &request).await? {
@@ -65,13 +93,20 @@ async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     let (path, cache) = (local.data.clone(), local.cache);
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, Policy::default(), Clock::system()));
     let store = opened.await.map_err(io::Error::other)??;
+    let notary = Notary::open(store.clone(), Clock::system(), &log_host(local.public_url.as_ref())).await?;
     let desk = Desk {
         store,
+        notary,
         clock: Clock::system(),
         public_origin: public_origin(local.public_url.as_ref(), local.listen),
         address: local.listen.to_string(),
     };
     let reply = desk.answer(request).await;
+    // What the command has written is vouched for before anybody else opens the file.
+    match desk.notary.publish().await {
+        Ok(_) | Err(notary::Error::InDoubt(_)) => {}
+        Err(cause) => tracing::error!(%cause, "log.checkpoint_not_signed"),
+    }
     desk.store.close().await;
     Ok(reply)
 }
@@ -85,6 +120,8 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         }
         Reply::User { user } => writeln!(out, "{user:#}")?,
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
+        Reply::Checkpoint { note } => write!(out, "{note}")?,
+        Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

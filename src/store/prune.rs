@@ -94,7 +94,8 @@ impl Store {
             .with("before", Some(cutoff.day().to_string()))
             .with("first", Some(going.end));
         entry.count = Some(going.count());
-        self.record(entry).await?;
+        let now = self.now();
+        self.write(move |tx| tx.append(&entry, now).map(drop)).await?;
         loop {
             let first = self.write(move |tx| tx.drop_entries(going.end)).await?;
             progress(first.saturating_sub(going.first), going.count());

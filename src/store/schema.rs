@@ -1,7 +1,7 @@
 //! Opening a data file: make it, or know it for ours and whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBacke
 
 use super::error::{Error, OpenError};
 use super::tables;
+use crate::disk;
 
 /// The schema this binary writes and reads.
 const SCHEMA: u32 = 1;
@@ -61,7 +62,7 @@ fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
         initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
         drop(db);
         std::fs::rename(&beside, path).map_err(|cause| inaccessible(path, cause))?;
-        sync_folder(path).map_err(|cause| inaccessible(path, cause))
+        disk::sync_folder(path).map_err(|cause| inaccessible(path, cause))
     };
     made().inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
@@ -76,14 +77,6 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Removes what a process that was killed left behind, if it did.
 pub(super) fn remove_left_over(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
-
-/// Makes the new name itself durable.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut folder = File::open(folder)?;
-    folder.flush()?;
-    folder.sync_all()
 }
 
 fn initialise(db: &Database) -> Result<(), Error> {

@@ -16,6 +16,7 @@ use super::state::State;
 use super::writer::Writer;
 use super::{By, Store, schema, tables};
 use crate::audit::Draft;
+use crate::disk;
 use crate::merkle::{Frontier, Hash};
 
 /// What a rewrite came to.
@@ -75,6 +76,9 @@ impl Store {
         by: By,
         mut progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<Scrubbed, ScrubError> {
+        if self.doubt().is_some() {
+            return Err(Error::ReadOnly.into());
+        }
         let (path, clock) = (self.0.path.clone(), self.0.clock.clone());
         let work = move |writer: &mut Writer| {
             let Sizes { before, after } = writer.rewrite(&path, &mut progress)?;
@@ -138,7 +142,7 @@ fn rewrite(
     fs::rename(&new.path, &path).map_err(new.undone())?;
     // Which of the two files a power cut would leave is not known until the folder is on the disk. They hold the
     // same, but that ends with the next write.
-    schema::sync_folder(&path).map_err(|cause| Error::Storage(Box::new(redb::Error::Io(cause))))?;
+    disk::sync_folder(&path).map_err(|cause| Error::Storage(Box::new(redb::Error::Io(cause))))?;
     Ok((db, file, Sizes { before: old.len(), after }))
 }
 
@@ -196,9 +200,9 @@ impl Beside {
         schema::check(&self.path, &db).map_err(|cause| self.spoilt(cause))?;
         let expected = tables::count(&old.begin_read().map_err(Error::from)?)?;
         let found = db.begin_read().map_err(Error::from).and_then(|txn| tables::count(&txn));
-        let log = State::load(&db).map(|state| state.map(|state| state.log));
+        let same_log =
+            State::load(&db).is_ok_and(|(found, doubt)| doubt.is_none() && head(&found.log) == head(&state.log));
         let same_rows = found.is_ok_and(|found| found == expected);
-        let same_log = log.is_ok_and(|log| log.is_ok_and(|log| head(&log) == head(&state.log)));
         if !same_rows || !same_log {
             return Err(self.spoilt("the copy is not what it was made from"));
         }
@@ -214,7 +218,7 @@ fn head(log: &Frontier) -> (u64, Hash) {
 /// Refuses when the disk of the file has no room for a second one.
 fn ensure_room(path: &Path, old: &Metadata) -> Result<(), ScrubError> {
     const BLOCK: u64 = 512;
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = disk::folder(path);
     let disk = rustix::fs::statvfs(folder)
         .map_err(|cause| ScrubError::Undone { path: path.to_owned(), cause: cause.into() })?;
     let (need, free) = (old.blocks() * BLOCK, disk.f_bavail * disk.f_frsize);

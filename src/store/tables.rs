@@ -66,8 +66,11 @@ tables! {
     /// (level, index) → the hashes of a tile, 32 bytes each; a full row never changes.
     audit_tile: (u8, u64) => &'static [u8];
     /// `head`: the log's size (8 bytes, big-endian) and root; `last_at`: the last entry's time (8 bytes, big-endian);
-    /// `first`: the number of the oldest entry kept (8 bytes, big-endian), 0 when there is none.
+    /// `first`: the number of the oldest entry kept (8 bytes, big-endian), 0 when there is no row;
+    /// `identity`: the log's name and keys, JSON ([`super::Identity`]).
     audit_meta: &'static str => &'static [u8];
+    /// (epoch, size) → when the checkpoint was signed (8 bytes, big-endian, milliseconds) and the signed note.
+    audit_checkpoint: (u64, u64) => &'static [u8];
     /// (subject number, place in the log): the entries about a person or done by them.
     audit_by_subject: (u64, u64) => ();
     /// (action, place in the log).
