@@ -6,6 +6,7 @@
 //! can be erased and is bound to the leaf by a salted hash.
 
 mod doubt;
+pub mod retention;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;

@@ -2,8 +2,9 @@
 //! publish, export and verify.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use redb::ReadOnlyTable;
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -72,6 +73,8 @@ pub struct Evidence {
     subjects: ReadOnlyTable<&'static str, &'static [u8]>,
     refs: ReadOnlyTable<&'static str, &'static str>,
     failed: watch::Sender<bool>,
+    /// Closed when nobody holds it any more, and then the tables cannot be read.
+    _db: Arc<Database>,
 }
 
 impl std::fmt::Debug for Evidence {
@@ -100,7 +103,9 @@ impl Store {
     /// When the file cannot be read.
     pub fn evidence(&self) -> Result<Evidence, Error> {
         let failed = self.0.failed.clone();
-        self.read(|txn| {
+        watched(&self.0.failed, || {
+            let db = self.0.live.db();
+            let txn = &db.begin_read()?;
             Ok(Evidence {
                 leaves: open(txn, tables::audit_leaf())?,
                 details: open(txn, tables::audit_detail())?,
@@ -110,6 +115,7 @@ impl Store {
                 subjects: open(txn, tables::subjects())?,
                 refs: open(txn, tables::subject_refs())?,
                 failed,
+                _db: db,
             })
         })
     }
