@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Admin, Users};
+use super::{Admin, Users, erasure, ever};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Reply, Request, ask};
@@ -29,6 +29,9 @@ pub enum Error {
     /// No such user.
     #[error("there is no such user")]
     NotFound,
+    /// What would be erased was shown.
+    #[error("nothing was erased; to go ahead, add --yes")]
+    NotConfirmed,
     /// The server said no.
     #[error("{0}")]
     Refused(String),
@@ -85,6 +88,13 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         }
         Reply::User { user } => writeln!(out, "{user:#}")?,
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
+        Reply::Erasure { extent, done } => {
+            erasure::show(&extent, done, out)?;
+            if !done {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Sightings(sightings) => ever::show(&sightings, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }
