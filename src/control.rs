@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 pub use self::answer::Desk;
 pub use self::client::ask;
-pub use self::message::{Listing, Practice, Reply, Request};
+pub use self::message::{Erase, Listing, Practice, Reply, Request};
 pub use self::server::{Listener, listen, serve};
 
 /// The longest request, in bytes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Admin, Users};
+use super::{Admin, Users, erasure, ever};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Reply, Request, ask};
@@ -33,6 +33,9 @@ pub enum Error {
     /// No such user.
     #[error("there is no such user")]
     NotFound,
+    /// What would be erased was shown.
+    #[error("nothing was erased; to go ahead, add --yes")]
+    NotConfirmed,
     /// The server said no.
     #[error("{0}")]
     Refused(String),
@@ -122,6 +125,13 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
+        Reply::Erasure { extent, done } => {
+            erasure::show(&extent, done, out)?;
+            if !done {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Sightings(sightings) => ever::show(&sightings, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }
