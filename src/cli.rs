@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 pub mod healthcheck;
 pub mod local;
+pub mod progress;
 pub mod send_test;
 pub mod serve;
 
