@@ -5,6 +5,9 @@
 //! else is personal (addresses, user agents, values before and after) is in the entry's detail, which
 //! can be erased and is bound to the leaf by a salted hash.
 
+mod doubt;
+pub mod retention;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::event::ObjectKey;
 use crate::user::ClerkId;
+
+pub use self::doubt::Doubt;
 
 /// The longest leaf, in bytes.
 pub const MAX_LEAF: usize = 4096;

@@ -27,6 +27,18 @@ To start:
   rollbook demo     see it work: no account, no settings
   rollbook serve    the real thing; `rollbook serve --help` lists its settings";
 
+const ROTATION: &str = "\
+For 30 days checkpoints carry the signatures of both keys. Keep what is printed where you keep the former verifier key.";
+
+const ADOPTION: &str = "\
+At the start Rollbook compares the log in the data file with the newest checkpoint it ever signed, which is kept in a file
+of its own beside it (.hwm), and with its signing key (.key). When they do not belong together, the file may be an older
+copy, or changed by somebody else's hand. Then nothing is written, and the admin page says why.
+
+First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
+none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
+whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
+
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
 
@@ -60,6 +72,25 @@ pub enum Command {
     /// List, show and change users
     #[command(subcommand)]
     Users(Users),
+    /// Sign a checkpoint of the log now, and print it
+    Checkpoint(LocalFlags),
+    /// Change the key that signs the log's checkpoints
+    #[command(after_help = ROTATION)]
+    RotateKey(LocalFlags),
+    /// Settle a doubt about the log: take the data file as it is, and say so in the log
+    #[command(after_help = ADOPTION)]
+    Adopt(Adopt),
+}
+
+/// `rollbook adopt`.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// Why, for whoever reads the log: what happened to the file, and who decided this
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook demo`.
@@ -183,6 +214,9 @@ impl Command {
             Self::SendTest(SendTest { flags, .. })
             | Self::Admin(Admin::Link(flags))
             | Self::Healthcheck(Healthcheck { flags, .. })
+            | Self::Checkpoint(flags)
+            | Self::RotateKey(flags)
+            | Self::Adopt(Adopt { flags, .. })
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -25,6 +25,7 @@ use self::settings as names;
 
 /// What `serve` needs to know.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, not a state of one thing")]
 pub struct Config {
     /// What other commands need too.
     pub local: Local,
@@ -48,6 +49,8 @@ pub struct Config {
     pub history: History,
     /// Whether impersonated sessions may use the API.
     pub allow_impersonation: bool,
+    /// Whether anybody may read `/log`, not admins alone.
+    pub public_log: bool,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -163,6 +166,7 @@ impl Config {
         let provision = read.choice(&names::PROVISION, [true, false]);
         let history = read.choice(&names::HISTORY, [History::Full, History::Fields]);
         let allow_impersonation = read.choice(&names::IMPERSONATION, [true, false]);
+        let public_log = read.choice(&names::PUBLIC_LOG, [true, false]);
         let trusted_proxies = read.list(&names::TRUSTED_PROXIES, value::network);
         read.finish(|| {
             Some(Self {
@@ -177,6 +181,7 @@ impl Config {
                 provision: provision?,
                 history: history?,
                 allow_impersonation: allow_impersonation?,
+                public_log: public_log?,
                 trusted_proxies,
             })
         })

@@ -7,6 +7,7 @@ mod caller;
 mod denials;
 pub mod guard;
 mod health;
+mod log;
 pub mod problem;
 pub mod reply;
 mod tally;
@@ -24,12 +25,14 @@ use tower::Service;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderValue;
 use warp::http::header::CONNECTION;
+use warp::path::Tail;
 use warp::reply::Response;
 use warp::{Filter, Rejection, path};
 
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
+use crate::notary::Notary;
 use crate::store::Store;
 use crate::user::UserRef;
 
@@ -49,6 +52,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The roll and the book.
     pub store: Store,
+    /// Vouches for the book.
+    pub notary: Notary,
     /// Checks and reads webhooks.
     pub webhooks: Webhooks,
     /// Checks session tokens.
@@ -74,6 +79,8 @@ pub struct Settings {
     pub allow_impersonation: bool,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether anybody may read the log's hashes and entries, without what is known of people.
+    pub public_log: bool,
 }
 
 impl Deref for App {
@@ -87,9 +94,16 @@ impl Deref for App {
 impl App {
     /// An application of these parts.
     #[must_use]
-    pub fn new(store: Store, webhooks: Webhooks, sessions: Sessions, clock: Clock, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        notary: Notary,
+        webhooks: Webhooks,
+        sessions: Sessions,
+        clock: Clock,
+        settings: Settings,
+    ) -> Self {
         let (tally, denials) = (Tally::default(), Denials::default());
-        Self(Arc::new(Parts { store, webhooks, sessions, clock, settings, tally, denials }))
+        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials }))
     }
 }
 
@@ -173,6 +187,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(plain(path!("api" / "audit"), &call, audit::list))
         .unify()
+        .or(warp::path("log").and(warp::path::tail()).and(call.clone()).then(log_route).boxed())
+        .unify()
         .or(plain(path!("health"), &call, health::health))
         .unify()
         .or(plain(path!("ready"), &call, health::ready))
@@ -182,6 +198,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
     api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+}
+
+/// Everything under `/log`, whose paths have parts of their own.
+async fn log_route(path: Tail, call: Call) -> Response {
+    answer(log::serve(call, path.as_str())).await
 }
 
 /// A route without a parameter in its path.

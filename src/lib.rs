@@ -12,6 +12,7 @@
 //! - [`event`]: what Clerk told us, in our words
 //! - [`audit`]: one line of the log, to the byte
 //! - [`merkle`]: the hash tree over those lines (RFC 6962), in tiles
+//! - [`tlog`]: the texts by which others read and check that tree (C2SP)
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
@@ -21,18 +22,20 @@
 //! What touches the world, each named for what it talks to, and alone in naming the packages for it:
 //!
 //! - [`store`]: the file (redb). Every verb is one transaction
+//! - [`notary`]: the signing key and the high-water mark beside the file, and the checkpoints signed under both
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
 //! - [`config`]: the settings, all read at the start, all faults reported together
 //! - [`log`]: lines on standard output
+//! - [`disk`]: files that are whole or not there
 //!
 //! What puts it together:
 //!
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `store` and `clerk` → the rest. `store` and `clerk` do not
+//! The direction is `cli` → `server` → `control` → `http` → `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not
 //! know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
 //! values; only [`server`] and [`cli`] know [`config`]. `tests/layering.rs` holds all of this.
 //!
@@ -46,8 +49,11 @@
 //!   greatest wins, whichever came first. A deletion is final.
 //! - **Nothing verified is lost.** What carries a good signature is kept and answered 2xx, also when its type is
 //!   unknown, its body cannot be read or it comes from another Clerk instance: it is then in quarantine, with the reason.
-//! - **The log only grows.** The store has no verb that changes or removes an entry. Each is hashed into the tree in the
-//!   transaction that writes it, and at the start the tree must give the root that the file states.
+//! - **The log only grows.** The store has no verb that changes an entry. Each is hashed into the tree in the transaction
+//!   that writes it.
+//! - **Nothing is signed twice over.** A checkpoint continues from every one before it, which the high-water mark outside
+//!   the data file remembers ([`notary`]). A file that does not fit its mark, its key or itself is read only
+//!   ([`audit::Doubt`]) until its operator has settled that, in the log.
 //! - **No secret is kept, and no person is named where it cannot be undone.** One-time codes, links that let somebody
 //!   in, and the content of messages are dropped before anything is stored ([`clerk::clean`]). Leaves of the log and
 //!   lines on standard output know users by a salted reference; what else is personal is in the entry's detail, outside
@@ -99,14 +105,17 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod disk;
 pub mod event;
 pub mod http;
 pub mod json;
 pub mod log;
 pub mod merkle;
+pub mod notary;
 pub mod page;
 pub mod sample;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod tlog;
 pub mod user;

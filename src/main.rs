@@ -74,6 +74,18 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let local = Local::read(get)?;
             block_on(async { Ok(healthcheck::run(check.url.as_deref(), &local).await?) })
         }
+        Command::Checkpoint(_) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::checkpoint(&local, &mut out).await?) })
+        }
+        Command::RotateKey(_) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::rotate_key(&local, &mut out).await?) })
+        }
+        Command::Adopt(adopt) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(local::adopt(&adopt.reason, &local, &mut out).await?) })
+        }
         Command::Users(users) => {
             let local = Local::read(get)?;
             block_on(async { Ok(local::users(users, &local, &mut out).await?) })

@@ -1,7 +1,11 @@
 //! The RFC 6962 Merkle tree over the log's leaves, kept as C2SP tiles: rows of up to 256 hashes, level 0
 //! holding leaf hashes and each level above the roots of the full rows below it.
 
+mod proof;
+
 use aws_lc_rs::digest::{Context, SHA256};
+
+pub use proof::{BadProof, consistency, inclusion, verify_consistency, verify_inclusion};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
@@ -147,8 +151,10 @@ impl Frontier {
     }
 }
 
+/// Where in its tile of level 0 the leaf at that place is hashed.
 #[allow(clippy::cast_possible_truncation, reason = "masked to eight bits")]
-const fn place_in_tile(count: u64) -> usize {
+#[must_use]
+pub const fn place_in_tile(count: u64) -> usize {
     (count & 0xff) as usize
 }
 

@@ -21,10 +21,14 @@ use crate::config::{self, Config};
 use crate::control::{self, Desk};
 use crate::http::guard::Hosts;
 use crate::http::{self, App, Settings};
+use crate::notary::{self, Notary};
 use crate::store::{self, OpenError, Store};
 use crate::sync::Policy;
 
 use self::accept::Limits;
+
+/// How often a checkpoint is signed, if the log has grown.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what strangers did is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
@@ -69,6 +73,9 @@ pub enum BindError {
     /// The address of the keys is no URL.
     #[error("CLERK_JWKS_URL: not a URL")]
     KeysUrl,
+    /// The log's key or mark cannot be used.
+    #[error("ROLLBOOK_DATA: {0}")]
+    Notary(#[from] notary::Error),
     /// The data file was opened but cannot be used.
     #[error("ROLLBOOK_DATA: {0}")]
     Store(#[from] store::Error),
@@ -113,10 +120,13 @@ impl Server {
             provision: config.provision,
             allow_impersonation: config.allow_impersonation,
             trusted_proxies: config.trusted_proxies.clone(),
+            public_log: config.public_log,
         };
+        let notary = Notary::open(store.clone(), clock.clone(), &log_host(config.local.public_url.as_ref())).await?;
         store.record(turn("system.started")).await?;
+        publish(&notary).await;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
-        let app = App::new(store, webhooks, sessions, clock, settings);
+        let app = App::new(store, notary, webhooks, sessions, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
         Ok(Self { listener, address, hosts, limits, app, keys, control })
@@ -139,11 +149,12 @@ impl Server {
     /// # Errors
     /// When the store failed. The process should then end, for its supervisor to start it again.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let store = self.app.store.clone();
+        let (store, notary) = (self.app.store.clone(), self.app.notary.clone());
         let (stop, stopped) = watch::channel(());
         let mut chores = JoinSet::new();
         chores.spawn(write_tallies(self.app.clone(), stopped.clone()));
         chores.spawn(keep_keys(self.keys, store.clone(), stopped.clone()));
+        chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         if let Some(listener) = self.control {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
         }
@@ -164,7 +175,9 @@ impl Server {
         if let Err(cause) = store.record(turn("system.stopped")).await {
             tracing::warn!(%cause, "audit.not_written");
         }
-        let failed = !store.is_ready();
+        publish(&notary).await;
+        drop(notary);
+        let failed = store.has_failed();
         store.close().await;
         if failed { Err(RunError::StoreFailed) } else { Ok(()) }
     }
@@ -190,6 +203,13 @@ pub fn public_origin(set: Option<&config::Origin>, address: SocketAddr) -> Strin
     set.map_or_else(|| format!("http://{}", reachable(address)), |origin| origin.as_str().to_owned())
 }
 
+/// The host that the log's name begins with: the one browsers use, if it was set.
+#[must_use]
+pub fn log_host(set: Option<&config::Origin>) -> String {
+    let host = set.and_then(|origin| origin.as_str().split_once("://")).map(|(_, host)| host.to_owned());
+    host.unwrap_or_else(|| "localhost".to_owned())
+}
+
 /// An address as a browser on this machine would write it: "all addresses" is none.
 #[must_use]
 pub fn reachable(address: SocketAddr) -> String {
@@ -205,6 +225,7 @@ fn turn(action: &str) -> Draft {
 fn desk(app: &App, address: SocketAddr) -> Desk {
     Desk {
         store: app.store.clone(),
+        notary: app.notary.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),
@@ -217,6 +238,21 @@ async fn answer_commands(listener: control::Listener, desk: Desk, mut stopped: w
         async move { desk.answer(request, &feed).await }
     };
     control::serve(listener, answer, async move { drop(stopped.changed().await) }).await;
+}
+
+/// Signs a checkpoint every ten seconds, if there is something new to sign.
+async fn publish_checkpoints(notary: Notary, mut stopped: watch::Receiver<()>) {
+    while tokio::time::timeout(CHECKPOINT_EVERY, stopped.changed()).await.is_err() {
+        publish(&notary).await;
+    }
+}
+
+async fn publish(notary: &Notary) {
+    match notary.publish().await {
+        // That the log is in doubt was said when it showed.
+        Ok(_) | Err(notary::Error::InDoubt(_)) => {}
+        Err(cause) => tracing::error!(%cause, "log.checkpoint_not_signed"),
+    }
 }
 
 /// Writes down every minute, and at the end, what strangers did.

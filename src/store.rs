@@ -3,9 +3,15 @@
 
 mod admins;
 mod book;
+mod copy;
 mod error;
+mod evidence;
 mod ingest;
+mod live;
+mod prune;
 mod schema;
+mod scrub;
+mod settle;
 mod state;
 mod tables;
 mod tx;
@@ -17,11 +23,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
+use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::audit::{self, Actor, Draft, Entry, Source};
+use crate::audit::{self, Actor, Doubt, Draft, Entry, Source};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, Outcome, Version};
 use crate::json::Object;
@@ -31,10 +37,14 @@ use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::error::{Error, OpenError};
+pub use self::evidence::{Evidence, Head, Identity, Person, StoredCheckpoint};
 pub use self::ingest::Quarantined;
+pub use self::prune::Prunable;
+pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
 
+use self::live::{DataFile, Live};
 use self::state::State;
 use self::tables::open;
 use self::tx::Tx;
@@ -83,11 +93,12 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    db: Arc<Database>,
+    live: Arc<Live>,
     queue: Queue,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     shared: Arc<Shared>,
     failed: watch::Sender<bool>,
+    doubt: Mutex<Option<Doubt>>,
     policy: Policy,
     clock: Clock,
 }
@@ -123,10 +134,15 @@ impl Store {
     /// Opens the data file, or makes a new one (mode 0600), and starts its writer. `cache_bytes` is how
     /// much of the file is kept in memory. Blocks; call it before the server starts.
     ///
+    /// A log that does not agree with itself is opened for reading only, see [`Store::doubt`].
+    ///
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open(path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open(path, cache_bytes)?;
+            Self::start(Live::new(db, DataFile::at(path, cache_bytes)), path, policy, clock)
+        })
     }
 
     /// The same on storage that is no file of its own, such as memory or a disk that fails on purpose; empty
@@ -141,20 +157,24 @@ impl Store {
         policy: Policy,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open_backend(backend, path, cache_bytes)?;
+            Self::start(Live::new(db, None), path, policy, clock)
+        })
     }
 
-    fn start(db: Database, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        let db = Arc::new(db);
+    fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
+        let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let state = State::load(&db).map_err(store)?.map_err(|()| OpenError::RootMismatch(path.to_owned()))?;
+        let (state, doubt) = State::load(&live.db()).map_err(store)?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
-        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed.clone())
+        let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
         let writer = Mutex::new(Some(thread));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Self(Arc::new(Inner { path, db, queue, writer, shared, failed, policy, clock })))
+        let doubt = Mutex::new(doubt);
+        Ok(Self(Arc::new(Inner { path, live, queue, writer, shared, failed, doubt, policy, clock })))
     }
 
     /// Ends the writer after everything handed in before this call, and waits for it.
@@ -175,7 +195,13 @@ impl Store {
     /// Whether writes are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !*self.0.failed.borrow()
+        !self.has_failed() && self.doubt().is_none()
+    }
+
+    /// Whether the file could not be read or written.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        *self.0.failed.borrow()
     }
 
     /// Returns once the file could not be read or written: from then on nothing is written until a restart.
@@ -296,13 +322,17 @@ impl Store {
         .await
     }
 
-    /// Appends an entry that goes with no change of state, and returns its place.
+    /// Appends an entry that goes with no change of state. While the log is in doubt, it becomes a line on standard
+    /// output instead: what is looked at meanwhile is noted as well as it can be.
     ///
     /// # Errors
     /// When the store takes no writes; what was to be recorded must then not go ahead.
-    pub async fn record(&self, entry: Draft) -> Result<u64, Error> {
+    pub async fn record(&self, entry: Draft) -> Result<(), Error> {
+        if self.is_noted_elsewhere(&entry) {
+            return Ok(());
+        }
         let now = self.now();
-        self.write(move |tx| tx.append(&entry, now)).await
+        self.write(move |tx| tx.append(&entry, now).map(drop)).await
     }
 
     /// A page of the log, newest first.
@@ -369,12 +399,30 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
+        if self.doubt().is_some() {
+            return Err(Error::ReadOnly);
+        }
+        self.0.queue.write(work).await
+    }
+
+    /// A change beside the log, with its entry if it has one. It is made also while the log is in doubt: whoever comes
+    /// to see what is wrong has to sign in.
+    async fn write_beside<F>(&self, entry: Option<Draft>, work: F) -> Result<(), Error>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
+    {
+        let now = self.now();
+        let entry = entry.filter(|entry| !self.is_noted_elsewhere(entry));
+        let work = move |tx: &mut Tx<'_>| {
+            work(tx)?;
+            entry.as_ref().map_or(Ok(()), |entry| tx.append(entry, now).map(drop))
+        };
         self.0.queue.write(work).await
     }
 
     /// A point read: a few microseconds, fit for an async thread.
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
-        watched(&self.0.failed, || read(&self.0.db.begin_read()?))
+        watched(&self.0.failed, || read(&self.0.live.db().begin_read()?))
     }
 
     /// A read of many rows, on a thread that may block.
@@ -384,7 +432,7 @@ impl Store {
         F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
     {
         let inner = self.0.clone();
-        let scan = move || watched(&inner.failed, || read(&inner.db.begin_read()?));
+        let scan = move || watched(&inner.failed, || read(&inner.live.db().begin_read()?));
         tokio::task::spawn_blocking(scan).await.unwrap_or(Err(Error::Panicked))
     }
 }

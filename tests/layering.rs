@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
-const NOUNS: &[&str] = &["audit", "clock", "event", "json", "merkle", "page", "sync", "user"];
+const NOUNS: &[&str] = &["audit", "clock", "event", "json", "merkle", "page", "sync", "tlog", "user"];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
@@ -15,13 +15,15 @@ const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "
 const MODULES: &[(&str, &[&str])] = &[
     ("sample", &[]),
     ("log", &[]),
+    ("disk", &[]),
     ("config", &["log"]),
-    ("store", &["log"]),
+    ("store", &["log", "disk"]),
+    ("notary", &["store", "disk"]),
     ("clerk", &[]),
-    ("http", &["store", "clerk"]),
-    ("control", &["store", "http"]),
-    ("server", &["config", "store", "clerk", "http", "control"]),
-    ("cli", &["sample", "log", "config", "store", "clerk", "http", "control", "server"]),
+    ("http", &["store", "notary", "clerk"]),
+    ("control", &["store", "notary", "http"]),
+    ("server", &["config", "store", "notary", "clerk", "http", "control"]),
+    ("cli", &["sample", "log", "config", "store", "notary", "clerk", "http", "control", "server"]),
     ("main", &["config", "cli"]),
 ];
 

@@ -12,8 +12,9 @@ use super::{Admin, Users, progress, serve};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
+use crate::notary::{self, Notary};
 use crate::page::Cursor;
-use crate::server::public_origin;
+use crate::server::{log_host, public_origin};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
 
@@ -32,6 +33,9 @@ pub enum Error {
     /// The data file cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The log's key or mark cannot be used.
+    #[error(transparent)]
+    Notary(#[from] notary::Error),
     /// No such user.
     #[error("there is no such user")]
     NotFound,
@@ -63,10 +67,34 @@ pub async fn users(command: &Users, local: &Local, out: &mut (dyn Write + Send))
     show(answer(local, command.request()).await?, out)
 }
 
+/// `rollbook checkpoint`: prints the newest checkpoint, a new one if the log has grown.
+///
+/// # Errors
+/// When there is no data file, or nothing can be signed.
+pub async fn checkpoint(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::Checkpoint).await?, out)
+}
+
+/// `rollbook rotate-key`: prints what signatures are checked with from now on.
+///
+/// # Errors
+/// When there is no data file, or the key cannot be changed.
+pub async fn rotate_key(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::RotateKey).await?, out)
+}
+
+/// `rollbook adopt`: prints the first checkpoint under the log's new name.
+///
+/// # Errors
+/// When there is no data file, or nothing is in doubt.
+pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    show(answer(local, Request::Adopt { reason: reason.to_owned() }).await?, out)
+}
+
 /// What the running server, else we ourselves, answer at once.
 async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     let (nobody_listens, _) = feed();
-    follow_or_do(local, request, &nobody_listens).await
+    follow_or_do(local, request, &nobody_listens, std::future::pending()).await
 }
 
 /// What they answer at length: meanwhile `what` ("exporting users") is shown to go on, if given, and `take` puts the
@@ -95,32 +123,41 @@ pub async fn answer_at_length<O: Send + 'static>(
         drop(pieces);
         let _ = done.send(taken.map(|()| output));
     });
+    let stop = serve::stop_signal()?;
     let answer = async {
         // The feed goes with the answer, and the other two end with the feed.
         let feed = feed;
-        follow_or_do(local, request, &feed).await
+        follow_or_do(local, request, &feed, stop).await
     };
     let shown = async {
         if let Some(what) = what {
             progress::show(what, progress).await;
         }
     };
-    let reply = tokio::select! {
-        (reply, ()) = async { tokio::join!(answer, shown) } => reply,
-        () = serve::stop_signal()? => {
-            // What was half written is let go of, if it can be.
-            let _ = timeout(LET_GO, taken).await;
-            return Err(Error::Interrupted);
-        }
-    };
+    let (reply, ()) = tokio::join!(answer, shown);
+    if matches!(reply, Err(Error::Interrupted)) {
+        // What was half written is let go of, if it can be.
+        let _ = timeout(LET_GO, taken).await;
+        return Err(Error::Interrupted);
+    }
     // An output that takes no more is why the rest failed.
     let output = taken.await.map_err(io::Error::other)??;
     Ok((reply?, output))
 }
 
-/// Asks the running server, or does it ourselves when none runs.
-async fn follow_or_do(local: &Local, request: Request, feed: &Feed) -> Result<Reply, Error> {
-    if let Some(reply) = follow(&local.data, &request, feed).await? {
+/// Asks the running server, or does it ourselves when none runs, until `stop`.
+async fn follow_or_do(
+    local: &Local,
+    request: Request,
+    feed: &Feed,
+    stop: impl Future<Output = ()>,
+) -> Result<Reply, Error> {
+    let mut stop = std::pin::pin!(stop);
+    let answered = tokio::select! {
+        answered = follow(&local.data, &request, feed) => answered?,
+        () = &mut stop => return Err(Error::Interrupted),
+    };
+    if let Some(reply) = answered {
         return Ok(reply);
     }
     if !local.data.exists() {
@@ -129,15 +166,25 @@ async fn follow_or_do(local: &Local, request: Request, feed: &Feed) -> Result<Re
     let (path, cache) = (local.data.clone(), local.cache);
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, Policy::default(), Clock::system()));
     let store = opened.await.map_err(io::Error::other)??;
+    let notary = Notary::open(store.clone(), Clock::system(), &log_host(local.public_url.as_ref())).await?;
     let desk = Desk {
         store,
+        notary,
         clock: Clock::system(),
         public_origin: public_origin(local.public_url.as_ref(), local.listen),
         address: local.listen.to_string(),
     };
-    let reply = desk.answer(request, feed).await;
+    let reply = tokio::select! {
+        reply = desk.answer(request, feed) => Ok(reply),
+        () = stop => Err(Error::Interrupted),
+    };
+    // What the command has written is vouched for before anybody else opens the file.
+    match desk.notary.publish().await {
+        Ok(_) | Err(notary::Error::InDoubt(_)) => {}
+        Err(cause) => tracing::error!(%cause, "log.checkpoint_not_signed"),
+    }
     desk.store.close().await;
-    Ok(reply)
+    reply
 }
 
 fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
@@ -149,6 +196,8 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         }
         Reply::User { user } => writeln!(out, "{user:#}")?,
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
+        Reply::Checkpoint { note } => write!(out, "{note}")?,
+        Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

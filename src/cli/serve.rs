@@ -47,6 +47,15 @@ async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
     let mut out = io::stdout();
     writeln!(out, "listening on http://{}", server.address())?;
+    if let (true, Some(key)) = (app.notary.is_new(), app.notary.verifiers().first()) {
+        writeln!(
+            out,
+            "the log is signed by a new key; keep this line elsewhere, its proofs are checked with it: {key}"
+        )?;
+    }
+    if let Some(doubt) = app.store.doubt() {
+        writeln!(out, "READ ONLY: {doubt}; `rollbook adopt --help` says what can be done")?;
+    }
     if !app.store.has_admin().map_err(link::Error::from)? {
         if out.is_terminal() {
             let origin = &app.settings.public_origin;

@@ -97,6 +97,8 @@ settings! {
         "Whether the log keeps old and new values (in its erasable part) or only the names of fields").or("full");
     IMPERSONATION = Setting::new("ROLLBOOK_IMPERSONATION", "impersonation", "allow|deny",
         "Whether an impersonated session may use the API").or("allow");
+    PUBLIC_LOG = Setting::new("ROLLBOOK_PUBLIC_LOG", "public-log", "true|false",
+        "Whether anybody may read /log, which names nobody, not admins alone").or("false");
     TRUSTED_PROXIES = Setting::new("ROLLBOOK_TRUSTED_PROXIES", "trusted-proxies", "CIDRS",
         "Proxies whose X-Forwarded-For counts, separated by commas");
 }
@@ -109,7 +111,6 @@ const LATER: &[&str] = &[
     "ROLLBOOK_SYNC_",
     "ROLLBOOK_BACKUP_",
     "ROLLBOOK_METRICS_",
-    "ROLLBOOK_PUBLIC_LOG",
 ];
 
 /// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt

@@ -1,11 +1,14 @@
 //! The answers, from the store alone: the running server gives them over the socket, and a command gives
 //! them to itself when no server runs.
 
+use std::sync::Arc;
+
 use super::{Feed, Listing, Practice, Reply, Request};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
 use crate::http::admin::link;
 use crate::http::record;
+use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
 use crate::store::{By, Error, Store, UserFilter, UserPatch};
 use crate::user::UserRef;
@@ -18,6 +21,8 @@ const ADMIN: &str = "admin";
 pub struct Desk {
     /// The roll and the book.
     pub store: Store,
+    /// Vouches for the book.
+    pub notary: Notary,
     /// The time.
     pub clock: Clock,
     /// The origin browsers use.
@@ -32,6 +37,9 @@ impl Desk {
         let answered = match request {
             Request::AdminLink => return self.admin_link().await,
             Request::Status => return self.status(),
+            Request::Checkpoint => return signed(self.notary.publish().await),
+            Request::RotateKey => return self.rotate_key().await,
+            Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -44,6 +52,13 @@ impl Desk {
             }
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
+    }
+
+    async fn rotate_key(&self) -> Reply {
+        match self.notary.rotate(cli()).await {
+            Ok(vkey) => Reply::VerifierKey { vkey: vkey.to_string() },
+            Err(error) => Reply::Refused { reason: error.to_string() },
+        }
     }
 
     async fn admin_link(&self) -> Reply {
@@ -79,8 +94,19 @@ impl Desk {
     }
 
     async fn set_user(&self, id: &UserRef, patch: UserPatch) -> Result<Reply, Error> {
-        let by = By { actor: Actor::Cli, source: Source::Cli };
-        let user = self.store.set_user(id.id(), patch, by).await?;
+        let user = self.store.set_user(id.id(), patch, cli()).await?;
         Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
+    }
+}
+
+/// Somebody at the terminal.
+const fn cli() -> By {
+    By { actor: Actor::Cli, source: Source::Cli }
+}
+
+fn signed(published: Result<Arc<Published>, notary::Error>) -> Reply {
+    match published {
+        Ok(published) => Reply::Checkpoint { note: published.note.clone() },
+        Err(error) => Reply::Refused { reason: error.to_string() },
     }
 }

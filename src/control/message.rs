@@ -15,6 +15,15 @@ pub enum Request {
     AdminLink,
     /// How the server is.
     Status,
+    /// For the newest checkpoint, after signing one if the log has grown.
+    Checkpoint,
+    /// To change the key that signs checkpoints.
+    RotateKey,
+    /// To take a data file that is in doubt for the log.
+    Adopt {
+        /// Why, for the log.
+        reason: String,
+    },
     /// For one user.
     User {
         /// Which one.
@@ -96,6 +105,16 @@ pub enum Reply {
         items: Vec<Value>,
         /// Where to go on; `None` at the end.
         next_cursor: Option<Cursor>,
+    },
+    /// A checkpoint.
+    Checkpoint {
+        /// The signed note.
+        note: String,
+    },
+    /// The key that signatures are checked with.
+    VerifierKey {
+        /// In the text form of C2SP signed-note.
+        vkey: String,
     },
     /// There is no such user.
     NotFound,

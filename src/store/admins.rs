@@ -134,10 +134,10 @@ impl Store {
     /// When the store takes no writes.
     pub async fn open_session(&self, hash: TokenHash, session: AdminSession, entry: Draft) -> Result<(), Error> {
         let now = self.now();
-        self.write(move |tx| {
+        self.write_beside(Some(entry), move |tx| {
             tx.drop_old_sessions(now)?;
             tx.tables.admin_sessions.insert(&hash, &encode(&session)[..])?;
-            tx.append(&entry, now).map(drop)
+            Ok(())
         })
         .await
     }
@@ -155,7 +155,7 @@ impl Store {
     /// # Errors
     /// When the store takes no writes.
     pub async fn touch_session(&self, hash: TokenHash, used_at: Timestamp) -> Result<(), Error> {
-        self.write(move |tx| {
+        self.write_beside(None, move |tx| {
             let session: Option<AdminSession> =
                 tx.tables.admin_sessions.get(&hash)?.map(|row| decode(row.value())).transpose()?;
             if let Some(session) = session {
@@ -172,10 +172,9 @@ impl Store {
     /// # Errors
     /// When the store takes no writes.
     pub async fn close_session(&self, hash: TokenHash, entry: Draft) -> Result<(), Error> {
-        let now = self.now();
-        self.write(move |tx| {
+        self.write_beside(Some(entry), move |tx| {
             tx.tables.admin_sessions.remove(&hash)?;
-            tx.append(&entry, now).map(drop)
+            Ok(())
         })
         .await
     }

@@ -8,6 +8,9 @@ pub enum Error {
     /// The store has stopped: an earlier write failed, or it is being closed. Nothing was acknowledged; try again later.
     #[error("the store has stopped taking writes")]
     Failed,
+    /// The log is in doubt ([`crate::audit::Doubt`]); nothing is written until an operator has settled that.
+    #[error("the log is in doubt, and nothing is written until that is settled")]
+    ReadOnly,
     /// Reading or writing the file failed.
     #[error("the data file cannot be read or written: {0}")]
     Storage(Box<redb::Error>),
@@ -39,7 +42,7 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(CommitError, DatabaseError, SetDurabilityError, StorageError, TableError, TransactionError);
+from_redb!(CommitError, CursorError, DatabaseError, SetDurabilityError, StorageError, TableError, TransactionError);
 
 impl From<crate::page::BadCursor> for Error {
     fn from(_: crate::page::BadCursor) -> Self {
@@ -91,9 +94,6 @@ pub enum OpenError {
         /// The newest schema this binary knows.
         known: u32,
     },
-    /// The log's root does not follow from its tiles.
-    #[error("{0}: the log does not match its own root; the file was damaged or changed by hand; restore a backup")]
-    RootMismatch(PathBuf),
     /// Anything else.
     #[error("{path} cannot be opened: {cause}")]
     Store {

@@ -1,7 +1,7 @@
 //! Opening a data file: make it, or know it for ours and whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,9 +10,13 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBacke
 
 use super::error::{Error, OpenError};
 use super::tables;
+use crate::disk;
 
 /// The schema this binary writes and reads.
 const SCHEMA: u32 = 1;
+
+/// The ending of a rewritten data file that does not have its name yet.
+pub(super) const SCRUB: &str = "scrub";
 
 /// A killed process's lock can outlive it for a moment; a restart should not stumble over that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
@@ -26,6 +30,9 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     keep_private(path, &file)?;
     let db = open_patiently(path, cache_bytes)?;
     check(path, &db)?;
+    // Whoever was rewriting the file when they were killed left half a copy of it behind.
+    let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
+    remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
     Ok(db)
 }
 
@@ -46,8 +53,7 @@ pub(super) fn open_backend(
 
 /// Makes a whole new file beside `path` and then gives it its name, so that a file of that name is never half made.
 fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
-    let name = path.file_name().ok_or_else(|| inaccessible(path, ErrorKind::InvalidInput.into()))?;
-    let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
+    let beside = beside(path, "new");
     let made = || -> Result<(), OpenError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).mode(0o600);
@@ -56,19 +62,21 @@ fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
         initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
         drop(db);
         std::fs::rename(&beside, path).map_err(|cause| inaccessible(path, cause))?;
-        sync_folder(path).map_err(|cause| inaccessible(path, cause))
+        disk::sync_folder(path).map_err(|cause| inaccessible(path, cause))
     };
     made().inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
 }
 
-/// Makes the new name itself durable.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut folder = File::open(folder)?;
-    folder.flush()?;
-    folder.sync_all()
+/// The name of a file in the making, in the folder of the one it is to replace.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    path.with_file_name(format!(".{}.{ending}", path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+/// Removes what a process that was killed left behind, if it did.
+pub(super) fn remove_left_over(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn initialise(db: &Database) -> Result<(), Error> {
@@ -83,7 +91,7 @@ fn initialise(db: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-fn builder(cache_bytes: usize) -> Builder {
+pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     builder
@@ -112,7 +120,7 @@ fn open_patiently(path: &Path, cache_bytes: usize) -> Result<Database, OpenError
 
 /// Knows the file by its schema stamp, and knows it for whole by its tables: a torn copy of a live file
 /// opens without an error, with tables missing.
-fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
+pub(super) fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
     let store = |cause: Error| OpenError::Store { path: path.to_owned(), cause };
     let not_ours = || OpenError::NotOurs(path.to_owned());
     let txn = db.begin_read().map_err(|e| store(e.into()))?;

@@ -1,12 +1,13 @@
 //! What the writer carries from one transaction to the next, so that it need not be read again.
 
-use redb::{Database, ReadableDatabase as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::tables;
+use crate::audit::Doubt;
 use crate::clock::Timestamp;
-use crate::merkle::{Frontier, Hash};
+use crate::merkle::{Frontier, Hash, leaf_hash, place_in_tile};
 
 /// The writer's memory. Cloned for every batch, and kept only when the batch is on disk.
 #[derive(Debug, Clone)]
@@ -44,8 +45,8 @@ pub struct Counts {
 }
 
 impl State {
-    /// Reads the state back; `Ok(Err(()))` when the log's root does not follow from its tiles.
-    pub(super) fn load(db: &Database) -> Result<Result<Self, ()>, Error> {
+    /// Reads the state back, and what speaks against the log it describes.
+    pub(super) fn load(db: &Database) -> Result<(Self, Option<Doubt>), Error> {
         let txn = db.begin_read()?;
         let audit_meta = txn.open_table(tables::audit_meta())?;
         let meta = txn.open_table(tables::meta())?;
@@ -55,9 +56,9 @@ impl State {
             Some(row) => split_head(row)?,
             None => (0, Frontier::default().root()),
         };
-        let log = Frontier::load(size, |level, index| match tiles.get((level, index))? {
-            Some(row) => Ok::<_, Error>(split_hashes(row.value())),
-            None => Err(Error::Corrupt("a tile is missing")),
+        // What is missing shows in the root.
+        let log = Frontier::load(size, |level, index| {
+            Ok::<_, Error>(tiles.get((level, index))?.map(|row| split_hashes(row.value())).unwrap_or_default())
         })?;
         let last_at = match audit_meta.get("last_at")? {
             Some(row) => i64::from_be_bytes(row.value().try_into().map_err(|_| Error::Corrupt("last_at"))?),
@@ -68,10 +69,14 @@ impl State {
             None => Stats::default(),
         };
         let instance = meta.get("instance")?.map(|row| String::from_utf8_lossy(row.value()).into_owned());
-        if log.root() != root {
-            return Ok(Err(()));
-        }
-        Ok(Ok(Self { log, last_at: Timestamp::from_millis(last_at), instance, stats }))
+        let doubt = if log.root() == root {
+            let end =
+                txn.open_table(tables::audit_leaf())?.last()?.map(|row| (row.0.value(), leaf_hash(row.1.value())));
+            disagreement(size, end, |index| Ok(tiles.get((0, index))?.map(|row| split_hashes(row.value()))))?
+        } else {
+            Some(Doubt::Damaged("its tiles do not give its root".to_owned()))
+        };
+        Ok((Self { log, last_at: Timestamp::from_millis(last_at), instance, stats }, doubt))
     }
 
     pub(super) const fn stats(&self) -> Counts {
@@ -85,12 +90,28 @@ impl State {
     }
 }
 
+/// Whether the last leaf, by its place and hash, is where the log ends and is what was hashed there.
+fn disagreement(
+    size: u64,
+    last: Option<(u64, Hash)>,
+    tile: impl FnOnce(u64) -> Result<Option<Vec<Hash>>, Error>,
+) -> Result<Option<Doubt>, Error> {
+    let Some((place, hash)) = last else {
+        return Ok((size > 0).then(|| Doubt::Damaged("it has no entries any more".to_owned())));
+    };
+    if place.checked_add(1) != Some(size) {
+        return Ok(Some(Doubt::Damaged(format!("its head says {size} entries, and the last is entry {place}"))));
+    }
+    let hashed = tile(place >> 8)?.and_then(|tile| tile.get(place_in_tile(place)).copied());
+    Ok((hashed != Some(hash)).then(|| Doubt::Damaged(format!("entry {place} is not what was hashed"))))
+}
+
 /// The log's size and root as one row.
 pub(super) fn join_head(size: u64, root: &Hash) -> Vec<u8> {
     [&size.to_be_bytes()[..], root].concat()
 }
 
-fn split_head(row: &[u8]) -> Result<(u64, Hash), Error> {
+pub(super) fn split_head(row: &[u8]) -> Result<(u64, Hash), Error> {
     let (size, root) = row.split_at_checked(8).ok_or(Error::Corrupt("head"))?;
     let size = size.try_into().map_err(|_| Error::Corrupt("head"))?;
     Ok((u64::from_be_bytes(size), root.try_into().map_err(|_| Error::Corrupt("head"))?))

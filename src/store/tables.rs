@@ -1,6 +1,10 @@
 //! Every table of the file: its key, its value, its version in its name. Integer keys sort as numbers.
 
-use redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTableMetadata as _, Table, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::error::Error;
 
 macro_rules! tables {
     ($($(#[$doc:meta])+ $name:ident: $key:ty => $value:ty;)+) => {
@@ -13,6 +17,17 @@ macro_rules! tables {
             pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
                 Ok(Self { $($name: txn.open_table($name())?,)+ })
             }
+        }
+
+        /// Shows every table to a visitor, in the order of this list.
+        pub(super) fn each<V: Visit>(visitor: &mut V) -> Result<(), V::Error> {
+            $(visitor.visit($name())?;)+
+            Ok(())
+        }
+
+        /// How many rows each table has.
+        pub(super) fn count(txn: &ReadTransaction) -> Result<Vec<(&'static str, u64)>, Error> {
+            Ok(vec![$((stringify!($name), open(txn, $name())?.len()?)),+])
         }
 
         /// The names of all tables, as they stand in the file.
@@ -50,8 +65,12 @@ tables! {
     audit_detail: u64 => &'static [u8];
     /// (level, index) → the hashes of a tile, 32 bytes each; a full row never changes.
     audit_tile: (u8, u64) => &'static [u8];
-    /// `head`: the log's size (8 bytes, big-endian) and root; `last_at`: the last entry's time (8 bytes, big-endian).
+    /// `head`: the log's size (8 bytes, big-endian) and root; `last_at`: the last entry's time (8 bytes, big-endian);
+    /// `first`: the number of the oldest entry kept (8 bytes, big-endian), 0 when there is no row;
+    /// `identity`: the log's name and keys, JSON ([`super::Identity`]).
     audit_meta: &'static str => &'static [u8];
+    /// (epoch, size) → when the checkpoint was signed (8 bytes, big-endian, milliseconds) and the signed note.
+    audit_checkpoint: (u64, u64) => &'static [u8];
     /// (subject number, place in the log): the entries about a person or done by them.
     audit_by_subject: (u64, u64) => ();
     /// (action, place in the log).
@@ -66,6 +85,18 @@ tables! {
     admin_links: &'static [u8; 32] => &'static [u8];
     /// SHA-256 of a session cookie → session, JSON.
     admin_sessions: &'static [u8; 32] => &'static [u8];
+}
+
+/// What is done with every table alike, whatever its rows are.
+pub(super) trait Visit {
+    /// Why it may fail.
+    type Error;
+
+    /// Does it with one table.
+    fn visit<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Self::Error>;
 }
 
 /// One table, open for reading.

@@ -48,6 +48,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("audit_detail", table::<u64, Bytes>(&txn, "audit_detail-1")),
             ("audit_tile", table::<(u8, u64), Bytes>(&txn, "audit_tile-1")),
             ("audit_meta", table::<Text, Bytes>(&txn, "audit_meta-1")),
+            ("audit_checkpoint", table::<(u64, u64), Bytes>(&txn, "audit_checkpoint-1")),
             ("audit_by_subject", table::<(u64, u64), ()>(&txn, "audit_by_subject-1")),
             ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
             ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
