@@ -10,6 +10,7 @@ mod erasure;
 mod ever;
 pub mod healthcheck;
 pub mod local;
+pub mod progress;
 pub mod send_test;
 pub mod serve;
 

