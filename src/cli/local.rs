@@ -193,7 +193,7 @@ async fn follow_or_do(
 fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
-        Reply::Status { version, pid, address, ready } => {
+        Reply::Status { version, pid, address, ready, .. } => {
             let state = if ready { "ready" } else { "not ready" };
             writeln!(out, "rollbook {version}, process {pid}, http://{address}, {state}")?;
         }

@@ -77,6 +77,7 @@ impl Desk {
             pid: std::process::id(),
             address: self.address.clone(),
             ready: self.store.is_ready(),
+            doubt: self.store.doubt().map(|doubt| doubt.to_string()),
         }
     }
 

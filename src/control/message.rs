@@ -120,6 +120,8 @@ pub enum Reply {
         address: String,
         /// Whether it takes writes.
         ready: bool,
+        /// Why the log is read only, if it is.
+        doubt: Option<String>,
     },
     /// A user, after the change if one was asked for.
     User {
