@@ -4,6 +4,7 @@
 mod answer;
 mod client;
 mod message;
+mod retention;
 mod server;
 
 use std::io;

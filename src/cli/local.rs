@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Admin, Users};
+use super::{Admin, Users, prune, scrub};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Reply, Request, ask};
@@ -83,7 +83,7 @@ pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) ->
 }
 
 /// The answer of the running server, else our own.
-async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
+pub(super) async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     if let Some(reply) = ask(&local.data, &request).await? {
         return Ok(reply);
     }
@@ -111,7 +111,7 @@ async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     Ok(reply)
 }
 
-fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
         Reply::Status { version, pid, address, ready } => {
@@ -122,6 +122,8 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
+        Reply::Pruned { entries, done } => prune::show(&entries, done, out)?,
+        Reply::Scrubbed { before, after } => scrub::show(before, after, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }
