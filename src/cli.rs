@@ -11,6 +11,8 @@ mod ever;
 pub mod healthcheck;
 pub mod local;
 pub mod progress;
+pub mod prune;
+pub mod scrub;
 pub mod send_test;
 pub mod serve;
 
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use jiff::civil::Date;
 
 use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
@@ -40,6 +43,25 @@ copy, or changed by somebody else's hand. Then nothing is written, and the admin
 First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
 none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
+
+const PRUNING: &str = "\
+Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
+and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
+Users and other records are not touched.
+
+HIPAA wants records of activity kept for six years (45 CFR 164.316(b)(2)(i)). Younger entries go only with
+--override-retention, and those of the last 90 days never: Clerk can still send their messages again, which would then
+count twice.
+
+The file does not shrink, and the bytes of what went stay in it until their room is needed: see `rollbook scrub`.";
+
+const SCRUBBING: &str = "\
+What is removed from the data file (erased details, pruned entries, deleted records) is not there any more for Rollbook, but
+its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it
+in the place of the old one. Run it after erasing or pruning. Backups made before still hold what was removed.
+
+It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. On the
+disk there must be room for a second file. If anything goes wrong the file stays as it was.";
 
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
@@ -82,6 +104,12 @@ pub enum Command {
     /// Settle a doubt about the log: take the data file as it is, and say so in the log
     #[command(after_help = ADOPTION)]
     Adopt(Adopt),
+    /// Remove the oldest entries of the log, once they need not be kept any more
+    #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
+    Prune(Prune),
+    /// Rewrite the data file, so that no byte of removed or erased rows is left in it
+    #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
+    Scrub(LocalFlags),
 }
 
 /// `rollbook adopt`.
@@ -250,6 +278,29 @@ pub struct UsersSet {
     pub flags: LocalFlags,
 }
 
+/// `rollbook prune`.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Entries written before this day (UTC), such as 2020-01-01
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub before: Date,
+    /// Also entries of the last six years, but for the last 90 days
+    #[arg(long)]
+    pub override_retention: bool,
+    /// Do it; otherwise it is only said what would go
+    #[arg(long)]
+    pub yes: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// A day. A moment would be read as its day, and the hour be lost.
+fn date(text: &str) -> Result<Date, &'static str> {
+    let wanted = "a day is written like 2020-01-01";
+    if text.len() == "2020-01-01".len() { text.parse().map_err(|_| wanted) } else { Err(wanted) }
+}
+
 fn practice(text: &str) -> Result<PracticeId, BadName> {
     text.to_owned().try_into()
 }
@@ -267,6 +318,8 @@ impl Command {
             | Self::Checkpoint(flags)
             | Self::RotateKey(flags)
             | Self::Adopt(Adopt { flags, .. })
+            | Self::Prune(Prune { flags, .. })
+            | Self::Scrub(flags)
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -40,6 +40,10 @@ impl Desk {
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
+            Request::Prune { before, override_retention, go } => {
+                return self.prune(before, override_retention, go).await;
+            }
+            Request::Scrub => return self.scrub().await,
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -136,7 +140,7 @@ impl Desk {
 }
 
 /// Somebody at the terminal.
-const fn cli() -> By {
+pub(super) const fn cli() -> By {
     By { actor: Actor::Cli, source: Source::Cli }
 }
 

@@ -1,11 +1,12 @@
 //! The messages.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
 use crate::page::{Cursor, Limit};
-use crate::store::{Extent, Sightings};
+use crate::store::{Extent, Prunable, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
 
 /// What a command asks.
@@ -25,6 +26,17 @@ pub enum Request {
         /// Why, for the log.
         reason: String,
     },
+    /// To remove the oldest entries of the log, or to say which would go.
+    Prune {
+        /// Those written before this day.
+        before: Date,
+        /// Whether they may be younger than six years.
+        override_retention: bool,
+        /// Whether it is to be done, not only said.
+        go: bool,
+    },
+    /// To rewrite the data file, so that nothing of removed rows is left in it.
+    Scrub,
     /// For one user.
     User {
         /// Which one.
@@ -154,6 +166,20 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// Entries that were removed, or would be.
+    Pruned {
+        /// Which ones.
+        entries: Prunable,
+        /// Whether they were removed.
+        done: bool,
+    },
+    /// The data file was rewritten.
+    Scrubbed {
+        /// Its size before, in bytes.
+        before: u64,
+        /// Its size now.
+        after: u64,
+    },
     /// There is no such user.
     NotFound,
     /// It was not done.

@@ -2,6 +2,7 @@
 //! was said of the log before, can still be proven (C2SP tlog-tiles, "Pruning").
 
 use redb::ReadableTable as _;
+use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::error::Error;
@@ -13,17 +14,15 @@ use crate::audit::{Draft, Leaf, Source};
 use crate::clock::Timestamp;
 use crate::merkle::TILE_WIDTH;
 
-/// So many entries go in one operation of the writer: few enough that webhooks between them do not notice.
-const STEP: u64 = 4 * BUNDLE;
-
-/// Entries go in whole bundles, as they are exported.
+/// Entries go in whole bundles, as they are exported. One bundle goes in one operation of the writer: few enough that
+/// webhooks between them do not notice.
 const BUNDLE: u64 = TILE_WIDTH as u64;
 
 /// The row of `audit_meta` that says which is the first entry kept, 8 bytes, big-endian; without it, entry 0.
 const FIRST: &str = "first";
 
 /// The entries that are older than a day, as far as they fill whole bundles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prunable {
     /// The first of them: the oldest entry there is.
     pub first: u64,
@@ -107,10 +106,10 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Removes the oldest entries before `end`, a step of them, and returns which is now the first.
+    /// Removes the oldest bundle if it is before `end`, and returns which is now the first.
     fn drop_entries(&mut self, end: u64) -> Result<u64, Error> {
         let first = self.tables.audit_meta.get(FIRST)?.map_or(Ok(0), |row| number(row.value()))?;
-        let end = end.min(first + STEP);
+        let end = end.min(first + BUNDLE);
         if end <= first {
             return Ok(first);
         }
