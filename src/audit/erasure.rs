@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn what_is_no_announcement_announces_nothing() {
-        let read = |leaf: &Leaf, detail| Erasure::read(9, leaf, detail);
+        fn read(leaf: &Leaf, detail: Option<&Map<String, Value>>) -> Result<Option<Erasure>, BadErasure> {
+            Erasure::read(9, leaf, detail)
+        }
         assert_eq!(read(&Leaf { source: Source::Webhook, ..leaf(None) }, Some(&detail("1-8"))), Ok(None));
         assert_eq!(read(&Leaf { action: "user.read".to_owned(), ..leaf(None) }, None), Ok(None));
         let nobody = Leaf { target: Some("role:x".to_owned()), ..leaf(None) };

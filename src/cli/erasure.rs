@@ -17,10 +17,17 @@ pub(super) fn show(extent: &Extent, done: bool, out: &mut (dyn Write + Send)) ->
         writeln!(out, "  {count} {}", if count == 1 { one } else { several })?;
     }
     if extent.shared > 0 {
-        writeln!(out, "{} of their addresses or names others have too; where only those stand, they stay.", extent.shared)?;
+        writeln!(
+            out,
+            "{} of their addresses or names others have too; where only those stand, they stay.",
+            extent.shared
+        )?;
     }
     if done {
-        return writeln!(out, "The log's entries are all there, and its proof holds; none of them leads to the person.");
+        return writeln!(
+            out,
+            "The log's entries are all there, and its proof holds; none of them leads to the person."
+        );
     }
     if extent.live {
         writeln!(out, "Clerk has not deleted this user: delete them there first, or add --still-at-clerk.")?;

@@ -97,6 +97,7 @@ impl Desk {
         match done {
             Ok(extent) => Reply::Erasure { extent, done: confirmed },
             Err(EraseError::Unknown) => Reply::NotFound,
+            Err(error @ EraseError::Live) => Reply::Refused { reason: format!("{error}, or add --still-at-clerk") },
             Err(error) => Reply::Refused { reason: error.to_string() },
         }
     }
@@ -107,12 +108,7 @@ impl Desk {
         Ok(extent)
     }
 
-    async fn ever_on_file(
-        &self,
-        value: &str,
-        kind: Option<HandleKind>,
-        user: Option<UserRef>,
-    ) -> Result<Reply, Error> {
+    async fn ever_on_file(&self, value: &str, kind: Option<HandleKind>, user: Option<UserRef>) -> Result<Reply, Error> {
         let person = match user {
             Some(UserRef::Clerk(id)) => Some(id),
             Some(UserRef::Id(id)) => match self.store.user(id)? {

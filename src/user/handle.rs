@@ -241,10 +241,14 @@ mod tests {
 
     #[test]
     fn changes_say_what_came_and_what_went() {
-        let user = |email: &str| json!({ "username": "ada", "email_addresses": [{ "id": "1", "email_address": email }] });
+        let user =
+            |email: &str| json!({ "username": "ada", "email_addresses": [{ "id": "1", "email_address": email }] });
         let (before, after) = (object(&user("a@example.org")), object(&user("b@example.org")));
         let changes = HandleChanges::between(Some(&before), Some(&after));
-        assert_eq!((said(changes.came), said(changes.went)), (vec!["email b@example.org".into()], vec!["email a@example.org".into()]));
+        assert_eq!(
+            (said(changes.came), said(changes.went)),
+            (vec!["email b@example.org".into()], vec!["email a@example.org".into()])
+        );
         let case = object(&user("A@example.org"));
         assert!(HandleChanges::between(Some(&before), Some(&case)).is_empty());
         assert_eq!(HandleChanges::between(None, Some(&after)).came.len(), 2);

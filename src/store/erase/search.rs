@@ -68,9 +68,9 @@ impl Search {
         match value {
             Value::String(text) => self.names(text, kind),
             Value::Array(items) => items.iter().any(|item| self.is_under(item, kind)),
-            Value::Object(members) => members
-                .iter()
-                .any(|(name, value)| self.names(name, None) || self.is_under(value, HandleKind::of_member(name).or(kind))),
+            Value::Object(members) => members.iter().any(|(name, value)| {
+                self.names(name, None) || self.is_under(value, HandleKind::of_member(name).or(kind))
+            }),
             _ => false,
         }
     }

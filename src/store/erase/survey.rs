@@ -9,12 +9,12 @@ use memchr::memmem;
 use redb::{Key, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 use serde_json::{Map, Value};
 
+use super::super::Store;
 use super::super::error::Error;
 use super::super::ingest::Quarantined;
 use super::super::tables::{self, open};
 use super::super::tx::read_subject;
 use super::super::users::decode;
-use super::super::Store;
 use super::search::Search;
 use super::{Extent, Progress};
 use crate::audit::{Erasure, Leaf, Ranges};

@@ -169,7 +169,9 @@ impl Tx<'_> {
 
     /// The person an entry is about, when that is another one and on the roll.
     fn other_person(&self, leaf: &Leaf, survey: &Survey) -> Result<Option<User>, Error> {
-        let Some(reference) = leaf.target.as_deref().filter(|target| target.starts_with("s1.")) else { return Ok(None) };
+        let Some(reference) = leaf.target.as_deref().filter(|target| target.starts_with("s1.")) else {
+            return Ok(None);
+        };
         let id: Option<ClerkId> = match self.tables.subject_refs.get(reference)? {
             Some(id) => Some(id.value().parse().map_err(|_| Error::Corrupt("a reference"))?),
             None => None,
