@@ -115,6 +115,7 @@ impl Desk {
         match done {
             Ok(extent) => Reply::Erasure { extent, done: confirmed },
             Err(EraseError::Unknown) => Reply::NotFound,
+            Err(error @ EraseError::Live) => Reply::Refused { reason: format!("{error}, or add --still-at-clerk") },
             Err(error) => Reply::Refused { reason: error.to_string() },
         }
     }

@@ -209,8 +209,9 @@ impl Witness {
         self.check_tiles(&txn);
         let parsed: Vec<(u64, Value)> = (first..).zip(parsed).collect();
         check_first(&txn, &parsed);
-        check_details(&txn, &parsed);
-        check_lists(&txn, &parsed);
+        let erased = Erased::of(&txn, &parsed);
+        check_details(&txn, &parsed, &erased);
+        check_lists(&txn, &parsed, &erased);
         check_deliveries(db, &parsed);
     }
 
@@ -260,17 +261,56 @@ fn check_first(txn: &ReadTransaction, leaves: &[(u64, Value)]) {
     assert!(first.is_multiple_of(256) && first <= announced.max().unwrap_or_default(), "{first} was not announced");
 }
 
-/// Every detail is bound by its leaf, and every leaf that binds one has it: nothing was erased in these tests.
-fn check_details(txn: &ReadTransaction, leaves: &[(u64, Value)]) {
+/// What erasures say is gone: the places of details, and people's references.
+struct Erased {
+    details: BTreeSet<u64>,
+    people: BTreeSet<String>,
+}
+
+impl Erased {
+    /// Reads it from the entries that erasures leave, as anybody could who knows the rule.
+    fn of(txn: &ReadTransaction, leaves: &[(u64, Value)]) -> Self {
+        let details = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, row[32..].to_vec()));
+        let details: BTreeMap<u64, Vec<u8>> = details.into_iter().collect();
+        let mut erased = Self { details: BTreeSet::new(), people: BTreeSet::new() };
+        let is_erasure = |leaf: &Value| leaf["action"] == "user.erased" && leaf["source"] != "webhook";
+        for (seq, leaf) in leaves.iter().filter(|(_, leaf)| is_erasure(leaf)) {
+            erased.people.insert(leaf["target"].as_str().unwrap().to_owned());
+            let detail = details.get(seq).map(|json| serde_json::from_slice::<Value>(json).unwrap());
+            let list = detail.as_ref().and_then(|detail| detail["entries"].as_str()).unwrap_or_default();
+            let mut listed = BTreeSet::new();
+            for range in list.split(',').filter(|range| !range.is_empty()) {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                listed.extend(first.parse::<u64>().unwrap()..=last.parse().unwrap());
+            }
+            assert_eq!(
+                leaf["count"].as_u64().unwrap_or(0),
+                listed.len() as u64,
+                "an erasure counts other than it lists"
+            );
+            assert!(listed.last().is_none_or(|last| last < seq), "an erasure speaks of what is behind it");
+            erased.details.extend(listed);
+        }
+        erased
+    }
+}
+
+/// Every detail is bound by its leaf, and every leaf that binds one has it, unless an erasure names it.
+fn check_details(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased) {
     let commitment = |_, row: &[u8]| URL_SAFE_NO_PAD.encode(Sha256::digest(row));
     let found = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, commitment(seq, row)));
     let found: BTreeMap<u64, String> = found.into_iter().collect();
     let said = leaves.iter().filter_map(|(seq, leaf)| Some((*seq, leaf["detail"].as_str()?.to_owned())));
-    assert_eq!(found, said.collect::<BTreeMap<u64, String>>(), "a detail is not what its leaf says");
+    let (gone, said): (BTreeMap<_, _>, BTreeMap<_, _>) = said.partition(|(seq, _)| erased.details.contains(seq));
+    assert_eq!(found, said, "a detail is not what its leaf says");
+    // Of what was erased, the oldest may have been pruned since.
+    let kept: BTreeSet<u64> =
+        leaves.first().map_or_else(BTreeSet::new, |(first, _)| erased.details.range(first..).copied().collect());
+    assert_eq!(gone.into_keys().collect::<BTreeSet<u64>>(), kept, "what is said to be erased never was there");
 }
 
-/// The log's two indexes say what the leaves say, and a person's reference is their salted hash.
-fn check_lists(txn: &ReadTransaction, leaves: &[(u64, Value)]) {
+/// The log's two indexes say what the leaves say, and a person's reference is their salted hash, unless an erasure names it.
+fn check_lists(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased) {
     let by_action = rows::<(Text, u64), (), _>(txn, "audit_by_action-1", |(action, seq), ()| (action.to_owned(), seq));
     let said = leaves.iter().map(|(seq, leaf)| (leaf["action"].as_str().unwrap().to_owned(), *seq));
     assert_eq!(by_action.into_iter().collect::<BTreeSet<(String, u64)>>(), said.collect());
@@ -290,11 +330,18 @@ fn check_lists(txn: &ReadTransaction, leaves: &[(u64, Value)]) {
     for (seq, leaf) in leaves {
         let people = ["target", "actor", "impersonator"].map(|name| leaf[name].as_str().unwrap_or_default());
         for person in people.map(|text| text.trim_start_matches("user:")).into_iter().filter(|p| p.starts_with("s1.")) {
-            said.insert((subjects[person].0, *seq));
+            match subjects.get(person) {
+                Some((number, _)) => drop(said.insert((*number, *seq))),
+                None => assert!(erased.people.contains(person), "entry {seq} is about somebody unknown"),
+            }
         }
     }
     let by_subject = rows::<(u64, u64), (), _>(txn, "audit_by_subject-1", |key, ()| key);
     assert_eq!(by_subject.into_iter().collect::<BTreeSet<_>>(), said);
+
+    let known: BTreeSet<u64> = subjects.values().map(|(number, _)| *number).collect();
+    let tagged = rows::<(u64, &'static [u8; 32]), (u64, u64), _>(txn, "value_tags-1", |(number, _), _| number);
+    assert!(tagged.iter().all(|number| known.contains(number)), "a tag is nobody's");
 }
 
 /// Each delivery left exactly one entry, and no entry of a webhook is without its delivery.
