@@ -6,8 +6,11 @@
 
 pub mod demo;
 pub mod doctor;
+mod erasure;
+mod ever;
 pub mod healthcheck;
 pub mod local;
+pub mod progress;
 pub mod prune;
 pub mod scrub;
 pub mod send_test;
@@ -20,9 +23,9 @@ use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::config::{SETTINGS, Setting};
-use crate::control::{Listing, Practice, Request};
+use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
-use crate::user::{BadName, PracticeId, Role, UserRef};
+use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
 
 const START: &str = "\
 To start:
@@ -42,6 +45,8 @@ none, `adopt` takes what is there. The log goes on under a new name, so that che
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
 
 const PRUNING: &str = "\
+Without --yes nothing is removed, and what would go is printed.
+
 Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
 and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
 Users and other records are not touched.
@@ -90,7 +95,7 @@ pub enum Command {
     Admin(Admin),
     /// Say by the exit status whether the server is ready, for containers
     Healthcheck(Healthcheck),
-    /// List, show and change users
+    /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
     /// Sign a checkpoint of the log now, and print it
@@ -169,6 +174,55 @@ pub enum Users {
     Show(UsersShow),
     /// Change a user's role or practice
     Set(UsersSet),
+    /// Erase everything that is kept of a person; the log's proof stays whole
+    #[command(after_help = RETENTION)]
+    Erase(UsersErase),
+    /// Say whether an e-mail address, phone number, user name or external id was ever on file, and whose
+    Ever(UsersEver),
+}
+
+const RETENTION: &str = "\
+Without --yes nothing is erased, and what would go is printed.
+
+Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
+read and changed health data are kept for six years.
+
+The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do
+backups made before.";
+
+/// `rollbook users erase`.
+#[derive(Debug, Args)]
+pub struct UsersErase {
+    /// The user's id, Rollbook's or Clerk's; Clerk's for somebody who is in the log alone
+    pub user: UserRef,
+    /// Do it; it cannot be undone
+    #[arg(long)]
+    pub yes: bool,
+    /// Also if Clerk has not deleted them; from then on their tokens are refused and their events passed over
+    #[arg(long)]
+    pub still_at_clerk: bool,
+    /// Why, for the log; must not name the person
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users ever`.
+#[derive(Debug, Args)]
+pub struct UsersEver {
+    /// The value
+    pub value: String,
+    /// What it is (email, phone, username or external-id); otherwise what it looks like
+    #[arg(long)]
+    pub kind: Option<HandleKind>,
+    /// Ask of this user alone
+    #[arg(long)]
+    pub user: Option<UserRef>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook users list`.
@@ -236,7 +290,7 @@ pub struct Prune {
     /// Also entries of the last six years, but for the last 90 days
     #[arg(long)]
     pub override_retention: bool,
-    /// Do it; otherwise it is only said what would go
+    /// Do it; it cannot be undone
     #[arg(long)]
     pub yes: bool,
     /// Settings.
@@ -272,7 +326,9 @@ impl Command {
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })
-                | Users::Set(UsersSet { flags, .. }),
+                | Users::Set(UsersSet { flags, .. })
+                | Users::Erase(UsersErase { flags, .. })
+                | Users::Ever(UsersEver { flags, .. }),
             ) => flags.0.clone(),
         }
     }
@@ -301,6 +357,15 @@ impl Users {
                     None => Practice::Keep,
                 },
             },
+            Self::Erase(erase) => Request::Erase(Erase {
+                id: erase.user.clone(),
+                confirmed: erase.yes,
+                even_if_live: erase.still_at_clerk,
+                reason: erase.reason.clone(),
+            }),
+            Self::Ever(ever) => {
+                Request::EverOnFile { value: ever.value.clone(), kind: ever.kind, user: ever.user.clone() }
+            }
         }
     }
 }

@@ -93,15 +93,16 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
 /// Checks that the tree of `to` leaves with the root `new` begins with the tree of `from` leaves with the root `old`
 /// (RFC 9162 §2.1.4.2).
 ///
-/// The RFC leaves two cases open. A tree is consistent with itself: the same size, the same root, an empty proof.
-/// Nothing is shown from an empty tree to a longer one: every tree begins with it, so that would be no proof, and is
-/// refused.
+/// The RFC leaves two cases open. A tree is consistent with itself: the same size, the same root, an empty proof; and
+/// the root of the empty tree is the hash of nothing. From the empty tree to a longer one nothing is shown: every tree
+/// begins with it, so that would be no proof, and is refused.
 ///
 /// # Errors
 /// When the proof does not show it. One hash too many or too few is enough.
 pub fn verify_consistency(from: u64, to: u64, old: &Hash, new: &Hash, proof: &[Hash]) -> Result<(), BadProof> {
     if from == to {
-        return if proof.is_empty() && old == new { Ok(()) } else { Err(BadProof) };
+        let is_root = from > 0 || *old == subtree_root(&[]);
+        return if is_root && proof.is_empty() && old == new { Ok(()) } else { Err(BadProof) };
     }
     if from == 0 || from > to {
         return Err(BadProof);

@@ -38,6 +38,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("meta", table::<Text, Bytes>(&txn, "meta-1")),
             ("users", table::<u128, Bytes>(&txn, "users-1")),
             ("user_tombstones", table::<Text, i64>(&txn, "user_tombstones-1")),
+            ("erased", table::<u128, i64>(&txn, "erased-1")),
             ("user_index", table::<(Text, u128), ()>(&txn, "user_index-1")),
             ("sign_ins", table::<Text, i64>(&txn, "sign_ins-1")),
             ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
@@ -53,6 +54,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
             ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
             ("subject_refs", table::<Text, Text>(&txn, "subject_refs-1")),
+            ("value_tags", table::<(u64, &'static [u8; 32]), (u64, u64)>(&txn, "value_tags-1")),
             ("admins", table::<Text, Bytes>(&txn, "admins-1")),
             ("admin_links", table::<&'static [u8; 32], Bytes>(&txn, "admin_links-1")),
             ("admin_sessions", table::<&'static [u8; 32], Bytes>(&txn, "admin_sessions-1")),
@@ -144,6 +146,13 @@ pub fn tombstones(db: &Database) -> BTreeMap<String, i64> {
 pub fn quarantined(db: &Database) -> Vec<u64> {
     let txn = db.begin_read().unwrap();
     rows::<u64, Bytes, _>(&txn, "quarantine-1", |seq, _| seq)
+}
+
+/// Subject number and tag → the entries between which the person had the value.
+pub fn tags(db: &Database) -> BTreeMap<(u64, [u8; 32]), (u64, u64)> {
+    let txn = db.begin_read().unwrap();
+    let row = |(person, tag): (u64, &[u8; 32]), between: (u64, u64)| ((person, *tag), between);
+    rows::<(u64, &'static [u8; 32]), (u64, u64), _>(&txn, "value_tags-1", row).into_iter().collect()
 }
 
 /// Clerk id → subject number.
