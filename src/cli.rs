@@ -45,6 +45,8 @@ none, `adopt` takes what is there. The log goes on under a new name, so that che
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
 
 const PRUNING: &str = "\
+Without --yes nothing is removed, and what would go is printed.
+
 Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
 and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
 Users and other records are not touched.
@@ -185,7 +187,8 @@ Without --yes nothing is erased, and what would go is printed.
 Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
 read and changed health data are kept for six years.
 
-The data file holds the erased bytes in free pages until they are used again, and so do backups made before.";
+The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do
+backups made before.";
 
 /// `rollbook users erase`.
 #[derive(Debug, Args)]
@@ -287,7 +290,7 @@ pub struct Prune {
     /// Also entries of the last six years, but for the last 90 days
     #[arg(long)]
     pub override_retention: bool,
-    /// Do it; otherwise it is only said what would go
+    /// Do it; it cannot be undone
     #[arg(long)]
     pub yes: bool,
     /// Settings.

@@ -39,8 +39,8 @@ pub enum Error {
     /// No such user.
     #[error("there is no such user")]
     NotFound,
-    /// What would be erased was shown.
-    #[error("nothing was erased; to go ahead, add --yes")]
+    /// What would be erased or removed was shown.
+    #[error("nothing was done; to go ahead, add --yes")]
     NotConfirmed,
     /// The server said no.
     #[error("{0}")]
@@ -201,6 +201,13 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
+        Reply::Pruned { entries, done } => {
+            prune::show(&entries, done, out)?;
+            if !done && entries.count() > 0 {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Scrubbed { before, after } => scrub::show(before, after, out)?,
         Reply::Erasure { extent, done } => {
             erasure::show(&extent, done, out)?;
             if !done {
@@ -208,8 +215,6 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
             }
         }
         Reply::Sightings(sightings) => ever::show(&sightings, out)?,
-        Reply::Pruned { entries, done } => prune::show(&entries, done, out)?,
-        Reply::Scrubbed { before, after } => scrub::show(before, after, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

@@ -1,9 +1,9 @@
 //! `rollbook prune`: says which of the oldest entries of the log are to go and, with `--yes`, removes them.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::Prune;
-use super::local::{Error, answer, show as show_reply};
+use super::local::{self, Error, answer_at_length};
 use crate::clock::Timestamp;
 use crate::config::Local;
 use crate::control::Request;
@@ -16,24 +16,24 @@ use crate::store::Prunable;
 pub async fn run(command: &Prune, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     let Prune { before, override_retention, yes, .. } = command;
     let request = Request::Prune { before: *before, override_retention: *override_retention, go: *yes };
-    show_reply(answer(local, request).await?, out)
+    let (reply, ()) = answer_at_length(local, request, Some("pruning entries"), (), |(), _| Ok(())).await?;
+    local::show(reply, out)
 }
 
-pub(super) fn show(entries: &Prunable, done: bool, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+/// Tells what went, or what would.
+pub(super) fn show(entries: &Prunable, done: bool, out: &mut (dyn Write + Send)) -> io::Result<()> {
     let Some((oldest, newest)) = entries.written else {
-        writeln!(out, "nothing to prune: entries go 256 at a time, and there are not that many from before that day")?;
-        return Ok(());
+        return writeln!(out, "nothing to prune: entries go 256 at a time, and fewer are from before that day");
     };
     let (count, first, last) = (entries.count(), entries.first, entries.end - 1);
     let verb = if done { "are gone" } else { "would go" };
     writeln!(out, "{count} entries {verb}, {first} to {last}, written from {} to {}", day(oldest), day(newest))?;
     if entries.quarantined > 0 {
-        writeln!(out, "deliveries in quarantine among them: {}", entries.quarantined)?;
+        writeln!(out, "with them the deliveries in quarantine that they are about: {}", entries.quarantined)?;
     }
-    if !done {
-        return Err(Error::Refused("nothing was done; give --yes to remove them for good".to_owned()));
+    if done {
+        writeln!(out, "their bytes may still be in the data file; `rollbook scrub` rewrites it without them")?;
     }
-    writeln!(out, "their bytes may still be in the data file; `rollbook scrub` rewrites it without them")?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::local::{Error, answer, show as show_reply};
+use super::local::{self, Error, answer_at_length};
 use crate::config::Local;
 use crate::control::Request;
 
@@ -11,9 +11,12 @@ use crate::control::Request;
 /// # Errors
 /// When there is no data file, or it cannot be rewritten; then it is as it was.
 pub async fn run(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-    show_reply(answer(local, Request::Scrub).await?, out)
+    let what = Some("rewriting rows");
+    let (reply, ()) = answer_at_length(local, Request::Scrub, what, (), |(), _| Ok(())).await?;
+    local::show(reply, out)
 }
 
+/// Tells what came of it.
 pub(super) fn show(before: u64, after: u64, out: &mut (dyn Write + Send)) -> io::Result<()> {
     writeln!(
         out,

@@ -33,7 +33,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does what is asked and says what came of it. What takes long says on the way how far it is, and gives files.
-    pub async fn answer(&self, request: Request, _feed: &Feed) -> Reply {
+    pub async fn answer(&self, request: Request, feed: &Feed) -> Reply {
         let answered = match request {
             Request::AdminLink => return self.admin_link().await,
             Request::Status => return self.status(),
@@ -41,9 +41,9 @@ impl Desk {
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
             Request::Prune { before, override_retention, go } => {
-                return self.prune(before, override_retention, go).await;
+                return self.prune(before, override_retention, go, feed).await;
             }
-            Request::Scrub => return self.scrub().await,
+            Request::Scrub => return self.scrub(feed).await,
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {

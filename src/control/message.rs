@@ -157,15 +157,6 @@ pub enum Reply {
         /// In the text form of C2SP signed-note.
         vkey: String,
     },
-    /// What an erasure took, or would take.
-    Erasure {
-        /// How much it is.
-        extent: Extent,
-        /// Whether it was done.
-        done: bool,
-    },
-    /// Who had a value on file.
-    Sightings(Sightings),
     /// Entries that were removed, or would be.
     Pruned {
         /// Which ones.
@@ -180,6 +171,15 @@ pub enum Reply {
         /// Its size now.
         after: u64,
     },
+    /// What an erasure took, or would take.
+    Erasure {
+        /// How much it is.
+        extent: Extent,
+        /// Whether it was done.
+        done: bool,
+    },
+    /// Who had a value on file.
+    Sightings(Sightings),
     /// There is no such user.
     NotFound,
     /// It was not done.

@@ -148,6 +148,13 @@ pub fn quarantined(db: &Database) -> Vec<u64> {
     rows::<u64, Bytes, _>(&txn, "quarantine-1", |seq, _| seq)
 }
 
+/// Subject number and tag → the entries between which the person had the value.
+pub fn tags(db: &Database) -> BTreeMap<(u64, [u8; 32]), (u64, u64)> {
+    let txn = db.begin_read().unwrap();
+    let row = |(person, tag): (u64, &[u8; 32]), between: (u64, u64)| ((person, *tag), between);
+    rows::<(u64, &'static [u8; 32]), (u64, u64), _>(&txn, "value_tags-1", row).into_iter().collect()
+}
+
 /// Clerk id → subject number.
 pub fn subjects(db: &Database) -> BTreeMap<String, u64> {
     let txn = db.begin_read().unwrap();
