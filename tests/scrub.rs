@@ -212,17 +212,19 @@ fn event(n: i64) -> serde_json::Value {
 #[tokio::test]
 async fn reading_outlives_the_file_it_began_in() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("rollbook.redb"));
-    hand_in(&store, "b", users(SONGBIRD, 50)).await;
+    // With so little cache that it must be read from the file.
+    let path = folder.path().join("rollbook.redb");
+    let store = Store::open(&path, 16 * 1024, Policy::default(), Clock::system()).unwrap();
+    hand_in(&store, "b", users(SONGBIRD, 600)).await;
     let evidence = store.evidence().unwrap();
     let head = evidence.head().unwrap();
     scrub(&store).await.unwrap();
     scrub(&store).await.unwrap();
     hand_in(&store, "c", users(CANARY, 50)).await;
-    assert_eq!((evidence.head().unwrap(), head.size), (head, 50));
-    assert_eq!(evidence.leaves(0..100).unwrap().len(), 50);
-    assert_eq!(evidence.root_at(50).unwrap(), store.evidence().unwrap().root_at(50).unwrap());
-    assert_eq!(store.evidence().unwrap().head().unwrap().size, 102);
+    assert_eq!((evidence.head().unwrap(), head.size), (head, 600));
+    assert_eq!(evidence.leaves(0..1000).unwrap().len(), 600);
+    assert_eq!(evidence.root_at(600).unwrap(), store.evidence().unwrap().root_at(600).unwrap());
+    assert_eq!(store.evidence().unwrap().head().unwrap().size, 652);
     assert!(store.is_ready());
     store.close().await;
 }
