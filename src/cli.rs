@@ -6,8 +6,10 @@
 
 pub mod demo;
 pub mod doctor;
+pub mod export;
 pub mod healthcheck;
 pub mod local;
+pub mod output;
 pub mod progress;
 pub mod send_test;
 pub mod serve;
@@ -72,6 +74,9 @@ pub enum Command {
     /// List, show and change users
     #[command(subcommand)]
     Users(Users),
+    /// Write users or the log to a file, for other programs
+    #[command(subcommand)]
+    Export(export::Export),
     /// Sign a checkpoint of the log now, and print it
     Checkpoint(LocalFlags),
     /// Change the key that signs the log's checkpoints
@@ -211,6 +216,7 @@ impl Command {
         match self {
             Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
             Self::Demo(_) => BTreeMap::new(),
+            Self::Export(export) => export.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
             | Self::Admin(Admin::Link(flags))
             | Self::Healthcheck(Healthcheck { flags, .. })

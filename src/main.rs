@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, doctor, healthcheck, local, send_test, serve};
+use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, send_test, serve};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
@@ -85,6 +85,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Adopt(adopt) => {
             let local = Local::read(get)?;
             block_on(async { Ok(local::adopt(&adopt.reason, &local, &mut out).await?) })
+        }
+        Command::Export(export) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(export::run(export, &local, &mut out).await?) })
         }
         Command::Users(users) => {
             let local = Local::read(get)?;

@@ -16,6 +16,7 @@ mod state;
 mod tables;
 mod tx;
 mod users;
+mod walk;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +44,7 @@ pub use self::prune::Prunable;
 pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
+pub use self::walk::Stretch;
 
 use self::live::{DataFile, Live};
 use self::state::State;

@@ -198,6 +198,8 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
+        // Said by the command itself, which knows where it went.
+        Reply::Exported { .. } => {}
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

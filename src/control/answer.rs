@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Feed, Listing, Practice, Reply, Request};
+use super::{Feed, Listing, Practice, Reply, Request, export};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
 use crate::http::admin::link;
@@ -33,13 +33,16 @@ pub struct Desk {
 
 impl Desk {
     /// Does what is asked and says what came of it. What takes long says on the way how far it is, and gives files.
-    pub async fn answer(&self, request: Request, _feed: &Feed) -> Reply {
+    pub async fn answer(&self, request: Request, feed: &Feed) -> Reply {
         let answered = match request {
             Request::AdminLink => return self.admin_link().await,
             Request::Status => return self.status(),
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
+            Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
+            Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
+            Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -97,6 +100,10 @@ impl Desk {
         let user = self.store.set_user(id.id(), patch, cli()).await?;
         Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
     }
+}
+
+fn exported(reply: Result<Reply, export::Error>) -> Reply {
+    reply.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
 }
 
 /// Somebody at the terminal.
