@@ -237,6 +237,8 @@ pub struct Entry {
     pub seq: u64,
     /// The line itself.
     pub leaf: Leaf,
+    /// The line's exact bytes.
+    pub bytes: Box<[u8]>,
     /// Its detail, unless there was none or it was erased.
     pub detail: Option<Map<String, Value>>,
     /// The person it is about, unless erased.

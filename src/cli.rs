@@ -8,8 +8,10 @@ pub mod demo;
 pub mod doctor;
 mod erasure;
 mod ever;
+pub mod export;
 pub mod healthcheck;
 pub mod local;
+pub mod output;
 pub mod progress;
 pub mod prune;
 pub mod scrub;
@@ -98,6 +100,9 @@ pub enum Command {
     /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
+    /// Write users or the log to a file, for other programs
+    #[command(subcommand)]
+    Export(export::Export),
     /// Sign a checkpoint of the log now, and print it
     Checkpoint(LocalFlags),
     /// Change the key that signs the log's checkpoints
@@ -315,6 +320,7 @@ impl Command {
         match self {
             Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
             Self::Demo(_) => BTreeMap::new(),
+            Self::Export(export) => export.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
             | Self::Admin(Admin::Link(flags))
             | Self::Healthcheck(Healthcheck { flags, .. })

@@ -64,6 +64,46 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A moment as people write it: RFC 3339, a date alone (its start, UTC), or milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Moment(pub Timestamp);
+
+/// Text that says no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time; write 2024-05-28, 2024-05-28T08:00:00Z, or milliseconds since 1970")]
+pub struct BadMoment;
+
+impl FromStr for Moment {
+    type Err = BadMoment;
+
+    fn from_str(text: &str) -> Result<Self, BadMoment> {
+        let day = || {
+            // A date would be read out of a time without an offset, too, and the hour be lost.
+            let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2024-05-28".len())?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).ok()
+        };
+        let at = match text.parse::<i64>() {
+            // A year alone is no moment.
+            Ok(millis) if text.len() > 10 => Timestamp::from_millis(millis),
+            Ok(_) => return Err(BadMoment),
+            Err(_) => match text.parse() {
+                Ok(at) => at,
+                Err(_) => Timestamp::from_millis(day().ok_or(BadMoment)?.timestamp().as_millisecond()),
+            },
+        };
+        Ok(Self(at))
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = BadMoment;
+
+    fn try_from(text: String) -> Result<Self, BadMoment> {
+        text.parse()
+    }
+}
+
 /// Where the time comes from: the system, or a hand that tests move.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);

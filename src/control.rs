@@ -17,6 +17,7 @@
 mod answer;
 mod client;
 mod connection;
+mod export;
 mod feed;
 mod message;
 mod retention;
@@ -34,7 +35,7 @@ use tokio::time::timeout;
 pub use self::answer::Desk;
 pub use self::client::{ask, follow};
 pub use self::feed::{Feed, Gone, Parts, Piece, Progress, feed};
-pub use self::message::{Erase, Listing, Practice, Reply, Request};
+pub use self::message::{AuditExport, Erase, Listing, Practice, Reply, Request, UsersExport};
 pub use self::server::{Listener, listen, serve};
 
 /// The longest request, in bytes.

@@ -37,6 +37,7 @@ use crate::notary::Notary;
 use crate::store::Store;
 use crate::user::UserRef;
 
+pub use self::audit::entry;
 use self::call::{Call, answer, call};
 use self::denials::Denials;
 use self::guard::{Hosts, Peer};

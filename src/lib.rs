@@ -18,6 +18,7 @@
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
+//! - [`export`]: the forms in which users and entries leave for other programs (CSV, OCSF)
 //!
 //! What touches the world, each named for what it talks to, and alone in naming the packages for it:
 //!
@@ -107,6 +108,7 @@ pub mod config;
 pub mod control;
 pub mod disk;
 pub mod event;
+pub mod export;
 pub mod http;
 pub mod json;
 pub mod log;

@@ -20,6 +20,7 @@ mod tables;
 mod tx;
 mod users;
 mod values;
+mod walk;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +50,7 @@ pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
 pub use self::values::{Moment, Sighting, Sightings};
+pub use self::walk::Stretch;
 
 use self::live::{DataFile, Live};
 use self::state::State;

@@ -14,6 +14,7 @@ const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "
 /// Every other module, and what it may see besides the nouns, each only what stands above it.
 const MODULES: &[(&str, &[&str])] = &[
     ("sample", &[]),
+    ("export", &[]),
     ("log", &[]),
     ("disk", &[]),
     ("config", &["log"]),
@@ -21,9 +22,9 @@ const MODULES: &[(&str, &[&str])] = &[
     ("notary", &["store", "disk"]),
     ("clerk", &[]),
     ("http", &["store", "notary", "clerk"]),
-    ("control", &["store", "notary", "http"]),
+    ("control", &["export", "store", "notary", "http"]),
     ("server", &["config", "store", "notary", "clerk", "http", "control"]),
-    ("cli", &["sample", "log", "config", "store", "notary", "clerk", "http", "control", "server"]),
+    ("cli", &["sample", "export", "log", "disk", "config", "store", "notary", "clerk", "http", "control", "server"]),
     ("main", &["config", "cli"]),
 ];
 
@@ -36,6 +37,8 @@ const OWNED: &[(&str, &str)] = &[
     ("warp", "http"),
     ("askama", "http"),
     ("clap", "cli"),
+    ("indicatif", "cli"),
+    ("csv", "export"),
     ("dotenvy", "config"),
     ("tracing_subscriber", "log"),
     ("tracing_appender", "log"),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Erase, Feed, Listing, Practice, Reply, Request};
+use super::{Erase, Feed, Listing, Practice, Reply, Request, export};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
 use crate::http::admin::link;
@@ -44,6 +44,9 @@ impl Desk {
                 return self.prune(before, override_retention, go, feed).await;
             }
             Request::Scrub => return self.scrub(feed).await,
+            Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
+            Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
+            Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -138,6 +141,10 @@ impl Desk {
         let asked = Draft::new("value.looked_up", Actor::Cli, Source::Cli);
         self.store.ever_on_file(Handle::typed(value, kind), person, asked).await.map(Reply::Sightings)
     }
+}
+
+fn exported(reply: Result<Reply, export::Error>) -> Reply {
+    reply.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
 }
 
 /// Somebody at the terminal.

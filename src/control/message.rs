@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
+use crate::clock::Timestamp;
+use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Prunable, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
@@ -67,6 +69,15 @@ pub enum Request {
         #[serde(with = "optional_text")]
         user: Option<UserRef>,
     },
+    /// For all users that fit, in one file.
+    ExportUsers(UsersExport),
+    /// For all entries that fit, in one file.
+    ExportAudit(AuditExport),
+    /// For the log with all that proves it, in the files of C2SP tlog-tiles.
+    ExportLog {
+        /// Whether the details and the people come with it.
+        details: bool,
+    },
 }
 
 /// Whom to erase, and how.
@@ -81,6 +92,37 @@ pub struct Erase {
     pub even_if_live: bool,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+}
+
+/// Which users to export, and how; all members must fit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct UsersExport {
+    /// Whose full name, last name, user name or e-mail address begins so.
+    pub query: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+    /// Of this practice.
+    pub practice: Option<PracticeId>,
+    /// Those deleted at Clerk, instead of those on the roll.
+    pub deleted: bool,
+    /// In which form.
+    pub format: users::Format,
+}
+
+/// Which entries to export, and how; all members must fit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AuditExport {
+    /// With exactly this action.
+    pub action: Option<String>,
+    /// About this person, or done by them.
+    #[serde(with = "optional_text")]
+    pub subject: Option<UserRef>,
+    /// Written at this time or later.
+    pub from: Option<Timestamp>,
+    /// Written before this time.
+    pub to: Option<Timestamp>,
+    /// In which form.
+    pub format: entries::Format,
 }
 
 /// Which users to list; all members must fit.
@@ -180,6 +222,11 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// Everything was exported.
+    Exported {
+        /// How many users or entries.
+        count: u64,
+    },
     /// There is no such user.
     NotFound,
     /// It was not done.
@@ -234,14 +281,11 @@ mod optional_text {
     use std::str::FromStr;
 
     use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde hands over a reference")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => serializer.collect_str(value),
-            None => serializer.serialize_none(),
-        }
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(T::to_string).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -249,7 +293,8 @@ mod optional_text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 

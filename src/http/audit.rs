@@ -8,7 +8,7 @@ use super::call::Call;
 use super::problem::Problem;
 use super::reply;
 use crate::audit::{Entry, Filter, Source};
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 use crate::page::{Cursor, Limit, PageRequest};
 use crate::user::{ClerkId, UserRef};
 
@@ -111,31 +111,10 @@ struct OwnQuery {
     cursor: Option<Cursor>,
 }
 
-/// A moment in a query: RFC 3339, a date alone (its start, UTC), or milliseconds since 1970.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Moment(pub(super) Timestamp);
-
-impl TryFrom<String> for Moment {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let day = || {
-            // A date would be read out of a time without an offset, too, and the hour be lost.
-            let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2024-05-28".len())?;
-            date.to_zoned(jiff::tz::TimeZone::UTC).ok()
-        };
-        let at = match text.parse::<i64>() {
-            // A year alone is no moment.
-            Ok(millis) if text.len() > 10 => Timestamp::from_millis(millis),
-            Ok(_) => return Err("not a time"),
-            Err(_) => match text.parse::<jiff::Timestamp>() {
-                Ok(at) => Timestamp::from_millis(at.as_millisecond()),
-                Err(_) => Timestamp::from_millis(day().ok_or("not a time")?.timestamp().as_millisecond()),
-            },
-        };
-        Ok(Self(at))
-    }
+/// An entry as an admin sees it.
+#[must_use]
+pub fn entry(entry: &Entry) -> Value {
+    serde_json::to_value(EntryJson::full(entry)).unwrap_or_default()
 }
 
 /// A page of the whole log, for admins.

@@ -17,12 +17,11 @@ use super::call::Call;
 use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use super::reply;
-use crate::merkle::{self, Hash, TILE_WIDTH, leaf_hash};
+use crate::merkle::{self, Hash, leaf_hash};
 use crate::notary::Published;
 use crate::store::{self, Evidence};
-use crate::tlog::bundle;
 use crate::tlog::proof::Proof;
-use crate::tlog::tile_path::{Content, TilePath};
+use crate::tlog::tile_path::TilePath;
 
 /// What a full tile, which never changes, may be kept for.
 const FOR_EVER: &str = "max-age=31536000, immutable";
@@ -68,7 +67,7 @@ async fn tile(call: &Call, path: &str) -> Result<Response, Problem> {
     if !path.is_within(call.published()?.checkpoint.size) {
         return Err(Problem::not_found());
     }
-    let bytes = call.app.store.examine(move |evidence| tile_bytes(evidence, path)).await?.ok_or_else(pruned)?;
+    let bytes = call.app.store.examine(move |evidence| evidence.tile_file(path)).await?.ok_or_else(pruned)?;
     let mut response = Response::new(bytes.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -78,26 +77,6 @@ async fn tile(call: &Call, path: &str) -> Result<Response, Problem> {
         headers.extend(value.ok().map(|value| (CACHE_CONTROL, value)));
     }
     Ok(response)
-}
-
-/// `None` when entries of it were pruned.
-fn tile_bytes(evidence: &Evidence, path: TilePath) -> Result<Option<Vec<u8>>, store::Error> {
-    match path.content {
-        Content::Hashes(level) => {
-            let hashes = evidence.tile(level, path.index)?.ok_or(store::Error::Corrupt("a tile is missing"))?;
-            let hashes = hashes.get(..path.width()).ok_or(store::Error::Corrupt("a tile is too short"))?;
-            Ok(Some(hashes.as_flattened().to_vec()))
-        }
-        Content::Entries => {
-            let from = path.index * TILE_WIDTH as u64;
-            let leaves = evidence.leaves(from..from + path.width() as u64)?;
-            let leaves: Vec<Vec<u8>> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
-            if leaves.len() < path.width() {
-                return Ok(None);
-            }
-            bundle::encode(&leaves).map(Some).map_err(|_| store::Error::Corrupt("a leaf is too long"))
-        }
-    }
 }
 
 fn pruned() -> Problem {

@@ -1,5 +1,7 @@
 //! Reading the log: pages of entries, newest first, each with what may still be known of its people.
 
+use std::ops::Range;
+
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
 use serde_json::{Map, Value};
 
@@ -15,9 +17,12 @@ use crate::user::ClerkId;
 /// The letter of this list's cursors.
 const LIST: u8 = b'a';
 
+/// Places in the log, in order.
+pub(super) type Places<'a> = Box<dyn DoubleEndedIterator<Item = Result<u64, Error>> + 'a>;
+
 /// The tables the log is read from.
 pub(super) struct Book {
-    leaves: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) leaves: ReadOnlyTable<u64, &'static [u8]>,
     details: ReadOnlyTable<u64, &'static [u8]>,
     by_subject: ReadOnlyTable<(u64, u64), ()>,
     by_action: ReadOnlyTable<(&'static str, u64), ()>,
@@ -48,45 +53,45 @@ impl Book {
             to = to.min(u64::from_be_bytes(cursor.key(LIST)?.try_into().map_err(|_| Error::BadCursor)?));
         }
         let mut list = Listing::new(page);
-        let range = from..to.max(from);
-        let cursor = |seq: u64| move || Cursor::new(LIST, &seq.to_be_bytes());
-        if let Some(id) = &filter.subject {
-            let Some(row) = self.subjects.get(id.as_str())? else { return Ok(list.page()) };
-            let number = read_subject(row.value())?.number;
-            for row in self.by_subject.range((number, range.start)..(number, range.end))?.rev() {
-                let seq = row?.0.value().1;
-                if list.take(self.entry_with(seq, filter.action.as_deref())?, cursor(seq)) {
-                    break;
-                }
-            }
-        } else if let Some(action) = &filter.action {
-            for row in self.by_action.range((action.as_str(), range.start)..(action.as_str(), range.end))?.rev() {
-                let seq = row?.0.value().1;
-                if list.take(self.entry(seq)?, cursor(seq)) {
-                    break;
-                }
-            }
-        } else {
-            for row in self.leaves.range(range)?.rev() {
-                let seq = row?.0.value();
-                if list.take(self.entry(seq)?, cursor(seq)) {
-                    break;
-                }
+        for seq in self.places(filter, from..to.max(from))?.rev() {
+            let seq = seq?;
+            if list.take(self.entry_that_fits(seq, filter)?, || Cursor::new(LIST, &seq.to_be_bytes())) {
+                break;
             }
         }
         Ok(list.page())
     }
 
-    /// The entry, if it has that action.
-    fn entry_with(&self, seq: u64, action: Option<&str>) -> Result<Option<Entry>, Error> {
-        match action {
-            Some(action) if self.by_action.get((action, seq))?.is_none() => Ok(None),
+    /// The places in the range that the filter's subject leads to, else its action, else all.
+    pub(super) fn places<'a>(&'a self, filter: &'a Filter, range: Range<u64>) -> Result<Places<'a>, Error> {
+        let Range { start, end } = range;
+        if let Some(id) = &filter.subject {
+            let Some(row) = self.subjects.get(id.as_str())? else { return Ok(Box::new(std::iter::empty())) };
+            let number = read_subject(row.value())?.number;
+            let rows = self.by_subject.range((number, start)..(number, end))?;
+            Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
+        } else if let Some(action) = &filter.action {
+            let rows = self.by_action.range((action.as_str(), start)..(action.as_str(), end))?;
+            Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
+        } else {
+            Ok(Box::new(self.leaves.range(start..end)?.map(|row| Ok(row?.0.value()))))
+        }
+    }
+
+    /// The entry at a place that the filter led to. An action beside a subject is still to be looked at.
+    pub(super) fn entry_that_fits(&self, seq: u64, filter: &Filter) -> Result<Option<Entry>, Error> {
+        match &filter.action {
+            Some(action) if filter.subject.is_some() && self.by_action.get((action.as_str(), seq))?.is_none() => {
+                Ok(None)
+            }
             _ => self.entry(seq),
         }
     }
 
     fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
-        let Some(leaf) = self.leaf(seq)? else { return Ok(None) };
+        let Some(row) = self.leaves.get(seq)? else { return Ok(None) };
+        let bytes = Box::from(row.value());
+        let leaf = read_leaf(&bytes)?;
         let detail = match self.details.get(seq)? {
             Some(row) => {
                 let json = row.value().get(32..).ok_or(Error::Corrupt("a detail"))?;
@@ -99,7 +104,7 @@ impl Book {
         let target_user = self.person(leaf.target.as_deref())?;
         let actor_user = self.person(leaf.actor.strip_prefix("user:"))?;
         let impersonator_user = self.person(leaf.impersonator.as_deref())?;
-        Ok(Some(Entry { seq, leaf, detail, target_user, actor_user, impersonator_user }))
+        Ok(Some(Entry { seq, leaf, bytes, detail, target_user, actor_user, impersonator_user }))
     }
 
     /// Shows the members of a list by their Clerk ids, as far as they are known.
@@ -114,8 +119,7 @@ impl Book {
     }
 
     fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {
-        let row = self.leaves.get(seq)?;
-        row.map(|row| serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a leaf"))).transpose()
+        self.leaves.get(seq)?.map(|row| read_leaf(row.value())).transpose()
     }
 
     /// Whom a reference means, unless it was erased or is no person's.
@@ -146,4 +150,8 @@ impl Book {
         }
         Ok(low)
     }
+}
+
+fn read_leaf(row: &[u8]) -> Result<Leaf, Error> {
+    serde_json::from_slice(row).map_err(|_| Error::Corrupt("a leaf"))
 }

@@ -14,7 +14,9 @@ use super::tables::{self, open};
 use super::{Store, watched};
 use crate::audit::Salt;
 use crate::clock::Timestamp;
-use crate::merkle::{Frontier, Hash, place_in_tile};
+use crate::merkle::{Frontier, Hash, TILE_WIDTH, place_in_tile};
+use crate::tlog::bundle;
+use crate::tlog::tile_path::{Content, TilePath};
 use crate::user::ClerkId;
 
 /// The log's size and root.
@@ -185,6 +187,29 @@ impl Evidence {
     /// As [`Evidence::head`]; also when it is not.
     pub fn hashes(&self, level: u8, index: u64) -> Result<Vec<Hash>, Error> {
         self.tile(level, index)?.ok_or(Error::Corrupt("a tile is missing"))
+    }
+
+    /// What is found at that path; `None` when entries of it were pruned. The tree must have it.
+    ///
+    /// # Errors
+    /// As [`Evidence::hashes`].
+    pub fn tile_file(&self, path: TilePath) -> Result<Option<Vec<u8>>, Error> {
+        match path.content {
+            Content::Hashes(level) => {
+                let hashes = self.hashes(level, path.index)?;
+                let hashes = hashes.get(..path.width()).ok_or(Error::Corrupt("a tile is too short"))?;
+                Ok(Some(hashes.as_flattened().to_vec()))
+            }
+            Content::Entries => {
+                let from = path.index * TILE_WIDTH as u64;
+                let leaves = self.leaves(from..from + path.width() as u64)?;
+                let leaves: Vec<Vec<u8>> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
+                if leaves.len() < path.width() {
+                    return Ok(None);
+                }
+                bundle::encode(&leaves).map(Some).map_err(|_| Error::Corrupt("a leaf is too long"))
+            }
+        }
     }
 
     /// The hash of the leaf at that place, which is there also when the leaf was pruned.

@@ -181,7 +181,7 @@ impl Roll {
     pub(super) fn list(&self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>, Error> {
         let state = state_letter(filter.deleted);
         match (&filter.email, &filter.query) {
-            (None, None) => self.list_newest(&facet(state, filter), filter, page),
+            (None, None) => self.list_newest(&facet(filter), filter, page),
             (Some(email), _) => self.search(&format!("{state}t{}", folded(email)), true, filter, page),
             (None, Some(query)) => self.search(&format!("{state}t{}", folded(query)), false, filter, page),
         }
@@ -231,13 +231,14 @@ impl Roll {
         Ok(list.page())
     }
 
-    fn user(&self, id: u128) -> Result<Option<User>, Error> {
+    pub(super) fn user(&self, id: u128) -> Result<Option<User>, Error> {
         self.users.get(id)?.map(|row| decode(id, row.value())).transpose()
     }
 }
 
 /// The facet that fewest users have, of those the filter asks for.
-fn facet(state: char, filter: &UserFilter) -> String {
+pub(super) fn facet(filter: &UserFilter) -> String {
+    let state = state_letter(filter.deleted);
     match (&filter.practice, &filter.role) {
         (Some(practice), _) => format!("{state}p{practice}"),
         (None, Some(role)) => format!("{state}r{role}"),
@@ -245,7 +246,7 @@ fn facet(state: char, filter: &UserFilter) -> String {
     }
 }
 
-fn fits(filter: &UserFilter, user: &User) -> bool {
+pub(super) fn fits(filter: &UserFilter, user: &User) -> bool {
     let email = || user.profile().email.map(|email| folded(&email));
     filter.role.as_ref().is_none_or(|role| *role == user.role)
         && filter.practice.as_ref().is_none_or(|practice| Some(practice) == user.practice_id.as_ref())

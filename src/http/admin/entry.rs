@@ -86,7 +86,7 @@ impl<'a> Rows<'a> {
     }
 
     fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
-        let Entry { seq, leaf, detail, target_user, actor_user, impersonator_user } = entry;
+        let Entry { seq, leaf, bytes: _, detail, target_user, actor_user, impersonator_user } = entry;
         let now = self.now;
         let target = leaf.target.filter(|_| target_user.is_none() || target_user.as_ref() != self.about);
         Ok(Row {

@@ -1,0 +1,215 @@
+//! Exports: everything that fits, read a stretch at a time and sent on as it is read. First the log says that it leaves.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
+use crate::audit::{self, Actor, Draft, Source};
+use crate::export::{entries, users};
+use crate::http;
+use crate::notary;
+use crate::store::{self, Evidence, Person, UserFilter};
+use crate::tlog::tile_path::{Content, TilePath};
+use crate::user::{ClerkId, UserRef};
+
+/// So many tiles are read in one go.
+const TILES: usize = 16;
+
+/// So many rows of the log, or people, are read in one go.
+const ROWS: u64 = 256;
+
+/// Why an export was not finished.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The store cannot be read, or takes no entry.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Nobody vouches for the log.
+    #[error(transparent)]
+    Notary(#[from] notary::Error),
+    /// Nobody takes it.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+impl Desk {
+    /// Sends the users that fit, each as they are when it is their turn.
+    pub(super) async fn export_users(&self, wanted: UsersExport, feed: &Feed) -> Result<Reply, Error> {
+        let UsersExport { query, role, practice, deleted, format } = wanted;
+        let entry = leaving("users.exported")
+            .with("format", Some(format.as_str()))
+            .with("query", query.clone())
+            .with("role", role.as_ref().map(ToString::to_string))
+            .with("practice", practice.as_ref().map(ToString::to_string))
+            .with("deleted", deleted.then_some(true));
+        self.store.record(entry).await?;
+        let counts = self.store.counts();
+        let total = if deleted { counts.deleted } else { counts.users };
+        // How many have a role or are of a practice is not counted.
+        let total = (role.is_none() && practice.is_none()).then_some(total);
+        let filter = UserFilter { query, email: None, role, practice, deleted };
+        feed.piece("users", users::head(format)).await?;
+        let (mut after, mut rows, mut count) = (None, 0, 0);
+        loop {
+            feed.progress(rows, total)?;
+            let stretch = self.store.walk_users(filter.clone(), after).await?;
+            rows += stretch.rows;
+            count += stretch.items.len() as u64;
+            let items = stretch.items;
+            let lines = apart(move || users::rows(format, &items.iter().map(http::record).collect::<Vec<_>>())).await?;
+            feed.piece("users", lines).await?;
+            after = stretch.next;
+            if after.is_none() {
+                return Ok(Reply::Exported { count });
+            }
+        }
+    }
+
+    /// Sends the entries that fit, oldest first, up to the one that says so.
+    pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
+        let AuditExport { action, subject, from, to, format } = wanted;
+        let subject = match subject.map(|subject| self.person(subject)).transpose()? {
+            Some(None) => return Ok(Reply::NotFound),
+            Some(known) => known,
+            None => None,
+        };
+        let mut entry = leaving("audit.exported")
+            .with("format", Some(format.as_str()))
+            .with("action", action.clone())
+            .with("from", from.map(|at| at.to_string()))
+            .with("to", to.map(|at| at.to_string()));
+        if let Some(subject) = &subject {
+            entry = entry.about(subject);
+        }
+        self.store.record(entry).await?;
+        let filter = audit::Filter { action, subject, from, to };
+        let places = self.store.places(&filter).await?;
+        let (log, total) = (self.log_name(), Some(places.end - places.start));
+        feed.piece("audit", entries::head(format)).await?;
+        let (mut at, mut count) = (places.start, 0);
+        loop {
+            feed.progress(at - places.start, total)?;
+            let stretch = self.store.walk_entries(filter.clone(), at..places.end).await?;
+            count += stretch.items.len() as u64;
+            let (items, log) = (stretch.items, log.clone());
+            let lines = apart(move || entries::rows(format, &items, &log, http::entry)).await?;
+            feed.piece("audit", lines).await?;
+            match stretch.next {
+                Some(next) => at = next,
+                None => return Ok(Reply::Exported { count }),
+            }
+        }
+    }
+
+    /// Sends the log as of a checkpoint signed for it. The checkpoint comes last: without it, it is not whole.
+    pub(super) async fn export_log(&self, details: bool, feed: &Feed) -> Result<Reply, Error> {
+        self.store.record(leaving("log.exported").with("details", Some(details))).await?;
+        let published = self.notary.publish().await?;
+        let size = published.checkpoint.size;
+        let total = if details { 2 * size } else { size };
+        let (mut paths, mut done) = (tiles(size), 0);
+        loop {
+            feed.progress(done, Some(total))?;
+            let some: Vec<TilePath> = paths.by_ref().take(TILES).collect();
+            if some.is_empty() {
+                break;
+            }
+            let bundles = some.iter().filter(|path| path.content == Content::Entries);
+            done += bundles.map(|path| path.width() as u64).sum::<u64>();
+            for (path, file) in self.tile_files(some).await? {
+                feed.piece(&path.to_string(), file).await?;
+            }
+        }
+        if details {
+            self.send_details(size, feed).await?;
+            self.send_people(feed).await?;
+        }
+        let vkeys: Vec<String> = self.notary.verifiers().iter().map(|key| format!("{key}\n")).collect();
+        feed.piece("vkey", vkeys.concat()).await?;
+        feed.piece("checkpoint", published.note.clone()).await?;
+        Ok(Reply::Exported { count: size })
+    }
+
+    /// The files of these tiles, less those that were pruned.
+    async fn tile_files(&self, paths: Vec<TilePath>) -> Result<Vec<(TilePath, Vec<u8>)>, store::Error> {
+        let read = move |evidence: &Evidence| {
+            let files = paths.into_iter().map(|path| Ok(evidence.tile_file(path)?.map(|file| (path, file))));
+            files.filter_map(Result::transpose).collect()
+        };
+        self.store.examine(read).await
+    }
+
+    async fn send_details(&self, size: u64, feed: &Feed) -> Result<(), Error> {
+        const FILE: &str = "details.jsonl";
+        feed.piece(FILE, "").await?;
+        let mut from = self.store.first_entry()?;
+        while from < size {
+            feed.progress(size + from, Some(2 * size))?;
+            let to = size.min(from + ROWS);
+            let rows = self.store.examine(move |evidence| evidence.details(from..to)).await?;
+            let mut lines = Vec::new();
+            for (index, row) in rows {
+                let (salt, detail) = row.split_at_checked(32).ok_or(store::Error::Corrupt("a detail"))?;
+                // As text in the text: its exact bytes are what the leaf commits to.
+                let detail = str::from_utf8(detail).map_err(|_| store::Error::Corrupt("a detail"))?;
+                let line = json!({ "index": index, "salt": STANDARD.encode(salt), "detail": detail });
+                lines.extend_from_slice(format!("{line}\n").as_bytes());
+            }
+            feed.piece(FILE, lines).await?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    async fn send_people(&self, feed: &Feed) -> Result<(), Error> {
+        const FILE: &str = "subjects.jsonl";
+        let mut after: Option<ClerkId> = None;
+        loop {
+            let last = after.take();
+            let limit = usize::try_from(ROWS).unwrap_or(usize::MAX);
+            let people = self.store.examine(move |evidence| evidence.people_after(last.as_ref(), limit)).await?;
+            let line = |person: &Person| json!({ "id": person.id.as_str(), "ref": person.reference, "salt": STANDARD.encode(person.salt) });
+            let lines: Vec<String> = people.iter().map(|person| format!("{}\n", line(person))).collect();
+            feed.piece(FILE, lines.concat()).await?;
+            match people.into_iter().next_back() {
+                Some(person) => after = Some(person.id),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The person meant, `None` when Rollbook does not know that id of its own. Clerk's id is taken as it stands: the
+    /// log may know people whom the roll no longer has.
+    fn person(&self, user: UserRef) -> Result<Option<ClerkId>, store::Error> {
+        match user {
+            UserRef::Clerk(id) => Ok(Some(id)),
+            UserRef::Id(id) => Ok(self.store.user(id)?.map(|user| user.clerk_id)),
+        }
+    }
+
+    /// What the log is called: as its checkpoints say, else as its file.
+    fn log_name(&self) -> String {
+        match self.notary.verifiers().first() {
+            Some(key) => key.name().to_owned(),
+            None => self.store.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// The entry that says that somebody at the terminal takes data away.
+fn leaving(action: &str) -> Draft {
+    Draft::new(action, Actor::Cli, Source::Cli)
+}
+
+/// All tiles of a tree of that size.
+fn tiles(size: u64) -> impl Iterator<Item = TilePath> {
+    let of = move |content| (0..).map_while(move |index| TilePath::in_tree(content, index, size));
+    let levels = (0..64).map(Content::Hashes).take_while(move |content| TilePath::in_tree(*content, 0, size).is_some());
+    of(Content::Entries).chain(levels.flat_map(of))
+}
+
+/// Work that would keep others waiting, on a thread of its own.
+async fn apart(work: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Vec<u8>, store::Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| store::Error::Panicked)
+}
