@@ -1,7 +1,11 @@
 //! The RFC 6962 Merkle tree over the log's leaves, kept as C2SP tiles: rows of up to 256 hashes, level 0
 //! holding leaf hashes and each level above the roots of the full rows below it.
 
+mod proof;
+
 use aws_lc_rs::digest::{Context, SHA256};
+
+pub use proof::{BadProof, consistency, inclusion, verify_consistency, verify_inclusion};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];

@@ -3,11 +3,17 @@
 //!
 //! - [`note`]: keys, and texts signed with them (signed-note v1, Ed25519 alone)
 //! - [`checkpoint`]: what the log signs, its size and its root (tlog-checkpoint v1)
+//! - [`tile_path`]: where its hashes and its leaves are found (tlog-tiles v0.1)
+//! - [`bundle`]: the leaves of one tile (the same)
+//! - [`proof`]: that a leaf is in the log, to be handed on (tlog-proof v1)
 //!
 //! All parsing is strict: what is accepted is written back byte for byte the same.
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod note;
+pub mod proof;
+pub mod tile_path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
