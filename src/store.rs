@@ -2,6 +2,7 @@
 //! is on disk. Nothing outside this module knows what the file is made of.
 
 mod admins;
+mod at_rest;
 mod book;
 mod error;
 mod evidence;
@@ -32,8 +33,9 @@ use crate::sync::Policy;
 use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::at_rest::AtRest;
 pub use self::error::{Error, OpenError};
-pub use self::evidence::{Evidence, Head, Identity, Person, StoredCheckpoint};
+pub use self::evidence::{Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::ingest::Quarantined;
 pub use self::state::Counts;
 pub use self::users::UserFilter;
@@ -113,7 +115,7 @@ impl Shared {
 }
 
 /// What `open` returns. Of some damage redb does not return an error but panics.
-fn sound(path: &Path, open: impl FnOnce() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+fn sound<T>(path: &Path, open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(OpenError::Damaged(path.to_owned())))
 }
 

@@ -1,9 +1,11 @@
 //! What the log's proof rests on, as it is stored: leaves, tiles, details, people, checkpoints. Reading for those who
 //! publish, export and verify.
 
+mod rows;
+
 use std::ops::Range;
 
-use redb::ReadOnlyTable;
+use redb::{ReadOnlyTable, ReadTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -15,6 +17,8 @@ use crate::audit::Salt;
 use crate::clock::Timestamp;
 use crate::merkle::{Frontier, Hash};
 use crate::user::ClerkId;
+
+pub use self::rows::{Mapping, RowCounts};
 
 /// The log's size and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +75,10 @@ pub struct Evidence {
     checkpoints: ReadOnlyTable<(u64, u64), &'static [u8]>,
     subjects: ReadOnlyTable<&'static str, &'static [u8]>,
     refs: ReadOnlyTable<&'static str, &'static str>,
-    failed: watch::Sender<bool>,
+    by_subject: ReadOnlyTable<(u64, u64), ()>,
+    by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    /// Told when the file cannot be read; of a file that nobody writes, nobody is.
+    failed: Option<watch::Sender<bool>>,
 }
 
 impl std::fmt::Debug for Evidence {
@@ -87,22 +94,26 @@ impl Store {
     /// When the file cannot be read.
     pub fn evidence(&self) -> Result<Evidence, Error> {
         let failed = self.0.failed.clone();
-        self.read(|txn| {
-            Ok(Evidence {
-                leaves: open(txn, tables::audit_leaf())?,
-                details: open(txn, tables::audit_detail())?,
-                tiles: open(txn, tables::audit_tile())?,
-                meta: open(txn, tables::audit_meta())?,
-                checkpoints: open(txn, tables::audit_checkpoint())?,
-                subjects: open(txn, tables::subjects())?,
-                refs: open(txn, tables::subject_refs())?,
-                failed,
-            })
-        })
+        self.read(|txn| Evidence::open(txn, Some(failed)))
     }
 }
 
 impl Evidence {
+    pub(super) fn open(txn: &ReadTransaction, failed: Option<watch::Sender<bool>>) -> Result<Self, Error> {
+        Ok(Self {
+            leaves: open(txn, tables::audit_leaf())?,
+            details: open(txn, tables::audit_detail())?,
+            tiles: open(txn, tables::audit_tile())?,
+            meta: open(txn, tables::audit_meta())?,
+            checkpoints: open(txn, tables::audit_checkpoint())?,
+            subjects: open(txn, tables::subjects())?,
+            refs: open(txn, tables::subject_refs())?,
+            by_subject: open(txn, tables::audit_by_subject())?,
+            by_action: open(txn, tables::audit_by_action())?,
+            failed,
+        })
+    }
+
     /// The log's size and root.
     ///
     /// # Errors
@@ -221,7 +232,10 @@ impl Evidence {
     }
 
     fn reading<T>(&self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        watched(&self.failed, read)
+        match &self.failed {
+            Some(failed) => watched(failed, read),
+            None => read(),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
-    let db = open_patiently(path, cache_bytes)?;
+    let db = open_patiently(path, || builder(cache_bytes).open(path))?;
     check(path, &db)?;
     Ok(db)
 }
@@ -76,7 +76,7 @@ fn initialise(db: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-fn builder(cache_bytes: usize) -> Builder {
+pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     builder
@@ -91,10 +91,13 @@ fn keep_private(path: &Path, file: &File) -> Result<(), OpenError> {
     file.set_permissions(PermissionsExt::from_mode(0o600)).map_err(|cause| inaccessible(path, cause))
 }
 
-fn open_patiently(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+pub(super) fn open_patiently(
+    path: &Path,
+    open: impl Fn() -> Result<Database, DatabaseError>,
+) -> Result<Database, OpenError> {
     let since = Instant::now();
     loop {
-        match builder(cache_bytes).open(path) {
+        match open() {
             Err(DatabaseError::DatabaseAlreadyOpen) if since.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -105,7 +108,7 @@ fn open_patiently(path: &Path, cache_bytes: usize) -> Result<Database, OpenError
 
 /// Knows the file by its schema stamp, and knows it for whole by its tables: a torn copy of a live file
 /// opens without an error, with tables missing.
-fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
+pub(super) fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
     let store = |cause: Error| OpenError::Store { path: path.to_owned(), cause };
     let not_ours = || OpenError::NotOurs(path.to_owned());
     let txn = db.begin_read().map_err(|e| store(e.into()))?;
