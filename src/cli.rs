@@ -6,8 +6,11 @@
 
 pub mod demo;
 pub mod doctor;
+mod erasure;
+mod ever;
 pub mod healthcheck;
 pub mod local;
+pub mod progress;
 pub mod send_test;
 pub mod serve;
 
@@ -17,9 +20,9 @@ use std::fmt::Write as _;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{SETTINGS, Setting};
-use crate::control::{Listing, Practice, Request};
+use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
-use crate::user::{BadName, PracticeId, Role, UserRef};
+use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
 
 const START: &str = "\
 To start:
@@ -68,7 +71,7 @@ pub enum Command {
     Admin(Admin),
     /// Say by the exit status whether the server is ready, for containers
     Healthcheck(Healthcheck),
-    /// List, show and change users
+    /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
     /// Sign a checkpoint of the log now, and print it
@@ -141,6 +144,54 @@ pub enum Users {
     Show(UsersShow),
     /// Change a user's role or practice
     Set(UsersSet),
+    /// Erase everything that is kept of a person; the log's proof stays whole
+    #[command(after_help = RETENTION)]
+    Erase(UsersErase),
+    /// Say whether an e-mail address, phone number, user name or external id was ever on file, and whose
+    Ever(UsersEver),
+}
+
+const RETENTION: &str = "\
+Without --yes nothing is erased, and what would go is printed.
+
+Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
+read and changed health data are kept for six years.
+
+The data file holds the erased bytes in free pages until they are used again, and so do backups made before.";
+
+/// `rollbook users erase`.
+#[derive(Debug, Args)]
+pub struct UsersErase {
+    /// The user's id, Rollbook's or Clerk's; Clerk's for somebody who is in the log alone
+    pub user: UserRef,
+    /// Do it; it cannot be undone
+    #[arg(long)]
+    pub yes: bool,
+    /// Also if Clerk has not deleted them; from then on their tokens are refused and their events passed over
+    #[arg(long)]
+    pub still_at_clerk: bool,
+    /// Why, for the log; must not name the person
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users ever`.
+#[derive(Debug, Args)]
+pub struct UsersEver {
+    /// The value
+    pub value: String,
+    /// What it is (email, phone, username or external-id); otherwise what it looks like
+    #[arg(long)]
+    pub kind: Option<HandleKind>,
+    /// Ask of this user alone
+    #[arg(long)]
+    pub user: Option<UserRef>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook users list`.
@@ -219,7 +270,9 @@ impl Command {
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })
-                | Users::Set(UsersSet { flags, .. }),
+                | Users::Set(UsersSet { flags, .. })
+                | Users::Erase(UsersErase { flags, .. })
+                | Users::Ever(UsersEver { flags, .. }),
             ) => flags.0.clone(),
         }
     }
@@ -248,6 +301,15 @@ impl Users {
                     None => Practice::Keep,
                 },
             },
+            Self::Erase(erase) => Request::Erase(Erase {
+                id: erase.user.clone(),
+                confirmed: erase.yes,
+                even_if_live: erase.still_at_clerk,
+                reason: erase.reason.clone(),
+            }),
+            Self::Ever(ever) => {
+                Request::EverOnFile { value: ever.value.clone(), kind: ever.kind, user: ever.user.clone() }
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use self::settings as names;
 
 /// What `serve` needs to know.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, not a state of one thing")]
 pub struct Config {
     /// What other commands need too.
     pub local: Local,

@@ -5,8 +5,10 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod ever;
 pub mod guard;
 mod health;
+mod log;
 pub mod problem;
 pub mod reply;
 mod tally;
@@ -24,6 +26,7 @@ use tower::Service;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderValue;
 use warp::http::header::CONNECTION;
+use warp::path::Tail;
 use warp::reply::Response;
 use warp::{Filter, Rejection, path};
 
@@ -179,11 +182,15 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(plain(path!("api" / "users"), &call, users::list))
         .unify()
+        .or(plain(path!("api" / "users" / "ever"), &call, ever::ask))
+        .unify()
         .or(one_user.and(call.clone()).then(|user, call| answer(users::show(call, user))).boxed())
         .unify()
         .or(users_audit.and(call.clone()).then(|user, call| answer(audit::of_user(call, user))).boxed())
         .unify()
         .or(plain(path!("api" / "audit"), &call, audit::list))
+        .unify()
+        .or(warp::path("log").and(warp::path::tail()).and(call.clone()).then(log_route).boxed())
         .unify()
         .or(plain(path!("health"), &call, health::health))
         .unify()
@@ -194,6 +201,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .boxed();
     let nothing = warp::any().map(|| Problem::not_found().into_response());
     api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+}
+
+/// Everything under `/log`, whose paths have parts of their own.
+async fn log_route(path: Tail, call: Call) -> Response {
+    answer(log::serve(call, path.as_str())).await
 }
 
 /// A route without a parameter in its path.

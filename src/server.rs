@@ -233,9 +233,9 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
 }
 
 async fn answer_commands(listener: control::Listener, desk: Desk, mut stopped: watch::Receiver<()>) {
-    let answer = move |request| {
+    let answer = move |request, feed| {
         let desk = desk.clone();
-        async move { desk.answer(request).await }
+        async move { desk.answer(request, &feed).await }
     };
     control::serve(listener, answer, async move { drop(stopped.changed().await) }).await;
 }

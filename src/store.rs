@@ -4,15 +4,23 @@
 mod admins;
 mod at_rest;
 mod book;
+mod copy;
+mod detail;
+mod erase;
+mod erased;
 mod error;
 mod evidence;
 mod ingest;
+mod live;
+mod prune;
 mod schema;
+mod scrub;
 mod settle;
 mod state;
 mod tables;
 mod tx;
 mod users;
+mod values;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
+use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -34,12 +42,17 @@ use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::at_rest::AtRest;
+pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::ingest::Quarantined;
+pub use self::prune::Prunable;
+pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
+pub use self::values::{Moment, Sighting, Sightings};
 
+use self::live::{DataFile, Live};
 use self::state::State;
 use self::tables::open;
 use self::tx::Tx;
@@ -88,7 +101,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    db: Arc<Database>,
+    live: Arc<Live>,
     queue: Queue,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     shared: Arc<Shared>,
@@ -134,7 +147,10 @@ impl Store {
     /// # Errors
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open(path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open(path, cache_bytes)?;
+            Self::start(Live::new(db, DataFile::at(path, cache_bytes)), path, policy, clock)
+        })
     }
 
     /// The same on storage that is no file of its own, such as memory or a disk that fails on purpose; empty
@@ -149,21 +165,24 @@ impl Store {
         policy: Policy,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        sound(path, || Self::start(schema::open_backend(backend, path, cache_bytes)?, path, policy, clock))
+        sound(path, || {
+            let db = schema::open_backend(backend, path, cache_bytes)?;
+            Self::start(Live::new(db, None), path, policy, clock)
+        })
     }
 
-    fn start(db: Database, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
-        let db = Arc::new(db);
+    fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
+        let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let (state, doubt) = State::load(&db).map_err(store)?;
+        let (state, doubt) = State::load(&live.db()).map_err(store)?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
-        let (queue, thread) = Writer::start(db.clone(), state, shared.clone(), failed.clone())
+        let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
         let writer = Mutex::new(Some(thread));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let doubt = Mutex::new(doubt);
-        Ok(Self(Arc::new(Inner { path, db, queue, writer, shared, failed, doubt, policy, clock })))
+        Ok(Self(Arc::new(Inner { path, live, queue, writer, shared, failed, doubt, policy, clock })))
     }
 
     /// Ends the writer after everything handed in before this call, and waits for it.
@@ -228,8 +247,9 @@ impl Store {
     /// When the store takes no writes.
     pub async fn provision(&self, id: ClerkId, claims: Object, entry: Draft) -> Result<Provisioned, Error> {
         let now = self.now();
+        let entry = entry.filing(None, Some(&claims));
         self.write(move |tx| {
-            if tx.tombstone(&id)?.is_some() {
+            if tx.tombstone(&id)?.is_some() || tx.erased_at(&id)?.is_some() {
                 return Ok(Provisioned::Deleted);
             }
             if let Some(user) = tx.user(UserId::of(&id))? {
@@ -255,15 +275,16 @@ impl Store {
         })
     }
 
-    /// When Clerk deleted the user, if it did.
+    /// When Clerk deleted the user, if it did; somebody erased counts as deleted.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn deleted_at(&self, id: &ClerkId) -> Result<Option<Timestamp>, Error> {
-        self.read(|txn| {
+        let at = self.read(|txn| {
             let at = open(txn, tables::user_tombstones())?.get(id.as_str())?;
             Ok(at.map(|at| Timestamp::from_millis(at.value())))
-        })
+        })?;
+        if at.is_some() { Ok(at) } else { self.erased_at(id) }
     }
 
     /// A page of users: newest first, or in the order of what they were found by.
@@ -411,7 +432,7 @@ impl Store {
 
     /// A point read: a few microseconds, fit for an async thread.
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
-        watched(&self.0.failed, || read(&self.0.db.begin_read()?))
+        watched(&self.0.failed, || read(&self.0.live.db().begin_read()?))
     }
 
     /// A read of many rows, on a thread that may block.
@@ -421,7 +442,7 @@ impl Store {
         F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
     {
         let inner = self.0.clone();
-        let scan = move || watched(&inner.failed, || read(&inner.db.begin_read()?));
+        let scan = move || watched(&inner.failed, || read(&inner.live.db().begin_read()?));
         tokio::task::spawn_blocking(scan).await.unwrap_or(Err(Error::Panicked))
     }
 }

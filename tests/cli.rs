@@ -258,7 +258,11 @@ async fn a_server_and_its_commands() {
     let (code, log) = server.stop("TERM");
     assert_eq!(code, Some(0));
     let log: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    assert_eq!(log.last().unwrap()["event"], "system.stopped");
+    let [.., stopped, signed] = &log[..] else { panic!("{log:?}") };
+    assert_eq!((&stopped["event"], &signed["event"]), (&"system.stopped".into(), &"log.checkpoint".into()));
+    // The last checkpoint leaves the machine with the log, whole.
+    let note = fs::read_to_string(folder.join("roll.redb.hwm")).unwrap();
+    assert!(signed["checkpoint"] == note && note.starts_with("localhost/log-1\n"), "{signed}");
     assert_eq!(log.iter().filter(|line| line["event"] == "user.created").count(), 2);
     after(folder);
 }

@@ -28,6 +28,7 @@ use rollbook::clock::{Clock, Timestamp};
 use rollbook::event::Outcome;
 use rollbook::http::guard::Hosts;
 use rollbook::http::{self, App, Settings};
+use rollbook::notary::Notary;
 use rollbook::page::{Limit, PageRequest};
 use rollbook::server::accept;
 use rollbook::store::{Error, OpenError, Store, UserFilter};
@@ -126,7 +127,7 @@ async fn an_operation_that_cannot_be_done_fails_alone() {
         good.unwrap();
         match n % 3 {
             2 => assert!(matches!(bad, Err(Error::Corrupt(_))), "{bad:?}"),
-            _ => drop(bad.unwrap()),
+            _ => bad.unwrap(),
         }
     }
     assert!(store.is_ready());
@@ -237,8 +238,9 @@ async fn assert_goes_on_or_stops(store: &Store, case: &str) -> bool {
     let mut stopped = false;
     for n in 300..312 {
         let answer = ingest(store, n).await;
-        assert!(!stopped || matches!(answer, Err(Error::Failed)), "{case}: {answer:?} after the store stopped");
-        stopped |= matches!(answer, Err(Error::Failed));
+        let refused = matches!(answer, Err(Error::Failed | Error::ReadOnly));
+        assert!(!stopped || refused, "{case}: {answer:?} after the store stopped");
+        stopped |= refused;
     }
     assert_eq!(store.is_ready(), !stopped, "{case}");
     stopped
@@ -277,6 +279,7 @@ async fn a_damaged_file_breaks_nothing_but_itself() {
 
 /// The routes over a store on that disk, served for as long as the test runs.
 async fn serve(store: Store) -> String {
+    let notary = Notary::open(store.clone(), Clock::system(), "localhost").await.unwrap();
     let rules = Rules { issuer: ISSUER.to_owned(), authorized_parties: vec![], require_azp: false, audiences: vec![] };
     let sessions = Sessions::new(Keys::from_pem(&CLERK.pem()).unwrap(), rules, Clock::system());
     let settings = Settings {
@@ -284,8 +287,9 @@ async fn serve(store: Store) -> String {
         provision: true,
         allow_impersonation: true,
         trusted_proxies: vec![],
+        public_log: false,
     };
-    let app = App::new(store, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
+    let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::service(&app, Hosts::default());
@@ -297,8 +301,9 @@ async fn serve(store: Store) -> String {
 
 #[tokio::test]
 async fn a_broken_disk_is_seen_from_outside() {
-    let disk = Disk::default();
-    let store = on(&disk).unwrap();
+    let (disk, dir) = (Disk::default(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("roll.redb");
+    let store = Store::with_backend(disk.clone(), &path, 64 * 1024, Policy::default(), clock()).unwrap();
     let url = serve(store.clone()).await;
     let client = Client::builder().no_proxy().build().unwrap();
     let get = async |path: &str| Answer::of(client.get(format!("{url}{path}")).send().await.unwrap()).await;

@@ -1,6 +1,8 @@
 //! The log's proofs and texts, as somebody else would check them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "tlog/crates.rs"]
+mod crates;
 #[path = "tlog/files.rs"]
 mod files;
 #[path = "tlog/malformed.rs"]

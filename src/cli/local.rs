@@ -2,18 +2,24 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use super::{Admin, Users};
+use super::{Admin, Users, erasure, ever, progress, serve};
 use crate::clock::Clock;
 use crate::config::Local;
-use crate::control::{self, Desk, Reply, Request, ask};
+use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
 use crate::server::{log_host, public_origin};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
+
+/// How long the output may take to let go when the command is broken off.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +39,15 @@ pub enum Error {
     /// No such user.
     #[error("there is no such user")]
     NotFound,
+    /// What would be erased was shown.
+    #[error("nothing was erased; to go ahead, add --yes")]
+    NotConfirmed,
     /// The server said no.
     #[error("{0}")]
     Refused(String),
+    /// It was broken off at the terminal.
+    #[error("interrupted")]
+    Interrupted,
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -82,9 +94,73 @@ pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) ->
     show(answer(local, Request::Adopt { reason: reason.to_owned() }).await?, out)
 }
 
-/// The answer of the running server, else our own.
+/// What the running server, else we ourselves, answer at once.
 async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
-    if let Some(reply) = ask(&local.data, &request).await? {
+    let (nobody_listens, _) = feed();
+    follow_or_do(local, request, &nobody_listens, std::future::pending()).await
+}
+
+/// What they answer at length: meanwhile `what` ("exporting users") is shown to go on, if given, and `take` puts the
+/// pieces of files into `output`, on a thread that may block. Ctrl-C ends it.
+///
+/// # Errors
+/// When it was not done, an error of `take` among the reasons.
+pub async fn answer_at_length<O: Send + 'static>(
+    local: &Local,
+    request: Request,
+    what: Option<&'static str>,
+    mut output: O,
+    take: impl Fn(&mut O, Piece) -> io::Result<()> + Send + 'static,
+) -> Result<(Reply, O), Error> {
+    let (feed, Parts { mut pieces, progress }) = feed();
+    let (done, taken) = oneshot::channel();
+    // A thread of our own: the program can end although it waits for a pager that stands still.
+    std::thread::spawn(move || {
+        let mut take_all = || {
+            while let Some(piece) = pieces.blocking_recv() {
+                take(&mut output, piece)?;
+            }
+            Ok(())
+        };
+        let taken: io::Result<()> = take_all();
+        drop(pieces);
+        let _ = done.send(taken.map(|()| output));
+    });
+    let stop = serve::stop_signal()?;
+    let answer = async {
+        // The feed goes with the answer, and the other two end with the feed.
+        let feed = feed;
+        follow_or_do(local, request, &feed, stop).await
+    };
+    let shown = async {
+        if let Some(what) = what {
+            progress::show(what, progress).await;
+        }
+    };
+    let (reply, ()) = tokio::join!(answer, shown);
+    if matches!(reply, Err(Error::Interrupted)) {
+        // What was half written is let go of, if it can be.
+        let _ = timeout(LET_GO, taken).await;
+        return Err(Error::Interrupted);
+    }
+    // An output that takes no more is why the rest failed.
+    let output = taken.await.map_err(io::Error::other)??;
+    Ok((reply?, output))
+}
+
+/// Asks the running server, or does it ourselves when none runs, until `stop`.
+async fn follow_or_do(
+    local: &Local,
+    request: Request,
+    feed: &Feed,
+    stop: impl Future<Output = ()>,
+) -> Result<Reply, Error> {
+    let mut stop = std::pin::pin!(stop);
+    let answered = tokio::select! {
+        answered = follow(&local.data, &request, feed) => answered?,
+        () = &mut stop => return Err(Error::Interrupted),
+    };
+    if let Some(reply) = answered {
         return Ok(reply);
     }
     if !local.data.exists() {
@@ -101,20 +177,23 @@ async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
         public_origin: public_origin(local.public_url.as_ref(), local.listen),
         address: local.listen.to_string(),
     };
-    let reply = desk.answer(request).await;
+    let reply = tokio::select! {
+        reply = desk.answer(request, feed) => Ok(reply),
+        () = stop => Err(Error::Interrupted),
+    };
     // What the command has written is vouched for before anybody else opens the file.
     match desk.notary.publish().await {
         Ok(_) | Err(notary::Error::InDoubt(_)) => {}
         Err(cause) => tracing::error!(%cause, "log.checkpoint_not_signed"),
     }
     desk.store.close().await;
-    Ok(reply)
+    reply
 }
 
 fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
-        Reply::Status { version, pid, address, ready } => {
+        Reply::Status { version, pid, address, ready, .. } => {
             let state = if ready { "ready" } else { "not ready" };
             writeln!(out, "rollbook {version}, process {pid}, http://{address}, {state}")?;
         }
@@ -122,6 +201,13 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
+        Reply::Erasure { extent, done } => {
+            erasure::show(&extent, done, out)?;
+            if !done {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Sightings(sightings) => ever::show(&sightings, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

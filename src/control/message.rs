@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Progress;
 use crate::page::{Cursor, Limit};
-use crate::user::{PracticeId, Role, UserRef};
+use crate::store::{Extent, Sightings};
+use crate::user::{HandleKind, PracticeId, Role, UserRef};
 
 /// What a command asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +43,32 @@ pub enum Request {
         /// What becomes of the practice.
         practice: Practice,
     },
+    /// To erase a user, or to say what that would take.
+    Erase(Erase),
+    /// Whether a value was ever on file.
+    EverOnFile {
+        /// The value, as typed.
+        value: String,
+        /// What kind of value it is, if that was said.
+        kind: Option<HandleKind>,
+        /// Of this user alone.
+        #[serde(with = "optional_text")]
+        user: Option<UserRef>,
+    },
+}
+
+/// Whom to erase, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Erase {
+    /// Which user.
+    #[serde(with = "text")]
+    pub id: UserRef,
+    /// Whether to do it; else what it would take is all that is asked.
+    pub confirmed: bool,
+    /// Whether to erase somebody whom Clerk has not deleted.
+    pub even_if_live: bool,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
 }
 
 /// Which users to list; all members must fit.
@@ -92,6 +120,8 @@ pub enum Reply {
         address: String,
         /// Whether it takes writes.
         ready: bool,
+        /// Why the log is read only, if it is.
+        doubt: Option<String>,
     },
     /// A user, after the change if one was asked for.
     User {
@@ -115,6 +145,15 @@ pub enum Reply {
         /// In the text form of C2SP signed-note.
         vkey: String,
     },
+    /// What an erasure took, or would take.
+    Erasure {
+        /// How much it is.
+        extent: Extent,
+        /// Whether it was done.
+        done: bool,
+    },
+    /// Who had a value on file.
+    Sightings(Sightings),
     /// There is no such user.
     NotFound,
     /// It was not done.
@@ -122,6 +161,24 @@ pub enum Reply {
         /// Why, for the person at the terminal.
         reason: String,
     },
+}
+
+/// What stands on a line of the server's.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// How far it is.
+    Progress(Progress),
+    /// That a piece of a file follows this line.
+    Piece {
+        /// Of which file.
+        file: String,
+        /// How long.
+        bytes: usize,
+    },
+    /// The end of the answer.
+    #[serde(untagged)]
+    Reply(Reply),
 }
 
 /// Values that are sent as their own text.
@@ -142,6 +199,31 @@ mod text {
         D: Deserializer<'de>,
     {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The same for values that may be absent.
+mod optional_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands over a reference")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 

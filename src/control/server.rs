@@ -7,12 +7,12 @@ use std::os::unix::net::UnixStream as Probe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Error, MAX_REQUEST, Reply, Request, read, socket_path, write};
+use super::connection::Connection;
+use super::{Error, Feed, Parts, Progress, Reply, Request, feed, socket_path};
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -81,10 +81,10 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Answers requests until `shutdown` is done; then the socket goes, and requests that have begun are
-/// answered before this returns.
+/// answered before this returns. Long answers are broken off.
 pub async fn serve<H, F>(listener: Listener, handler: H, shutdown: impl Future<Output = ()>)
 where
-    H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request, Feed) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
     let (stop, stopped) = watch::channel(());
@@ -111,26 +111,48 @@ where
 /// Answers one caller, until they go, say nothing for too long, say nonsense, or the server stops.
 async fn converse<H, F>(stream: UnixStream, handler: H, mut stopped: watch::Receiver<()>)
 where
-    H: Fn(Request) -> F,
+    H: Fn(Request, Feed) -> F,
     F: Future<Output = Reply>,
 {
-    let mut stream = BufReader::new(stream);
+    let mut connection = Connection::new(stream);
     loop {
         let request = tokio::select! {
-            request = read(&mut stream, MAX_REQUEST) => request,
+            request = connection.request() => request,
             _ = stopped.changed() => return,
         };
-        let reply = match request {
-            Ok(Some(request)) => handler(request).await,
+        let request = match request {
+            Ok(Some(request)) => request,
             Ok(None) | Err(Error::TooSlow) => return,
             Err(_) => {
                 let reason = "the running server does not know this request; it may be of another version".to_owned();
-                let _ = write(&mut stream, &Reply::Refused { reason }).await;
+                let _ = connection.reply(Reply::Refused { reason }).await;
                 return;
             }
         };
-        if write(&mut stream, &reply).await.is_err() {
+        let (feed, parts) = feed();
+        let progress = parts.progress.clone();
+        let answered = tokio::select! {
+            biased;
+            answered = answer(&mut connection, handler(request, feed), parts) => answered,
+            () = cut_short(stopped.clone(), progress) => return,
+        };
+        if answered.is_err() {
             return;
         }
+    }
+}
+
+/// Sends the parts of an answer as they are made, and then its end. Gives up the work when the caller is gone.
+async fn answer(connection: &mut Connection, work: impl Future<Output = Reply>, parts: Parts) -> Result<(), Error> {
+    let (reply, ()) = tokio::try_join!(async { Ok(work.await) }, connection.parts(parts))?;
+    connection.reply(reply).await
+}
+
+/// Returns once the server stops and the answer is a long one. Short ones are waited for.
+async fn cut_short(mut stopped: watch::Receiver<()>, mut progress: watch::Receiver<Option<Progress>>) {
+    let _ = stopped.changed().await;
+    if progress.wait_for(Option::is_some).await.is_err() {
+        // The work is done: there is nothing left to cut.
+        std::future::pending::<()>().await;
     }
 }

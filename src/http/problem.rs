@@ -34,6 +34,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing, or none the caller may know of.
     NotFound,
+    /// There was such a thing, and there will not be again.
+    Gone,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// The request came too slowly.
@@ -61,6 +63,7 @@ impl Kind {
             Self::BadSignature => (StatusCode::UNAUTHORIZED, "bad-signature", "Signature refused"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::Gone => (StatusCode::GONE, "gone", "Gone"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "Request too slow"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),

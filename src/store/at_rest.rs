@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{BackendError, Database, DatabaseError, ReadableDatabase as _, StorageBackend};
+use redb::{BackendError, Database, DatabaseError, StorageBackend};
 
 use super::error::{Error, OpenError};
 use super::evidence::Evidence;
@@ -19,7 +19,7 @@ const PAGE: u64 = 4096;
 
 /// A data file, open for reading.
 pub struct AtRest {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
 }
 
@@ -49,7 +49,7 @@ impl AtRest {
             };
             let db = schema::open_patiently(path, open)?;
             schema::check(path, &db)?;
-            Ok(Self { db, path: path.to_owned() })
+            Ok(Self { db: Arc::new(db), path: path.to_owned() })
         })
     }
 
@@ -64,7 +64,7 @@ impl AtRest {
     /// # Errors
     /// When the file cannot be read.
     pub fn evidence(&self) -> Result<Evidence, Error> {
-        Evidence::open(&self.db.begin_read()?, None)
+        Evidence::open(self.db.clone(), None)
     }
 }
 

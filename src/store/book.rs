@@ -1,6 +1,7 @@
 //! Reading the log: pages of entries, newest first, each with what may still be known of its people.
 
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
+use serde_json::{Map, Value};
 
 use super::error::Error;
 use super::tables::{self, open};
@@ -89,7 +90,9 @@ impl Book {
         let detail = match self.details.get(seq)? {
             Some(row) => {
                 let json = row.value().get(32..).ok_or(Error::Corrupt("a detail"))?;
-                Some(serde_json::from_slice(json).map_err(|_| Error::Corrupt("a detail"))?)
+                let mut detail = serde_json::from_slice(json).map_err(|_| Error::Corrupt("a detail"))?;
+                self.resolve_members(&mut detail)?;
+                Some(detail)
             }
             None => None,
         };
@@ -97,6 +100,17 @@ impl Book {
         let actor_user = self.person(leaf.actor.strip_prefix("user:"))?;
         let impersonator_user = self.person(leaf.impersonator.as_deref())?;
         Ok(Some(Entry { seq, leaf, detail, target_user, actor_user, impersonator_user }))
+    }
+
+    /// Shows the members of a list by their Clerk ids, as far as they are known.
+    fn resolve_members(&self, detail: &mut Map<String, Value>) -> Result<(), Error> {
+        let Some(Value::Array(members)) = detail.get_mut("members") else { return Ok(()) };
+        for member in members {
+            if let Some(id) = self.person(member.as_str())? {
+                *member = id.as_str().into();
+            }
+        }
+        Ok(())
     }
 
     fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {
@@ -111,11 +125,17 @@ impl Book {
         id.map(|id| id.value().parse().map_err(|_| Error::Corrupt("a reference"))).transpose()
     }
 
-    /// The place of the first entry written at `at` or later. Times never go back, so halving finds it.
-    fn first_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
-        let Some(at) = at else { return Ok(0) };
-        let (mut low, mut high) =
-            (0, self.leaves.range::<u64>(..)?.next_back().transpose()?.map_or(0, |row| row.0.value() + 1));
+    /// When the entry was written.
+    pub(super) fn written_at(&self, seq: u64) -> Result<Timestamp, Error> {
+        Ok(self.leaf(seq)?.ok_or(Error::Corrupt("an entry is missing"))?.at)
+    }
+
+    /// The place of the first entry written at `at` or later; without a time, of the first one kept. Times never go
+    /// back, so halving finds it.
+    pub(super) fn first_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
+        let mut low = self.leaves.first()?.map_or(0, |row| row.0.value());
+        let Some(at) = at else { return Ok(low) };
+        let mut high = self.leaves.last()?.map_or(0, |row| row.0.value() + 1);
         while low < high {
             let middle = low + (high - low) / 2;
             if self.leaf(middle)?.is_some_and(|leaf| leaf.at < at) {

@@ -58,7 +58,7 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(CommitError, DatabaseError, SetDurabilityError, StorageError, TableError, TransactionError);
+from_redb!(CommitError, CursorError, DatabaseError, SetDurabilityError, StorageError, TableError, TransactionError);
 
 impl From<crate::page::BadCursor> for Error {
     fn from(_: crate::page::BadCursor) -> Self {

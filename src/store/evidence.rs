@@ -4,8 +4,9 @@
 mod rows;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ use super::tables::{self, open};
 use super::{Store, watched};
 use crate::audit::Salt;
 use crate::clock::Timestamp;
-use crate::merkle::{Frontier, Hash};
+use crate::merkle::{Frontier, Hash, place_in_tile};
 use crate::user::ClerkId;
 
 pub use self::rows::{Mapping, RowCounts};
@@ -79,6 +80,8 @@ pub struct Evidence {
     by_action: ReadOnlyTable<(&'static str, u64), ()>,
     /// Told when the file cannot be read; of a file that nobody writes, nobody is.
     failed: Option<watch::Sender<bool>>,
+    /// Closed when nobody holds it any more, and then the tables cannot be read.
+    _db: Arc<Database>,
 }
 
 impl std::fmt::Debug for Evidence {
@@ -88,18 +91,32 @@ impl std::fmt::Debug for Evidence {
 }
 
 impl Store {
+    /// What `read` finds in the log's rows as of now, on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of `read`, and when the file cannot be read.
+    pub async fn examine<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Evidence) -> Result<T, Error> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || read(&store.evidence()?)).await.unwrap_or(Err(Error::Panicked))
+    }
+
     /// The log's rows as of now.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn evidence(&self) -> Result<Evidence, Error> {
         let failed = self.0.failed.clone();
-        self.read(|txn| Evidence::open(txn, Some(failed)))
+        watched(&self.0.failed, || Evidence::open(self.0.live.db(), Some(failed)))
     }
 }
 
 impl Evidence {
-    pub(super) fn open(txn: &ReadTransaction, failed: Option<watch::Sender<bool>>) -> Result<Self, Error> {
+    pub(super) fn open(db: Arc<Database>, failed: Option<watch::Sender<bool>>) -> Result<Self, Error> {
+        let txn = &db.begin_read()?;
         Ok(Self {
             leaves: open(txn, tables::audit_leaf())?,
             details: open(txn, tables::audit_detail())?,
@@ -111,6 +128,7 @@ impl Evidence {
             by_subject: open(txn, tables::audit_by_subject())?,
             by_action: open(txn, tables::audit_by_action())?,
             failed,
+            _db: db,
         })
     }
 
@@ -171,13 +189,29 @@ impl Evidence {
         self.reading(|| Ok(self.tiles.get((level, index))?.map(|row| split_hashes(row.value()))))
     }
 
+    /// The hashes of a tile that must be there.
+    ///
+    /// # Errors
+    /// As [`Evidence::head`]; also when it is not.
+    pub fn hashes(&self, level: u8, index: u64) -> Result<Vec<Hash>, Error> {
+        self.tile(level, index)?.ok_or(Error::Corrupt("a tile is missing"))
+    }
+
+    /// The hash of the leaf at that place, which is there also when the leaf was pruned.
+    ///
+    /// # Errors
+    /// As [`Evidence::hashes`].
+    pub fn leaf_hash(&self, place: u64) -> Result<Hash, Error> {
+        let tile = self.hashes(0, place >> 8)?;
+        tile.get(place_in_tile(place)).copied().ok_or(Error::Corrupt("a tile is too short"))
+    }
+
     /// The root of the tree's first `size` leaves, from its tiles.
     ///
     /// # Errors
-    /// As [`Evidence::head`]; also when a tile is missing.
+    /// As [`Evidence::hashes`].
     pub fn root_at(&self, size: u64) -> Result<Hash, Error> {
-        let tile = |level, index| self.tile(level, index)?.ok_or(Error::Corrupt("a tile is missing"));
-        Ok(Frontier::load(size, tile)?.root())
+        Ok(Frontier::load(size, |level, index| self.hashes(level, index))?.root())
     }
 
     /// Whom a reference means, unless it was erased.

@@ -15,6 +15,9 @@ use crate::disk;
 /// The schema this binary writes and reads.
 const SCHEMA: u32 = 1;
 
+/// The ending of a rewritten data file that does not have its name yet.
+pub(super) const SCRUB: &str = "scrub";
+
 /// A killed process's lock can outlive it for a moment; a restart should not stumble over that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -27,6 +30,9 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     keep_private(path, &file)?;
     let db = open_patiently(path, || builder(cache_bytes).open(path))?;
     check(path, &db)?;
+    // Whoever was rewriting the file when they were killed left half a copy of it behind.
+    let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
+    remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
     Ok(db)
 }
 
@@ -47,8 +53,7 @@ pub(super) fn open_backend(
 
 /// Makes a whole new file beside `path` and then gives it its name, so that a file of that name is never half made.
 fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
-    let name = path.file_name().ok_or_else(|| inaccessible(path, ErrorKind::InvalidInput.into()))?;
-    let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
+    let beside = beside(path, "new");
     let made = || -> Result<(), OpenError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).mode(0o600);
@@ -62,6 +67,16 @@ fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
     made().inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
+}
+
+/// The name of a file in the making, in the folder of the one it is to replace.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    path.with_file_name(format!(".{}.{ending}", path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+/// Removes what a process that was killed left behind, if it did.
+pub(super) fn remove_left_over(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn initialise(db: &Database) -> Result<(), Error> {

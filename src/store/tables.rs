@@ -1,6 +1,10 @@
 //! Every table of the file: its key, its value, its version in its name. Integer keys sort as numbers.
 
-use redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTableMetadata as _, Table, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::error::Error;
 
 macro_rules! tables {
     ($($(#[$doc:meta])+ $name:ident: $key:ty => $value:ty;)+) => {
@@ -13,6 +17,17 @@ macro_rules! tables {
             pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
                 Ok(Self { $($name: txn.open_table($name())?,)+ })
             }
+        }
+
+        /// Shows every table to a visitor, in the order of this list.
+        pub(super) fn each<V: Visit>(visitor: &mut V) -> Result<(), V::Error> {
+            $(visitor.visit($name())?;)+
+            Ok(())
+        }
+
+        /// How many rows each table has.
+        pub(super) fn count(txn: &ReadTransaction) -> Result<Vec<(&'static str, u64)>, Error> {
+            Ok(vec![$((stringify!($name), open(txn, $name())?.len()?)),+])
         }
 
         /// The names of all tables, as they stand in the file.
@@ -32,6 +47,9 @@ tables! {
     users: u128 => &'static [u8];
     /// Clerk id → when the user was deleted, milliseconds. A row here outlives every late event.
     user_tombstones: &'static str => i64;
+    /// Our id → when an erased person was deleted, milliseconds; erased while they were not, when they were erased. All
+    /// that is left of them: late events and tokens are known by it.
+    erased: u128 => i64;
     /// (facet, our id): what users are listed and found by ([`super::users`]).
     user_index: (&'static str, u128) => ();
     /// Clerk id → the newest sign-in seen for a user not on the roll yet, milliseconds.
@@ -51,6 +69,7 @@ tables! {
     /// (level, index) → the hashes of a tile, 32 bytes each; a full row never changes.
     audit_tile: (u8, u64) => &'static [u8];
     /// `head`: the log's size (8 bytes, big-endian) and root; `last_at`: the last entry's time (8 bytes, big-endian);
+    /// `first`: the number of the oldest entry kept (8 bytes, big-endian), 0 when there is no row;
     /// `identity`: the log's name and keys, JSON ([`super::Identity`]).
     audit_meta: &'static str => &'static [u8];
     /// (epoch, size) → when the checkpoint was signed (8 bytes, big-endian, milliseconds) and the signed note.
@@ -63,12 +82,27 @@ tables! {
     subjects: &'static str => &'static [u8];
     /// Reference → Clerk id. Erasable.
     subject_refs: &'static str => &'static str;
+    /// (subject number, a value's tag) → the entry that brought the value first, and the one that took it away
+    /// ([`super::values`]). Erasable.
+    value_tags: (u64, &'static [u8; 32]) => (u64, u64);
     /// Name → admin, JSON.
     admins: &'static str => &'static [u8];
     /// SHA-256 of a link's token → link, JSON.
     admin_links: &'static [u8; 32] => &'static [u8];
     /// SHA-256 of a session cookie → session, JSON.
     admin_sessions: &'static [u8; 32] => &'static [u8];
+}
+
+/// What is done with every table alike, whatever its rows are.
+pub(super) trait Visit {
+    /// Why it may fail.
+    type Error;
+
+    /// Does it with one table.
+    fn visit<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Self::Error>;
 }
 
 /// One table, open for reading.

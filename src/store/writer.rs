@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use redb::Database;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Shared;
 use super::error::Error;
+use super::live::Live;
 use super::state::State;
 use super::tx::{Tx, Written};
 
@@ -62,6 +62,7 @@ pub(super) struct Queue(mpsc::Sender<Message>);
 
 enum Message {
     Job(Box<dyn Job>),
+    Between(Box<dyn FnOnce(&mut Writer) + Send>),
     Stop,
 }
 
@@ -78,6 +79,19 @@ impl Queue {
         answer.await.unwrap_or(Err(Error::Failed))
     }
 
+    /// Runs `work` between two transactions, while all that comes later waits, and returns what it returned.
+    pub(super) async fn between<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer) -> T + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        // A caller that hung up no longer waits; the work is done all the same.
+        let work = move |writer: &mut Writer| drop(reply.send(work(writer)));
+        self.0.send(Message::Between(Box::new(work))).await.map_err(|_| Error::Failed)?;
+        answer.await.map_err(|_| Error::Failed)
+    }
+
     /// Lets the writer finish what is in line before this call, and then end.
     pub(super) async fn stop(&self) {
         let _ = self.0.send(Message::Stop).await;
@@ -86,22 +100,22 @@ impl Queue {
 
 /// The writer's own side.
 pub(super) struct Writer {
-    db: Arc<Database>,
-    state: State,
+    pub(super) live: Arc<Live>,
+    pub(super) state: State,
     shared: Arc<Shared>,
-    failed: watch::Sender<bool>,
+    pub(super) failed: watch::Sender<bool>,
 }
 
 impl Writer {
     /// Starts the writer's thread.
     pub(super) fn start(
-        db: Arc<Database>,
+        live: Arc<Live>,
         state: State,
         shared: Arc<Shared>,
         failed: watch::Sender<bool>,
     ) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let writer = Self { db, state, shared, failed };
+        let writer = Self { live, state, shared, failed };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(|| writer.run(receiver))?;
         Ok((Queue(sender), thread))
     }
@@ -110,13 +124,15 @@ impl Writer {
         let mut stopping = false;
         while !stopping {
             let mut batch: Vec<Box<dyn Job>> = Vec::new();
+            let mut between = None;
             let mut next = queue.blocking_recv();
             loop {
                 match next {
                     Some(Message::Job(job)) => batch.push(job),
+                    Some(Message::Between(work)) => between = Some(work),
                     Some(Message::Stop) | None => stopping = true,
                 }
-                if stopping || batch.len() == MAX_BATCH {
+                if stopping || between.is_some() || batch.len() == MAX_BATCH {
                     break;
                 }
                 match queue.try_recv() {
@@ -125,7 +141,21 @@ impl Writer {
                 }
             }
             self.commit(batch);
+            if let Some(work) = between {
+                work(&mut self);
+            }
         }
+    }
+
+    /// Runs `work` in a transaction of its own, from work that has the writer to itself.
+    pub(super) fn run_alone<T, F>(&mut self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, mut answer) = oneshot::channel();
+        self.commit(vec![Box::new(Task { work, result: None, reply, since: Instant::now() })]);
+        answer.try_recv().unwrap_or(Err(Error::Failed))
     }
 
     /// Commits a batch and answers everybody in it.
@@ -167,7 +197,8 @@ impl Writer {
     fn write(&mut self, batch: &mut Vec<Box<dyn Job>>) -> Result<Vec<Written>, Error> {
         loop {
             let mut state = self.state.clone();
-            let mut txn = self.db.begin_write()?;
+            let db = self.live.db();
+            let mut txn = db.begin_write()?;
             // Values are partly in the hands of strangers: recovery must not rest on a hash that can be forged.
             txn.set_two_phase_commit(true);
             // Keeps the start after a crash at a millisecond, whatever the size of the file.

@@ -49,6 +49,11 @@ impl Log {
         }
     }
 
+    /// What is stored of a tile.
+    pub(crate) fn tile(&self, level: u8, index: u64) -> &[Hash] {
+        &self.tiles[&(level, index)]
+    }
+
     /// `MTH(D[start:end])`.
     pub(crate) fn mth(&self, start: usize, end: usize) -> Hash {
         let known = self.roots.borrow().get(&(start, end)).copied();

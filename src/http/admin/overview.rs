@@ -1,6 +1,8 @@
 //! The first page: how much there is, what happened last, what needs somebody's attention.
 
 use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
@@ -11,6 +13,7 @@ use super::{Stop, session};
 use crate::audit::Filter;
 use crate::clock::Timestamp;
 use crate::event::Reason;
+use crate::http::App;
 use crate::http::call::Call;
 use crate::page::PageRequest;
 use crate::store::{Counts, Quarantined};
@@ -36,9 +39,31 @@ struct Page {
     quiet: bool,
     waiting: Vec<Waiting>,
     more_waiting: bool,
+    proof: Option<Proof>,
     rows: Vec<Row>,
     endpoint: String,
     local: bool,
+}
+
+/// What somebody takes down to check the log with later.
+struct Proof {
+    size: String,
+    root: String,
+    verifiers: Vec<String>,
+    /// How many entries there are since.
+    unsigned: u64,
+}
+
+impl Proof {
+    fn of(app: &App, entries: u64) -> Option<Self> {
+        let published = app.notary.published()?;
+        Some(Self {
+            size: number(published.checkpoint.size),
+            root: STANDARD.encode(published.checkpoint.root),
+            verifiers: app.notary.verifiers().iter().map(ToString::to_string).collect(),
+            unsigned: entries.saturating_sub(published.checkpoint.size),
+        })
+    }
 }
 
 /// A delivery in quarantine.
@@ -91,6 +116,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         quiet: last_event_at.is_some_and(|at| now.as_millis() - at.as_millis() > QUIET),
         more_waiting: quarantined > waiting.len() as u64,
         waiting: waiting.into_iter().map(|item| Waiting::new(item, now)).collect(),
+        proof: Proof::of(&call.app, entries),
         rows: Rows::new(store, now).of(newest)?,
         endpoint: format!("{origin}/api/webhooks/clerk"),
         local: origin.starts_with("http://"),

@@ -40,6 +40,8 @@ pub(super) struct Frame {
     pub(super) here: &'static str,
     pub(super) admin: String,
     pub(super) quarantined: Option<String>,
+    /// Why nothing is written, if so.
+    pub(super) doubt: Option<String>,
     pub(super) version: &'static str,
 }
 
@@ -53,6 +55,7 @@ impl Frame {
             here,
             admin: admin.name.clone(),
             quarantined: (quarantined > 0).then(|| number(quarantined)),
+            doubt: app.store.doubt().map(|doubt| doubt.to_string()),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -1,0 +1,108 @@
+//! Every live row of one database into another, which ends up as small as it can be.
+
+use std::ops::Bound;
+
+use redb::{Database, ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
+
+use super::error::Error;
+use super::tables::{self, open};
+
+/// So many bytes of rows go into one transaction: enough that syncs do not count, few enough to be held in memory.
+const CHUNK: usize = 64 * 1024 * 1024;
+
+/// After so many rows it is said how far the copy is.
+const STEP: u64 = 4096;
+
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What is copied cannot be read.
+    Source(Error),
+    /// The copy cannot be written.
+    Target(Error),
+}
+
+fn source(error: impl Into<Error>) -> Fault {
+    Fault::Source(error.into())
+}
+
+fn target(error: impl Into<Error>) -> Fault {
+    Fault::Target(error.into())
+}
+
+/// Copies every row of every table into `to`, which is empty, and brings it to the disk. `progress` hears how many
+/// rows are copied, of how many.
+pub(super) fn copy(from: &ReadTransaction, to: &Database, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Fault> {
+    let total = tables::count(from).map_err(Fault::Source)?.iter().map(|(_, rows)| rows).sum();
+    let mut copier = Copier { from, to, txn: None, bytes: 0, done: 0, total, progress };
+    tables::each(&mut copier)?;
+    copier.commit(true)?;
+    (copier.progress)(copier.done, total);
+    Ok(())
+}
+
+struct Copier<'a> {
+    from: &'a ReadTransaction,
+    to: &'a Database,
+    /// The transaction under way.
+    txn: Option<WriteTransaction>,
+    /// How many bytes of rows are in it.
+    bytes: usize,
+    done: u64,
+    total: u64,
+    progress: &'a mut dyn FnMut(u64, u64),
+}
+
+impl tables::Visit for Copier<'_> {
+    type Error = Fault;
+
+    fn visit<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &mut self,
+        definition: TableDefinition<'static, K, V>,
+    ) -> Result<(), Fault> {
+        let table = open(self.from, definition).map_err(source)?;
+        let mut rows = table.iter().map_err(source)?;
+        loop {
+            let txn = match self.txn.take() {
+                Some(txn) => txn,
+                None => self.to.begin_write().map_err(target)?,
+            };
+            let ended = {
+                let mut copy = txn.open_table(definition).map_err(target)?;
+                let mut end = copy.upper_bound_mut(Bound::<K::SelfType<'_>>::Unbounded).map_err(target)?;
+                let ended = loop {
+                    let Some(row) = rows.next() else { break true };
+                    let (key, value) = row.map_err(source)?;
+                    let (key, value) = (key.value(), value.value());
+                    self.bytes += K::as_bytes(&key).as_ref().len() + V::as_bytes(&value).as_ref().len();
+                    end.insert_before(&key, &value).map_err(target)?;
+                    self.done += 1;
+                    if self.done.is_multiple_of(STEP) {
+                        (self.progress)(self.done, self.total);
+                    }
+                    if self.bytes >= CHUNK {
+                        break false;
+                    }
+                };
+                end.close().map_err(target)?;
+                ended
+            };
+            self.txn = Some(txn);
+            if ended {
+                return Ok(());
+            }
+            self.commit(false)?;
+        }
+    }
+}
+
+impl Copier<'_> {
+    /// Commits what is under way; the last time so that the copy opens without a repair.
+    fn commit(&mut self, last: bool) -> Result<(), Fault> {
+        self.bytes = 0;
+        let Some(mut txn) = self.txn.take() else { return Ok(()) };
+        txn.set_two_phase_commit(last);
+        txn.set_quick_repair(last);
+        txn.commit().map_err(target)
+    }
+}
