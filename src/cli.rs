@@ -13,15 +13,18 @@ pub mod local;
 pub mod progress;
 pub mod send_test;
 pub mod serve;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
+use crate::tlog::note::VerifierKey;
 use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
 
 const START: &str = "\
@@ -40,6 +43,14 @@ copy, or changed by somebody else's hand. Then nothing is written, and the admin
 First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
 none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
+
+const VERIFICATION: &str = "\
+Every entry, every tile of its tree, every checkpoint, every detail and every person is recomputed. A server that runs on
+the file does it and goes on meanwhile, and notes it in the log; otherwise the file is only read, and need not have its
+.key and .hwm beside it.
+
+Exit status: 0 nothing was changed; 1 something was, and each finding names the place; 2 the command line is wrong, or
+there is no such file; 3 it could not be found out, because a file cannot be read or is in use.";
 
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
@@ -82,6 +93,26 @@ pub enum Command {
     /// Settle a doubt about the log: take the data file as it is, and say so in the log
     #[command(after_help = ADOPTION)]
     Adopt(Adopt),
+    /// Recompute the whole log, and say whether anything in it was changed
+    #[command(after_help = VERIFICATION)]
+    Verify(Verify),
+}
+
+/// `rollbook verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A data file, or a directory that `rollbook export log` made; otherwise the data file of the settings
+    #[arg(value_name = "FILE|DIR")]
+    pub path: Option<PathBuf>,
+    /// The verifier key that you took down when the log began, whatever the log says of its own; can be repeated
+    #[arg(long = "vkey", value_name = "KEY")]
+    pub keys: Vec<VerifierKey>,
+    /// A file with checkpoints that you kept elsewhere: as printed, or in the server's lines; can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub against: Vec<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook adopt`.
@@ -267,6 +298,7 @@ impl Command {
             | Self::Checkpoint(flags)
             | Self::RotateKey(flags)
             | Self::Adopt(Adopt { flags, .. })
+            | Self::Verify(Verify { flags, .. })
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -21,6 +21,7 @@ mod tables;
 mod tx;
 mod users;
 mod values;
+mod wall;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +45,7 @@ pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::at_rest::AtRest;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
-pub use self::evidence::{Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
+pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::scrub::{ScrubError, Scrubbed};
@@ -174,7 +175,7 @@ impl Store {
     fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
         let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let (state, doubt) = State::load(&live.db()).map_err(store)?;
+        let (state, doubt) = State::load(&live.db(), clock.clone()).map_err(store)?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
         let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())

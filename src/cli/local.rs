@@ -208,6 +208,8 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
             }
         }
         Reply::Sightings(sightings) => ever::show(&sightings, out)?,
+        // Whoever asks for this shows it themselves.
+        Reply::Verified(_) => {}
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

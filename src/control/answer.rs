@@ -33,7 +33,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does what is asked and says what came of it. What takes long says on the way how far it is, and gives files.
-    pub async fn answer(&self, request: Request, _feed: &Feed) -> Reply {
+    pub async fn answer(&self, request: Request, feed: &Feed) -> Reply {
         let answered = match request {
             Request::AdminLink => return self.admin_link().await,
             Request::Status => return self.status(),
@@ -51,6 +51,7 @@ impl Desk {
                 self.set_user(&id, UserPatch { role, practice_id }).await
             }
             Request::Erase(erase) => return self.erase(erase).await,
+            Request::Verify(terms) => return self.verify(terms, feed).await,
             Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
@@ -136,7 +137,7 @@ impl Desk {
 }
 
 /// Somebody at the terminal.
-const fn cli() -> By {
+pub(super) const fn cli() -> By {
     By { actor: Actor::Cli, source: Source::Cli }
 }
 

@@ -7,6 +7,7 @@ use super::Progress;
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
+use crate::verify::{Kept, Report};
 
 /// What a command asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Request {
     },
     /// To erase a user, or to say what that would take.
     Erase(Erase),
+    /// To verify the log.
+    Verify(Verify),
     /// Whether a value was ever on file.
     EverOnFile {
         /// The value, as typed.
@@ -69,6 +72,15 @@ pub struct Erase {
     pub even_if_live: bool,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+}
+
+/// What to hold the log against.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Verify {
+    /// Verifier keys whose word counts, in the text form of C2SP signed-note.
+    pub keys: Vec<String>,
+    /// Checkpoints that were kept elsewhere.
+    pub kept: Vec<Kept>,
 }
 
 /// Which users to list; all members must fit.
@@ -154,6 +166,8 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// What came of a verification.
+    Verified(Box<Report>),
     /// There is no such user.
     NotFound,
     /// It was not done.

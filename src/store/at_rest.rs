@@ -2,6 +2,7 @@
 //! of it being changed, whoever it belongs to and whatever it was left like.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -132,14 +133,15 @@ impl StorageBackend for Overlay {
         let mut layer = self.layer.write().unwrap_or_else(PoisonError::into_inner);
         let end = offset.saturating_add(data.len() as u64);
         for index in offset / PAGE..end.div_ceil(PAGE) {
-            if !layer.pages.contains_key(&index) {
-                let mut page = vec![0; usize::try_from(PAGE).unwrap_or_default()];
-                self.read_below(index * PAGE, &mut page)?;
-                layer.pages.insert(index, page);
-            }
-            if let Some(page) = layer.pages.get_mut(&index) {
-                overlap(index, offset, data.len(), |in_page, in_data| page[in_page].copy_from_slice(&data[in_data]));
-            }
+            let page = match layer.pages.entry(index) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut page = vec![0; usize::try_from(PAGE).unwrap_or_default()];
+                    self.read_below(index * PAGE, &mut page)?;
+                    place.insert(page)
+                }
+            };
+            overlap(index, offset, data.len(), |in_page, in_data| page[in_page].copy_from_slice(&data[in_data]));
         }
         Ok(())
     }
@@ -164,12 +166,7 @@ impl StorageBackend for Overlay {
 
 /// Where a page and the `length` bytes from `offset` on have bytes in common: the range in the page, and that in the
 /// bytes.
-fn overlap(
-    index: u64,
-    offset: u64,
-    length: usize,
-    copy: impl FnOnce(std::ops::Range<usize>, std::ops::Range<usize>),
-) {
+fn overlap(index: u64, offset: u64, length: usize, copy: impl FnOnce(std::ops::Range<usize>, std::ops::Range<usize>)) {
     let (page, end) = (index * PAGE, offset + length as u64);
     let (from, until) = (page.max(offset), (page + PAGE).min(end));
     let at = |place: u64, start: u64| usize::try_from(place - start).unwrap_or(usize::MAX);

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::merkle::{Frontier, Hash, place_in_tile};
 use crate::user::ClerkId;
 
-pub use self::rows::{Mapping, RowCounts};
+pub use self::rows::{CheckpointRow, Mapping, RowCounts};
 
 /// The log's size and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

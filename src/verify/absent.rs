@@ -46,7 +46,8 @@ impl News {
                 Some(Self::Pruned(first))
             }
             ADOPTED => Some(Self::Adopted),
-            _ => Erasure::read(seq, leaf, detail.as_ref()).map_or_else(|bad| Some(Self::Garbled(bad)), |e| e.map(Self::Erased)),
+            _ => Erasure::read(seq, leaf, detail.as_ref())
+                .map_or_else(|bad| Some(Self::Garbled(bad)), |e| e.map(Self::Erased)),
         }
     }
 }
@@ -96,6 +97,7 @@ impl Absent {
         let adopted_before = report.adopted_before;
         let cut = |ranges: &Ranges| ranges.iter().filter(|seq| *seq >= self.pruned).collect::<Ranges>();
         report.pruned = self.leaves.iter().take_while(|seq| *seq < self.pruned).count() as u64;
+        report.pruned_before = self.pruned;
         if let Some(named) = name(&cut(&self.leaves)) {
             report.findings.add(format!("{named} missing"));
         }
@@ -112,7 +114,8 @@ impl Absent {
                 if is_old { report.adopted.add(text) } else { report.findings.add(text) }
             }
         }
-        let mut people: Vec<_> = self.people.iter().filter(|(person, _)| !self.erased_people.contains(*person)).collect();
+        let mut people: Vec<_> =
+            self.people.iter().filter(|(person, _)| !self.erased_people.contains(*person)).collect();
         people.sort_unstable_by_key(|(_, seq)| **seq);
         for (person, seq) in people {
             let text = format!(
@@ -121,17 +124,15 @@ impl Absent {
             );
             report.entry(*seq, text);
         }
-        for person in &self.erased_people {
-            if !matches!(view.mapping(person)?, None | Some(Mapping::None)) {
-                report.findings.add(format!("{person} was erased, the log says, and can still be found"));
-            }
-        }
         if let Some(details) = &mut report.details {
             let erased = self.details.iter().filter(|seq| self.erased_details.contains(*seq)).count() as u64;
             *details = Details { there: self.there, erased };
         }
         if let Some(People { erased, .. }) = &mut report.people {
-            *erased = self.erased_people.len() as u64;
+            // Whose erasure was broken off in the middle can be found still, and can be erased again.
+            for person in &self.erased_people {
+                *erased += u64::from(view.mapping(person)? == Some(Mapping::None));
+            }
         }
         Ok(())
     }

@@ -169,7 +169,9 @@ impl View for Now {
         let mut found = Ranges::default();
         for place in places.iter() {
             let there = sound("the details", || self.rows.detail_places(place..place + 1, 1))?;
-            there.into_iter().for_each(|place| found.insert(place));
+            if there == [place] {
+                found.insert(place);
+            }
         }
         Ok(found)
     }
@@ -191,7 +193,9 @@ impl Now {
         }
         let noted = sound("the time of the last entry", || self.rows.last_at())?;
         if noted != last_at {
-            findings.add("the time of the last entry, as it is noted beside the log (last_at), is not the entry's".to_owned());
+            findings.add(
+                "the time of the last entry, as it is noted beside the log (last_at), is not the entry's".to_owned(),
+            );
         }
         Ok(())
     }
@@ -210,7 +214,7 @@ impl Now {
             findings.add(format!("there is a detail of entry {place}, behind the end of the log of {size}"));
         }
         let first = sound("the place of the first entry", || self.rows.first())?;
-        if first > report.pruned {
+        if first > report.pruned_before {
             findings.add(format!("entries before {first} are said to be pruned, and no log.pruned entry says so"));
         }
         Ok(())
@@ -219,16 +223,14 @@ impl Now {
     fn check_counts(&self, report: &mut Report) -> Result<(), Fault> {
         let counts = sound("the lists", || self.rows.row_counts())?;
         if counts.by_action != counts.leaves {
-            report.findings.add(format!(
-                "the list by action has {} entries, and the log {}",
-                counts.by_action, counts.leaves
-            ));
+            report
+                .findings
+                .add(format!("the list by action has {} entries, and the log {}", counts.by_action, counts.leaves));
         }
         if counts.subjects != counts.references {
-            report.findings.add(format!(
-                "there are {} people, and {} references to people",
-                counts.subjects, counts.references
-            ));
+            report
+                .findings
+                .add(format!("there are {} people, and {} references to people", counts.subjects, counts.references));
         }
         report.people = report.people.map(|people| People { known: counts.subjects, ..people });
         Ok(())

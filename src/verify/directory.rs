@@ -152,13 +152,7 @@ impl View for Step<'_> {
         Ok(None)
     }
 
-    fn finish(
-        &self,
-        _: &Hash,
-        _: Option<Timestamp>,
-        _: &mut Signed<'_>,
-        report: &mut Report,
-    ) -> Result<(), Fault> {
+    fn finish(&self, _: &Hash, _: Option<Timestamp>, _: &mut Signed<'_>, report: &mut Report) -> Result<(), Fault> {
         if let Some(lines) = &self.directory.details
             && let Some(seq) = lines.next_place()
         {

@@ -64,11 +64,12 @@ pub(super) fn check(view: &impl View, range: Range<u64>, known: &mut Acquaintanc
     let mut details = details.map(|details| details.into_iter().peekable());
     for seq in range {
         let leaf = leaves.next_if(|(place, _)| *place == seq).map(|(_, leaf)| leaf);
-        let detail = details.as_mut().map(|details| details.next_if(|(place, _)| *place == seq).map(|(_, row)| row));
+        let detail = details.as_mut().and_then(|details| details.next_if(|(place, _)| *place == seq));
+        let detail = detail.map(|(_, row)| row);
         checked.hashes.push_back(leaf.as_deref().map(leaf_hash));
         match leaf {
-            Some(leaf) => checked.entry(seq, &leaf, detail, view, known)?,
-            None if detail.flatten().is_some() => {
+            Some(leaf) => checked.entry(seq, &leaf, detail.as_deref(), view, known)?,
+            None if detail.is_some() => {
                 checked.finding(seq, format!("entry {seq} is missing, and its detail is there"));
             }
             None => {}
@@ -86,7 +87,7 @@ impl Checked {
         &mut self,
         seq: u64,
         bytes: &[u8],
-        detail: Option<Option<Vec<u8>>>,
+        detail: Option<&[u8]>,
         view: &impl View,
         known: &mut Acquaintances,
     ) -> Result<(), Fault> {
@@ -98,12 +99,9 @@ impl Checked {
             self.finding(seq, format!("entry {seq} has the form {}, which this version does not know", leaf.v));
         }
         self.time(seq, leaf.at);
-        if let Some(detail) = &detail {
-            self.detail(seq, &leaf, detail.as_deref());
-        }
+        self.detail(seq, &leaf, detail);
         if News::may_be_in(&leaf) {
-            let detail = detail.flatten();
-            let json = detail.as_deref().and_then(|row| row.get(32..));
+            let json = detail.and_then(|row| row.get(32..));
             self.news.extend(News::read(seq, &leaf, json).map(|news| (seq, news)));
         }
         let people = self.people(seq, &leaf, view, known)?;
@@ -130,15 +128,21 @@ impl Checked {
     }
 
     fn detail(&mut self, seq: u64, leaf: &Leaf, row: Option<&[u8]>) {
+        let Some(there) = &mut self.details else { return };
         match (&leaf.detail, row) {
             (None, None) => {}
             (None, Some(_)) => self.finding(seq, format!("entry {seq} has a detail that it does not know of")),
             (Some(_), None) => self.without_detail.push(seq),
             (Some(said), Some(row)) => {
-                self.details = self.details.map(|count| count + 1);
+                *there += 1;
                 let fits = row.split_first_chunk().is_some_and(|(salt, detail)| commitment(salt, detail) == *said);
                 if !fits {
-                    self.finding(seq, format!("the detail of entry {seq} is not the one that was written: it or its salt was changed"));
+                    self.finding(
+                        seq,
+                        format!(
+                            "the detail of entry {seq} is not the one that was written: it or its salt was changed"
+                        ),
+                    );
                 }
             }
         }
@@ -167,7 +171,8 @@ impl Checked {
                 }
                 Some(Mapping::None) => self.unknown.push((seq, reference.to_owned())),
                 Some(Mapping::Broken) => {
-                    let text = format!("entry {seq} refers to {reference}, and what is kept of that person does not fit");
+                    let text =
+                        format!("entry {seq} refers to {reference}, and what is kept of that person does not fit");
                     self.finding(seq, text);
                 }
             }

@@ -92,7 +92,9 @@ impl Pass<'_> {
         for (seq, news) in checked.news {
             match news {
                 News::Erased(erasure) => self.absent.erased(erasure),
-                News::Garbled(why) => self.report.entry(seq, format!("entry {seq} announces no erasure that can be read: {why}")),
+                News::Garbled(why) => {
+                    self.report.entry(seq, format!("entry {seq} announces no erasure that can be read: {why}"));
+                }
                 News::Pruned(first) => self.absent.pruned(first),
                 News::Adopted => self.signed.adoptions.push(seq),
             }

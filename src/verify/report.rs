@@ -88,6 +88,9 @@ pub struct Report {
     /// The newest entry that says that the file was adopted.
     #[serde(skip)]
     pub(super) adopted_before: u64,
+    /// The first entry that is kept, as the log says.
+    #[serde(skip)]
+    pub(super) pruned_before: u64,
 }
 
 impl Report {

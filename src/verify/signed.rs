@@ -127,7 +127,9 @@ impl<'t> Signed<'t> {
             && let Err(error) = Checkpoint::open(note, given)
         {
             let size = checkpoint.size;
-            report.findings.add(format!("the newest checkpoint, of {size} entries, is not signed by your key: {error}"));
+            report
+                .findings
+                .add(format!("the newest checkpoint, of {size} entries, is not signed by your key: {error}"));
         }
         let keys = if given.is_empty() { &self.keys } else { given };
         let signers = read.verify(keys).unwrap_or_default();
@@ -167,12 +169,12 @@ impl<'t> Signed<'t> {
         while self.claims.last().is_some_and(|claim| claim.size == size) {
             let Some(claim) = self.claims.pop() else { return };
             if claim.root != *root {
-                self.misfit(claim, Wrong::Root, "was signed over other entries than those that are there".to_owned());
+                self.misfit(claim, Wrong::Root, "was signed over other entries than those that are there");
             }
         }
     }
 
-    fn misfit(&mut self, claim: Claim, wrong: Wrong, why: String) {
+    fn misfit(&mut self, claim: Claim, wrong: Wrong, why: &str) {
         let text = format!("{} {why}", claim.what.name);
         if claim.is_earlier {
             add(&mut self.earlier, text);
@@ -195,7 +197,7 @@ impl<'t> Signed<'t> {
                 let why = format!(
                     "speaks of more entries than the {size} there are: some were taken from the end, or this is an older copy"
                 );
-                self.misfit(claim, Wrong::Size, why);
+                self.misfit(claim, Wrong::Size, &why);
             }
         }
         report.kept = self.terms.kept.len() as u64;

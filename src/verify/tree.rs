@@ -86,7 +86,9 @@ impl Tree {
     /// where the tile is not full.
     fn is_above(&self, hashes: &[Hash], index: u64, view: &impl View) -> Result<bool, Fault> {
         let root_of = |mut frontier: Frontier| {
-            hashes.iter().for_each(|hash| frontier.push(*hash, &mut Vec::new()));
+            for hash in hashes {
+                frontier.push(*hash, &mut Vec::new());
+            }
             frontier.root()
         };
         if hashes.len() < TILE_WIDTH {

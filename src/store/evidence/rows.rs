@@ -22,6 +22,9 @@ pub enum Mapping {
     Broken,
 }
 
+/// Epoch and size of a checkpoint, and what its row holds, if that has the form it was written in.
+pub type CheckpointRow = ((u64, u64), Option<StoredCheckpoint>);
+
 /// How many rows some tables have that must have the same number of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowCounts {
@@ -49,11 +52,7 @@ impl Evidence {
     ///
     /// # Errors
     /// As [`Evidence::head`].
-    pub fn checkpoint_rows_after(
-        &self,
-        after: (u64, u64),
-        limit: usize,
-    ) -> Result<Vec<((u64, u64), Option<StoredCheckpoint>)>, Error> {
+    pub fn checkpoint_rows_after(&self, after: (u64, u64), limit: usize) -> Result<Vec<CheckpointRow>, Error> {
         self.reading(|| {
             let rows = self.checkpoints.range((after.0, after.1.saturating_add(1))..)?.take(limit);
             rows.map(|row| row.map(|row| (row.0.value(), checkpoint(row.0.value(), row.1.value()).ok())))

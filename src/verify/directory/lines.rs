@@ -128,7 +128,8 @@ impl PeopleLines {
             Self { fingerprints: Vec::with_capacity(usize::try_from(most).unwrap_or(0)), hasher: RandomState::new() };
         while let Some(line) = lines.next()? {
             let person: Option<PersonLine> = serde_json::from_slice(line).ok();
-            let fits = |person: &PersonLine| salt(&person.salt).map(|salt| subject_ref(&salt, &person.id) == person.reference);
+            let fits =
+                |person: &PersonLine| salt(&person.salt).map(|salt| subject_ref(&salt, &person.id) == person.reference);
             match person.and_then(|person| fits(&person).map(|fits| (person, fits))) {
                 Some((person, true)) => people.fingerprints.push(people.hasher.hash_one(&*person.reference)),
                 Some((PersonLine { reference, .. }, false)) => {
