@@ -11,21 +11,24 @@ mod ever;
 pub mod healthcheck;
 pub mod local;
 pub mod progress;
+pub mod prune;
+pub mod scrub;
 pub mod send_test;
 pub mod serve;
 pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use jiff::civil::Date;
 
 use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
-use crate::tlog::note::VerifierKey;
 use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
+
+use self::verify::Verify;
 
 const START: &str = "\
 To start:
@@ -44,13 +47,26 @@ First look for the right file: the newest backup of the data file, or the .key a
 none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
 
-const VERIFICATION: &str = "\
-Every entry, every tile of its tree, every checkpoint, every detail and every person is recomputed. A server that runs on
-the file does it and goes on meanwhile, and notes it in the log; otherwise the file is only read, and need not have its
-.key and .hwm beside it.
+const PRUNING: &str = "\
+Without --yes nothing is removed, and what would go is printed.
 
-Exit status: 0 nothing was changed; 1 something was, and each finding names the place; 2 the command line is wrong, or
-there is no such file; 3 it could not be found out, because a file cannot be read or is in use.";
+Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
+and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
+Users and other records are not touched.
+
+HIPAA wants records of activity kept for six years (45 CFR 164.316(b)(2)(i)). Younger entries go only with
+--override-retention, and those of the last 90 days never: Clerk can still send their messages again, which would then
+count twice.
+
+The file does not shrink, and the bytes of what went stay in it until their room is needed: see `rollbook scrub`.";
+
+const SCRUBBING: &str = "\
+What is removed from the data file (erased details, pruned entries, deleted records) is not there any more for Rollbook, but
+its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it
+in the place of the old one. Run it after erasing or pruning. Backups made before still hold what was removed.
+
+It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. On the
+disk there must be room for a second file. If anything goes wrong the file stays as it was.";
 
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
@@ -94,25 +110,14 @@ pub enum Command {
     #[command(after_help = ADOPTION)]
     Adopt(Adopt),
     /// Recompute the whole log, and say whether anything in it was changed
-    #[command(after_help = VERIFICATION)]
+    #[command(after_help = verify::HELP)]
     Verify(Verify),
-}
-
-/// `rollbook verify`.
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// A data file, or a directory that `rollbook export log` made; otherwise the data file of the settings
-    #[arg(value_name = "FILE|DIR")]
-    pub path: Option<PathBuf>,
-    /// The verifier key that you took down when the log began, whatever the log says of its own; can be repeated
-    #[arg(long = "vkey", value_name = "KEY")]
-    pub keys: Vec<VerifierKey>,
-    /// A file with checkpoints that you kept elsewhere: as printed, or in the server's lines; can be repeated
-    #[arg(long, value_name = "FILE")]
-    pub against: Vec<PathBuf>,
-    /// Settings.
-    #[command(flatten)]
-    pub flags: LocalFlags,
+    /// Remove the oldest entries of the log, once they need not be kept any more
+    #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
+    Prune(Prune),
+    /// Rewrite the data file, so that no byte of removed or erased rows is left in it
+    #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
+    Scrub(LocalFlags),
 }
 
 /// `rollbook adopt`.
@@ -188,7 +193,8 @@ Without --yes nothing is erased, and what would go is printed.
 Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
 read and changed health data are kept for six years.
 
-The data file holds the erased bytes in free pages until they are used again, and so do backups made before.";
+The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do
+backups made before.";
 
 /// `rollbook users erase`.
 #[derive(Debug, Args)]
@@ -281,6 +287,29 @@ pub struct UsersSet {
     pub flags: LocalFlags,
 }
 
+/// `rollbook prune`.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Entries written before this day (UTC), such as 2020-01-01
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub before: Date,
+    /// Also entries of the last six years, but for the last 90 days
+    #[arg(long)]
+    pub override_retention: bool,
+    /// Do it; it cannot be undone
+    #[arg(long)]
+    pub yes: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// A day. A moment would be read as its day, and the hour be lost.
+fn date(text: &str) -> Result<Date, &'static str> {
+    let wanted = "a day is written like 2020-01-01";
+    if text.len() == "2020-01-01".len() { text.parse().map_err(|_| wanted) } else { Err(wanted) }
+}
+
 fn practice(text: &str) -> Result<PracticeId, BadName> {
     text.to_owned().try_into()
 }
@@ -299,6 +328,8 @@ impl Command {
             | Self::RotateKey(flags)
             | Self::Adopt(Adopt { flags, .. })
             | Self::Verify(Verify { flags, .. })
+            | Self::Prune(Prune { flags, .. })
+            | Self::Scrub(flags)
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -19,6 +19,7 @@ mod client;
 mod connection;
 mod feed;
 mod message;
+mod retention;
 mod server;
 mod verify;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, doctor, healthcheck, local, send_test, serve, verify};
+use rollbook::cli::{Cli, Command, demo, doctor, healthcheck, local, prune, scrub, send_test, serve, verify};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
@@ -104,6 +104,14 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Verify(command) => {
             let local = Local::read(get)?;
             block_on(async { verify::run(command, &local, &mut out).await.map_err(unverified) })
+        }
+        Command::Prune(command) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
+        }
+        Command::Scrub(_) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(scrub::run(&local, &mut out).await?) })
         }
         Command::Users(users) => {
             let local = Local::read(get)?;

@@ -6,11 +6,39 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Verify, progress, serve};
+use clap::Args;
+
+use super::{LocalFlags, progress, serve};
 use crate::config::Local;
 use crate::control::{self, Feed, Parts, Reply, Request, feed, follow};
 use crate::store::{AtRest, OpenError};
+use crate::tlog::note::VerifierKey;
 use crate::verify::{self, Kept, NoCheckpoint, Pace, Report, Terms};
+
+pub(super) const HELP: &str = "\
+Every entry, every tile of its tree, every checkpoint, every detail and every person is recomputed. A server that runs on
+the file does it and goes on meanwhile, and notes it in the log; otherwise the file is only read, and need not have its
+.key and .hwm beside it.
+
+Exit status: 0 nothing was changed; 1 something was, and each finding names the place; 2 the command line is wrong, or
+there is no such file; 3 it could not be found out, because a file cannot be read or is in use.";
+
+/// `rollbook verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A data file, or a directory that `rollbook export log` made; otherwise the data file of the settings
+    #[arg(value_name = "FILE|DIR")]
+    pub path: Option<PathBuf>,
+    /// The verifier key that you took down when the log began, whatever the log says of its own; can be repeated
+    #[arg(long = "vkey", value_name = "KEY")]
+    pub keys: Vec<VerifierKey>,
+    /// A file with checkpoints that you kept elsewhere: as printed, or in the server's lines; can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub against: Vec<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
 
 /// Why the log was not found whole.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,10 @@ impl Desk {
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
+            Request::Prune { before, override_retention, go } => {
+                return self.prune(before, override_retention, go, feed).await;
+            }
+            Request::Scrub => return self.scrub(feed).await,
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -112,6 +116,7 @@ impl Desk {
         match done {
             Ok(extent) => Reply::Erasure { extent, done: confirmed },
             Err(EraseError::Unknown) => Reply::NotFound,
+            Err(error @ EraseError::Live) => Reply::Refused { reason: format!("{error}, or add --still-at-clerk") },
             Err(error) => Reply::Refused { reason: error.to_string() },
         }
     }

@@ -1,11 +1,12 @@
 //! The messages.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
 use crate::page::{Cursor, Limit};
-use crate::store::{Extent, Sightings};
+use crate::store::{Extent, Prunable, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
 use crate::verify::{Kept, Report};
 
@@ -26,6 +27,17 @@ pub enum Request {
         /// Why, for the log.
         reason: String,
     },
+    /// To remove the oldest entries of the log, or to say which would go.
+    Prune {
+        /// Those written before this day.
+        before: Date,
+        /// Whether they may be younger than six years.
+        override_retention: bool,
+        /// Whether it is to be done, not only said.
+        go: bool,
+    },
+    /// To rewrite the data file, so that nothing of removed rows is left in it.
+    Scrub,
     /// For one user.
     User {
         /// Which one.
@@ -156,6 +168,20 @@ pub enum Reply {
     VerifierKey {
         /// In the text form of C2SP signed-note.
         vkey: String,
+    },
+    /// Entries that were removed, or would be.
+    Pruned {
+        /// Which ones.
+        entries: Prunable,
+        /// Whether they were removed.
+        done: bool,
+    },
+    /// The data file was rewritten.
+    Scrubbed {
+        /// Its size before, in bytes.
+        before: u64,
+        /// Its size now.
+        after: u64,
     },
     /// What an erasure took, or would take.
     Erasure {

@@ -20,8 +20,8 @@ use super::error::Error;
 use super::{By, Store};
 use crate::user::{ClerkId, UserRef};
 
-/// So many details are erased in one transaction: about as many as keep the writer for half a second.
-const DETAILS_AT_ONCE: u64 = 20_000;
+/// So many details are erased in one transaction: few enough that nobody who waits for the writer notices.
+const DETAILS_AT_ONCE: u64 = 5_000;
 
 /// How often a person's record may change under the survey before it is given up.
 const ATTEMPTS: usize = 3;
