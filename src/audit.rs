@@ -4,11 +4,22 @@
 //! at most 4 KiB. It holds no personal data: a person stands in it as a salted reference, and whatever
 //! else is personal (addresses, user agents, values before and after) is in the entry's detail, which
 //! can be erased and is bound to the leaf by a salted hash.
+//!
+//! Erasing a person takes away their salt and reference, and the details of the entries they are in. The leaves stay, so
+//! the proof does too. For whoever verifies, this is the rule by which an erasure differs from tampering:
+//!
+//! - An entry whose leaf commits to a detail has that detail, or is named by an [`Erasure`] behind it.
+//! - A reference in a leaf has a mapping that fits it, or is the person of an [`Erasure`].
 
 mod doubt;
+mod erasure;
+mod ranges;
 pub mod retention;
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -16,9 +27,12 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::event::ObjectKey;
-use crate::user::ClerkId;
+use crate::json::Object;
+use crate::user::{ClerkId, Handle, HandleChanges};
 
 pub use self::doubt::Doubt;
+pub use self::erasure::{BadErasure, Erasure};
+pub use self::ranges::{BadRanges, Ranges};
 
 /// The longest leaf, in bytes.
 pub const MAX_LEAF: usize = 4096;
@@ -97,6 +111,11 @@ pub struct Draft {
     pub request: Option<String>,
     /// What is personal or long: erasable.
     pub detail: Map<String, Value>,
+    /// Whom the detail names besides, as its `members`: by their references, so that erasing one of them leaves the
+    /// detail of the others whole.
+    pub members: Vec<ClerkId>,
+    /// What came on file for the person the entry is about, or was taken away: its tags are the detail's `tags`.
+    pub handles: HandleChanges,
 }
 
 impl Draft {
@@ -116,6 +135,8 @@ impl Draft {
             reason: None,
             request: None,
             detail: Map::new(),
+            members: Vec::new(),
+            handles: HandleChanges::default(),
         }
     }
 
@@ -129,9 +150,16 @@ impl Draft {
     /// The same entry about a page of people: how many in the leaf, who in the detail.
     #[must_use]
     pub fn listing<'a>(mut self, people: impl IntoIterator<Item = &'a ClerkId>) -> Self {
-        let members: Vec<&str> = people.into_iter().map(ClerkId::as_str).collect();
-        self.count = Some(members.len() as u64);
-        self.with("members", (!members.is_empty()).then_some(members))
+        self.members = people.into_iter().cloned().collect();
+        self.count = Some(self.members.len() as u64);
+        self
+    }
+
+    /// The same entry about a person whose user object went from one state to another; `None` where there is none.
+    #[must_use]
+    pub fn filing(mut self, before: Option<&Object>, after: Option<&Object>) -> Self {
+        self.handles = HandleChanges::between(before, after);
+        self
     }
 
     /// The same entry, ended so and for that reason.
@@ -251,6 +279,34 @@ pub fn subject_ref(salt: &Salt, id: &ClerkId) -> String {
     format!("s1.{}", URL_SAFE_NO_PAD.encode(digest(&SHA256, &[salt, id.as_str().as_bytes()].concat())))
 }
 
+/// How a value that identifies a person stands in details and in the list of what was ever on file: the bytes of
+/// `HMAC-SHA256(salt, "val\0" ‖ member ‖ "\0" ‖ value)`, where `member` is the member of Clerk's user object that holds such
+/// values. With the person's salt anybody can check a guess; without it nobody can make one.
+#[must_use]
+pub fn value_tag(salt: &Salt, handle: &Handle) -> Tag {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, salt));
+    for part in ["val\0", handle.kind().member(), "\0", handle.as_str()] {
+        context.update(part.as_bytes());
+    }
+    let mut tag = [0; 32];
+    tag.copy_from_slice(context.sign().as_ref());
+    tag
+}
+
+/// A value's tag, see [`value_tag`].
+pub type Tag = [u8; 32];
+
+/// A tag as details show it: `hmac-sha256:` and lower-case hexadecimal.
+#[must_use]
+pub fn show_tag(tag: &Tag) -> String {
+    let mut text = "hmac-sha256:".to_owned();
+    for byte in tag {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// The names of changed fields as a leaf may carry them: ASCII, sorted, bounded. A name that does not
 /// fit (it could be anything the sender wrote) is shown as `other`.
 #[must_use]
@@ -274,6 +330,7 @@ pub fn field_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::user::HandleKind;
 
     fn fullest() -> Leaf {
         Leaf {
@@ -301,6 +358,15 @@ mod tests {
         let value: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes);
         assert_eq!(serde_json::from_slice::<Leaf>(&bytes).unwrap(), fullest());
+    }
+
+    #[test]
+    fn a_value_can_be_checked_by_whoever_has_the_salt() {
+        let handle = Handle::new(HandleKind::Email, "Ada@example.org").unwrap();
+        // printf 'val\0email_address\0ada@example.org' | openssl dgst -sha256 -mac HMAC -macopt hexkey:$(printf '07%.0s' {1..32})
+        let expected = "hmac-sha256:4540eaca34b0a89086ce489f967427e271d4e8297a052c1e69b285370bf996c2";
+        assert_eq!(show_tag(&value_tag(&[7; 32], &handle)), expected);
+        assert_ne!(show_tag(&value_tag(&[8; 32], &handle)), expected);
     }
 
     #[test]

@@ -6,11 +6,15 @@
 
 pub mod demo;
 pub mod doctor;
+mod erasure;
+mod ever;
 pub mod export;
 pub mod healthcheck;
 pub mod local;
 pub mod output;
 pub mod progress;
+pub mod prune;
+pub mod scrub;
 pub mod send_test;
 pub mod serve;
 
@@ -18,11 +22,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use jiff::civil::Date;
 
 use crate::config::{SETTINGS, Setting};
-use crate::control::{Listing, Practice, Request};
+use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
-use crate::user::{BadName, PracticeId, Role, UserRef};
+use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
 
 const START: &str = "\
 To start:
@@ -40,6 +45,27 @@ copy, or changed by somebody else's hand. Then nothing is written, and the admin
 First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
 none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
+
+const PRUNING: &str = "\
+Without --yes nothing is removed, and what would go is printed.
+
+Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
+and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
+Users and other records are not touched.
+
+HIPAA wants records of activity kept for six years (45 CFR 164.316(b)(2)(i)). Younger entries go only with
+--override-retention, and those of the last 90 days never: Clerk can still send their messages again, which would then
+count twice.
+
+The file does not shrink, and the bytes of what went stay in it until their room is needed: see `rollbook scrub`.";
+
+const SCRUBBING: &str = "\
+What is removed from the data file (erased details, pruned entries, deleted records) is not there any more for Rollbook, but
+its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it
+in the place of the old one. Run it after erasing or pruning. Backups made before still hold what was removed.
+
+It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. On the
+disk there must be room for a second file. If anything goes wrong the file stays as it was.";
 
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
@@ -71,7 +97,7 @@ pub enum Command {
     Admin(Admin),
     /// Say by the exit status whether the server is ready, for containers
     Healthcheck(Healthcheck),
-    /// List, show and change users
+    /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
     /// Write users or the log to a file, for other programs
@@ -85,6 +111,12 @@ pub enum Command {
     /// Settle a doubt about the log: take the data file as it is, and say so in the log
     #[command(after_help = ADOPTION)]
     Adopt(Adopt),
+    /// Remove the oldest entries of the log, once they need not be kept any more
+    #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
+    Prune(Prune),
+    /// Rewrite the data file, so that no byte of removed or erased rows is left in it
+    #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
+    Scrub(LocalFlags),
 }
 
 /// `rollbook adopt`.
@@ -147,6 +179,55 @@ pub enum Users {
     Show(UsersShow),
     /// Change a user's role or practice
     Set(UsersSet),
+    /// Erase everything that is kept of a person; the log's proof stays whole
+    #[command(after_help = RETENTION)]
+    Erase(UsersErase),
+    /// Say whether an e-mail address, phone number, user name or external id was ever on file, and whose
+    Ever(UsersEver),
+}
+
+const RETENTION: &str = "\
+Without --yes nothing is erased, and what would go is printed.
+
+Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
+read and changed health data are kept for six years.
+
+The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do
+backups made before.";
+
+/// `rollbook users erase`.
+#[derive(Debug, Args)]
+pub struct UsersErase {
+    /// The user's id, Rollbook's or Clerk's; Clerk's for somebody who is in the log alone
+    pub user: UserRef,
+    /// Do it; it cannot be undone
+    #[arg(long)]
+    pub yes: bool,
+    /// Also if Clerk has not deleted them; from then on their tokens are refused and their events passed over
+    #[arg(long)]
+    pub still_at_clerk: bool,
+    /// Why, for the log; must not name the person
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// `rollbook users ever`.
+#[derive(Debug, Args)]
+pub struct UsersEver {
+    /// The value
+    pub value: String,
+    /// What it is (email, phone, username or external-id); otherwise what it looks like
+    #[arg(long)]
+    pub kind: Option<HandleKind>,
+    /// Ask of this user alone
+    #[arg(long)]
+    pub user: Option<UserRef>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook users list`.
@@ -205,6 +286,29 @@ pub struct UsersSet {
     pub flags: LocalFlags,
 }
 
+/// `rollbook prune`.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Entries written before this day (UTC), such as 2020-01-01
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub before: Date,
+    /// Also entries of the last six years, but for the last 90 days
+    #[arg(long)]
+    pub override_retention: bool,
+    /// Do it; it cannot be undone
+    #[arg(long)]
+    pub yes: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
+/// A day. A moment would be read as its day, and the hour be lost.
+fn date(text: &str) -> Result<Date, &'static str> {
+    let wanted = "a day is written like 2020-01-01";
+    if text.len() == "2020-01-01".len() { text.parse().map_err(|_| wanted) } else { Err(wanted) }
+}
+
 fn practice(text: &str) -> Result<PracticeId, BadName> {
     text.to_owned().try_into()
 }
@@ -223,10 +327,14 @@ impl Command {
             | Self::Checkpoint(flags)
             | Self::RotateKey(flags)
             | Self::Adopt(Adopt { flags, .. })
+            | Self::Prune(Prune { flags, .. })
+            | Self::Scrub(flags)
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })
-                | Users::Set(UsersSet { flags, .. }),
+                | Users::Set(UsersSet { flags, .. })
+                | Users::Erase(UsersErase { flags, .. })
+                | Users::Ever(UsersEver { flags, .. }),
             ) => flags.0.clone(),
         }
     }
@@ -255,6 +363,15 @@ impl Users {
                     None => Practice::Keep,
                 },
             },
+            Self::Erase(erase) => Request::Erase(Erase {
+                id: erase.user.clone(),
+                confirmed: erase.yes,
+                even_if_live: erase.still_at_clerk,
+                reason: erase.reason.clone(),
+            }),
+            Self::Ever(ever) => {
+                Request::EverOnFile { value: ever.value.clone(), kind: ever.kind, user: ever.user.clone() }
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod connection;
 mod export;
 mod feed;
 mod message;
+mod retention;
 mod server;
 
 use std::io;
@@ -34,7 +35,7 @@ use tokio::time::timeout;
 pub use self::answer::Desk;
 pub use self::client::{ask, follow};
 pub use self::feed::{Feed, Gone, Parts, Piece, Progress, feed};
-pub use self::message::{AuditExport, Listing, Practice, Reply, Request, UsersExport};
+pub use self::message::{AuditExport, Erase, Listing, Practice, Reply, Request, UsersExport};
 pub use self::server::{Listener, listen, serve};
 
 /// The longest request, in bytes.

@@ -5,6 +5,7 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod ever;
 pub mod guard;
 mod health;
 mod log;
@@ -181,6 +182,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(plain(path!("api" / "session"), &call, users::session))
         .unify()
         .or(plain(path!("api" / "users"), &call, users::list))
+        .unify()
+        .or(plain(path!("api" / "users" / "ever"), &call, ever::ask))
         .unify()
         .or(one_user.and(call.clone()).then(|user, call| answer(users::show(call, user))).boxed())
         .unify()

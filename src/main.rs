@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, send_test, serve};
+use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, prune, scrub, send_test, serve};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
@@ -89,6 +89,14 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Export(export) => {
             let local = Local::read(get)?;
             block_on(async { Ok(export::run(export, &local, &mut out).await?) })
+        }
+        Command::Prune(command) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
+        }
+        Command::Scrub(_) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(scrub::run(&local, &mut out).await?) })
         }
         Command::Users(users) => {
             let local = Local::read(get)?;

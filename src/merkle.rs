@@ -3,7 +3,7 @@
 
 mod proof;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 
 pub use proof::{BadProof, consistency, inclusion, verify_consistency, verify_inclusion};
 
@@ -16,29 +16,32 @@ pub const TILE_WIDTH: usize = 256;
 /// `SHA-256(0x00 ‖ leaf)`, RFC 6962 §2.1.
 #[must_use]
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    hash(&[&[0], leaf])
+    let mut context = Context::new(&SHA256);
+    context.update(&[0]);
+    context.update(leaf);
+    to_hash(&context.finish())
 }
 
 /// `SHA-256(0x01 ‖ left ‖ right)`, RFC 6962 §2.1.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    hash(&[&[1], left, right])
+    // In one piece, which takes a third less time: a proof is hundreds of these.
+    let mut node = [1; 65];
+    node[1..33].copy_from_slice(left);
+    node[33..].copy_from_slice(right);
+    to_hash(&digest(&SHA256, &node))
 }
 
-fn hash(parts: &[&[u8]]) -> Hash {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
+fn to_hash(digest: &Digest) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.as_ref());
+    hash
 }
 
 /// The root of a complete subtree over these hashes, whose number is a power of two.
 fn subtree_root(hashes: &[Hash]) -> Hash {
     match hashes {
-        [] => hash(&[]),
+        [] => to_hash(&digest(&SHA256, &[])),
         [one] => *one,
         _ => {
             let (left, right) = hashes.split_at(hashes.len() / 2);

@@ -4,6 +4,9 @@
 mod admins;
 mod book;
 mod copy;
+mod detail;
+mod erase;
+mod erased;
 mod error;
 mod evidence;
 mod ingest;
@@ -16,6 +19,7 @@ mod state;
 mod tables;
 mod tx;
 mod users;
+mod values;
 mod walk;
 mod writer;
 
@@ -37,6 +41,7 @@ use crate::sync::Policy;
 use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{Evidence, Head, Identity, Person, StoredCheckpoint};
 pub use self::ingest::Quarantined;
@@ -44,6 +49,7 @@ pub use self::prune::Prunable;
 pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
 pub use self::users::UserFilter;
+pub use self::values::{Moment, Sighting, Sightings};
 pub use self::walk::Stretch;
 
 use self::live::{DataFile, Live};
@@ -241,8 +247,9 @@ impl Store {
     /// When the store takes no writes.
     pub async fn provision(&self, id: ClerkId, claims: Object, entry: Draft) -> Result<Provisioned, Error> {
         let now = self.now();
+        let entry = entry.filing(None, Some(&claims));
         self.write(move |tx| {
-            if tx.tombstone(&id)?.is_some() {
+            if tx.tombstone(&id)?.is_some() || tx.erased_at(&id)?.is_some() {
                 return Ok(Provisioned::Deleted);
             }
             if let Some(user) = tx.user(UserId::of(&id))? {
@@ -268,15 +275,16 @@ impl Store {
         })
     }
 
-    /// When Clerk deleted the user, if it did.
+    /// When Clerk deleted the user, if it did; somebody erased counts as deleted.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn deleted_at(&self, id: &ClerkId) -> Result<Option<Timestamp>, Error> {
-        self.read(|txn| {
+        let at = self.read(|txn| {
             let at = open(txn, tables::user_tombstones())?.get(id.as_str())?;
             Ok(at.map(|at| Timestamp::from_millis(at.value())))
-        })
+        })?;
+        if at.is_some() { Ok(at) } else { self.erased_at(id) }
     }
 
     /// A page of users: newest first, or in the order of what they were found by.

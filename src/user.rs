@@ -1,6 +1,8 @@
 //! A user: what Rollbook keeps of a person. The mirrored Clerk object is the truth, [`Profile`] a view
 //! of it that can be read again at any time; role, practice, subscription and usage are the operator's.
 
+mod handle;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,8 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::event::Version;
 use crate::json::Object;
+
+pub use self::handle::{BadHandleKind, Handle, HandleChanges, HandleKind, handles, handles_within};
 
 /// Clerk's id of a user, `user_…`. Never empty, at most 128 bytes of printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

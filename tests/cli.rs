@@ -302,7 +302,7 @@ fn after(folder: &Path) {
     assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
     let doctor = run(folder, "doctor");
     assert!(doctor.out.contains("FAIL  server       does not run on this data file"), "{}", doctor.out);
-    assert_eq!(doctor.failed(1), "1 of 5 checks failed\n");
+    assert_eq!(doctor.failed(1), "1 of 6 checks failed\n");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn doctor_needs_no_settings_to_say_what_is_missing() {
     for text in ["FAIL  settings     CLERK_WEBHOOK_SIGNING_SECRET: ", "CLERK_PUBLISHABLE_KEY: ", "FAIL  server  "] {
         assert!(said.out.contains(text), "{}", said.out);
     }
-    assert_eq!(said.failed(1), "2 of 4 checks failed\n");
+    assert_eq!(said.failed(1), "2 of 5 checks failed\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

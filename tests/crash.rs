@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use common::{deleted_event, user_event};
 use process::{Line, Process, refused, serve, serve_after};
-use redb::{Database, ReadableTable as _, TableDefinition};
+use redb::{Database, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -63,7 +63,9 @@ async fn leaves(server: &TestServer, size: u64) -> Vec<Vec<u8>> {
 
 fn tree(leaves: &[Vec<u8>]) -> MemoryBackedTree<Sha256, Vec<u8>> {
     let mut tree = MemoryBackedTree::new();
-    leaves.iter().for_each(|leaf| tree.push(leaf.clone()));
+    for leaf in leaves {
+        tree.push(leaf.clone());
+    }
     tree
 }
 

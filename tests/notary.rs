@@ -155,7 +155,7 @@ async fn a_key_is_retired_after_thirty_days() {
     log.note(1).await;
     let both = log.notary.publish().await.unwrap();
     Checkpoint::open(&both.note, &former).unwrap();
-    Checkpoint::open(&both.note, &[newer.clone()]).unwrap();
+    Checkpoint::open(&both.note, std::slice::from_ref(&newer)).unwrap();
     // Over a restart too.
     log.close().await;
     let log = open(&data(&dir), T + 30 * DAY - 1).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_key_is_retired_after_thirty_days() {
     assert_eq!(log.notary.verifiers().len(), 2);
     log.clock.set(Timestamp::from_millis(T + 30 * DAY));
     let alone = log.notary.publish().await.unwrap();
-    Checkpoint::open(&alone.note, &[newer.clone()]).unwrap();
+    Checkpoint::open(&alone.note, std::slice::from_ref(&newer)).unwrap();
     assert!(Checkpoint::open(&alone.note, &former).is_err());
     assert_eq!(log.notary.verifiers(), [newer]);
     assert_eq!(fs::read_to_string(key_path(&data(&dir))).unwrap().matches("PRIVATE+KEY").count(), 1);

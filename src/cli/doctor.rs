@@ -13,6 +13,7 @@ use crate::clerk::sender::{Sender, probe};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, Faults, Local};
 use crate::control::{self, Reply, Request, ask};
+use crate::notary::{key_path, mark_path};
 use crate::server::reachable;
 
 /// As much of a difference between two clocks, in seconds, as neither Svix (300) nor session tokens (5) mind.
@@ -53,6 +54,7 @@ pub async fn run(
     }];
     if let Ok(local) = &local {
         findings.push(Finding { what: "data file", found: data_file(&local.data) });
+        findings.push(Finding { what: "log's files", found: beside(&local.data) });
         findings.push(Finding { what: "disk", found: room(&local.data) });
     }
     if let Ok(config) = &config {
@@ -90,6 +92,24 @@ fn data_file(path: &Path) -> Result<String, String> {
         mode if mode & 0o077 == 0 => Ok(format!("{shown}, {} MiB, for its owner only", meta.len() >> 20)),
         mode => Err(format!("{shown} has mode {mode:o}: others can read it; run chmod 600 on it")),
     }
+}
+
+/// Whether the signing key and the high-water mark are there and nobody else can read them.
+fn beside(data: &Path) -> Result<String, String> {
+    let (key, mark) = (key_path(data), mark_path(data));
+    if !data.exists() && !key.exists() && !mark.exists() {
+        return Ok("the signing key and the high-water mark are made at the first start".to_owned());
+    }
+    for path in [&key, &mark] {
+        let shown = path.display();
+        let meta = path.symlink_metadata().map_err(|cause| {
+            format!("{shown} is missing or out of reach ({cause}); put it back, or see `rollbook adopt --help`")
+        })?;
+        if !meta.is_file() || meta.permissions().mode() & 0o077 != 0 {
+            return Err(format!("{shown} must be a file that its owner alone can read: run chmod 600 on it"));
+        }
+    }
+    Ok(format!("{} and {}, for their owner only; keep a copy of the key elsewhere", key.display(), mark.display()))
 }
 
 fn room(path: &Path) -> Result<String, String> {
@@ -143,6 +163,9 @@ async fn server(local: &Local, config: Option<&Config>) -> Vec<Finding> {
         Ok(Some(Reply::Status { address, version, ready: true, .. })) => {
             let running = finding(Ok(format!("{version} at http://{address}")));
             return vec![running, Finding { what: "round trip", found: round_trip(&address, config).await }];
+        }
+        Ok(Some(Reply::Status { address, doubt: Some(doubt), .. })) => {
+            format!("at http://{address} is read only: {doubt}; `rollbook adopt --help` says what can be done")
         }
         Ok(Some(Reply::Status { address, .. })) => {
             format!("at http://{address} takes no writes; restart it once the disk is in order")

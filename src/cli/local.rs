@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Admin, Users, progress, serve};
+use super::{Admin, Users, erasure, ever, progress, prune, scrub, serve};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
@@ -39,6 +39,9 @@ pub enum Error {
     /// No such user.
     #[error("there is no such user")]
     NotFound,
+    /// What would be erased or removed was shown.
+    #[error("nothing was done; to go ahead, add --yes")]
+    NotConfirmed,
     /// The server said no.
     #[error("{0}")]
     Refused(String),
@@ -92,7 +95,7 @@ pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) ->
 }
 
 /// What the running server, else we ourselves, answer at once.
-async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
+pub(super) async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     let (nobody_listens, _) = feed();
     follow_or_do(local, request, &nobody_listens, std::future::pending()).await
 }
@@ -187,10 +190,10 @@ async fn follow_or_do(
     reply
 }
 
-fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
-        Reply::Status { version, pid, address, ready } => {
+        Reply::Status { version, pid, address, ready, .. } => {
             let state = if ready { "ready" } else { "not ready" };
             writeln!(out, "rollbook {version}, process {pid}, http://{address}, {state}")?;
         }
@@ -200,6 +203,20 @@ fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
         // Said by the command itself, which knows where it went.
         Reply::Exported { .. } => {}
+        Reply::Pruned { entries, done } => {
+            prune::show(&entries, done, out)?;
+            if !done && entries.count() > 0 {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Scrubbed { before, after } => scrub::show(before, after, out)?,
+        Reply::Erasure { extent, done } => {
+            erasure::show(&extent, done, out)?;
+            if !done {
+                return Err(Error::NotConfirmed);
+            }
+        }
+        Reply::Sightings(sightings) => ever::show(&sightings, out)?,
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::{Feed, Listing, Practice, Reply, Request, export};
+use super::{Erase, Feed, Listing, Practice, Reply, Request, export};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Clock;
 use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
-use crate::store::{By, Error, Store, UserFilter, UserPatch};
-use crate::user::UserRef;
+use crate::store::{By, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
+use crate::user::{Handle, HandleKind, UserRef};
 
 /// What the admin is called whose password a link sets.
 const ADMIN: &str = "admin";
@@ -43,6 +43,10 @@ impl Desk {
             Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
             Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
             Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
+            Request::Prune { before, override_retention, go } => {
+                return self.prune(before, override_retention, go, feed).await;
+            }
+            Request::Scrub => return self.scrub(feed).await,
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {
@@ -53,6 +57,8 @@ impl Desk {
                 };
                 self.set_user(&id, UserPatch { role, practice_id }).await
             }
+            Request::Erase(erase) => return self.erase(erase).await,
+            Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
     }
@@ -78,6 +84,7 @@ impl Desk {
             pid: std::process::id(),
             address: self.address.clone(),
             ready: self.store.is_ready(),
+            doubt: self.store.doubt().map(|doubt| doubt.to_string()),
         }
     }
 
@@ -100,6 +107,40 @@ impl Desk {
         let user = self.store.set_user(id.id(), patch, cli()).await?;
         Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
     }
+
+    async fn erase(&self, erase: Erase) -> Reply {
+        let Erase { id, confirmed, even_if_live, reason } = erase;
+        let done = if confirmed {
+            self.store.erase(&id, Order { by: cli(), reason, even_if_live }, |_| {}).await
+        } else {
+            self.weigh_erasure(&id).await
+        };
+        match done {
+            Ok(extent) => Reply::Erasure { extent, done: confirmed },
+            Err(EraseError::Unknown) => Reply::NotFound,
+            Err(error @ EraseError::Live) => Reply::Refused { reason: format!("{error}, or add --still-at-clerk") },
+            Err(error) => Reply::Refused { reason: error.to_string() },
+        }
+    }
+
+    async fn weigh_erasure(&self, id: &UserRef) -> Result<Extent, EraseError> {
+        let extent = self.store.erasure_extent(id, |_| {}).await?;
+        self.store.record(Draft::new("user.read", Actor::Cli, Source::Cli).about(&extent.person)).await?;
+        Ok(extent)
+    }
+
+    async fn ever_on_file(&self, value: &str, kind: Option<HandleKind>, user: Option<UserRef>) -> Result<Reply, Error> {
+        let person = match user {
+            Some(UserRef::Clerk(id)) => Some(id),
+            Some(UserRef::Id(id)) => match self.store.user(id)? {
+                Some(user) => Some(user.clerk_id),
+                None => return Ok(Reply::NotFound),
+            },
+            None => None,
+        };
+        let asked = Draft::new("value.looked_up", Actor::Cli, Source::Cli);
+        self.store.ever_on_file(Handle::typed(value, kind), person, asked).await.map(Reply::Sightings)
+    }
 }
 
 fn exported(reply: Result<Reply, export::Error>) -> Reply {
@@ -107,7 +148,7 @@ fn exported(reply: Result<Reply, export::Error>) -> Reply {
 }
 
 /// Somebody at the terminal.
-const fn cli() -> By {
+pub(super) const fn cli() -> By {
     By { actor: Actor::Cli, source: Source::Cli }
 }
 

@@ -1,5 +1,6 @@
 //! The messages.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -7,7 +8,8 @@ use super::Progress;
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
-use crate::user::{PracticeId, Role, UserRef};
+use crate::store::{Extent, Prunable, Sightings};
+use crate::user::{HandleKind, PracticeId, Role, UserRef};
 
 /// What a command asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +28,17 @@ pub enum Request {
         /// Why, for the log.
         reason: String,
     },
+    /// To remove the oldest entries of the log, or to say which would go.
+    Prune {
+        /// Those written before this day.
+        before: Date,
+        /// Whether they may be younger than six years.
+        override_retention: bool,
+        /// Whether it is to be done, not only said.
+        go: bool,
+    },
+    /// To rewrite the data file, so that nothing of removed rows is left in it.
+    Scrub,
     /// For one user.
     User {
         /// Which one.
@@ -52,6 +65,18 @@ pub enum Request {
     ExportLog {
         /// Whether the details and the people come with it.
         details: bool,
+    },
+    /// To erase a user, or to say what that would take.
+    Erase(Erase),
+    /// Whether a value was ever on file.
+    EverOnFile {
+        /// The value, as typed.
+        value: String,
+        /// What kind of value it is, if that was said.
+        kind: Option<HandleKind>,
+        /// Of this user alone.
+        #[serde(with = "optional_text")]
+        user: Option<UserRef>,
     },
 }
 
@@ -84,6 +109,20 @@ pub struct AuditExport {
     pub to: Option<Timestamp>,
     /// In which form.
     pub format: entries::Format,
+}
+
+/// Whom to erase, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Erase {
+    /// Which user.
+    #[serde(with = "text")]
+    pub id: UserRef,
+    /// Whether to do it; else what it would take is all that is asked.
+    pub confirmed: bool,
+    /// Whether to erase somebody whom Clerk has not deleted.
+    pub even_if_live: bool,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
 }
 
 /// Which users to list; all members must fit.
@@ -135,6 +174,8 @@ pub enum Reply {
         address: String,
         /// Whether it takes writes.
         ready: bool,
+        /// Why the log is read only, if it is.
+        doubt: Option<String>,
     },
     /// A user, after the change if one was asked for.
     User {
@@ -163,6 +204,29 @@ pub enum Reply {
         /// How many users or entries.
         count: u64,
     },
+    /// Entries that were removed, or would be.
+    Pruned {
+        /// Which ones.
+        entries: Prunable,
+        /// Whether they were removed.
+        done: bool,
+    },
+    /// The data file was rewritten.
+    Scrubbed {
+        /// Its size before, in bytes.
+        before: u64,
+        /// Its size now.
+        after: u64,
+    },
+    /// What an erasure took, or would take.
+    Erasure {
+        /// How much it is.
+        extent: Extent,
+        /// Whether it was done.
+        done: bool,
+    },
+    /// Who had a value on file.
+    Sightings(Sightings),
     /// There is no such user.
     NotFound,
     /// It was not done.
@@ -211,17 +275,20 @@ mod text {
     }
 }
 
-/// The same for values that may be missing.
+/// The same for values that may be absent.
 mod optional_text {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use serde::{Deserialize as _, Deserializer, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde hands over a reference")]
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(T::to_string).serialize(serializer)
+    pub(super) fn serialize<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
     }
 
     pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -229,8 +296,7 @@ mod optional_text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 

@@ -6,6 +6,8 @@ mod assets;
 mod audit;
 mod csrf;
 mod entry;
+mod erase;
+mod ever;
 mod form;
 mod limit;
 pub mod link;
@@ -99,7 +101,9 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["sign-out"] => sign_in::out(call).await,
         [""] => overview::show(call).await,
         ["users"] => users::list(call).await,
+        ["users", "ever"] => ever::ask(call).await,
         ["users", id] => user::serve(call, id).await,
+        ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::list(call).await,
         ["quarantine"] => quarantine::list(call).await,
         _ => Err(Problem::not_found().into()),

@@ -98,7 +98,8 @@ impl Call {
     }
 
     /// Notes in the log that somebody with a valid token was refused: the first time in each second by an
-    /// entry of its own, beyond that by the minute's count, so that a token is no way to fill the disk.
+    /// entry of its own, beyond that by the minute's count, so that a token is no way to fill the disk. Somebody
+    /// erased is only counted: no entry may name them again.
     ///
     /// # Errors
     /// 503 when it cannot be noted.
@@ -108,6 +109,10 @@ impl Call {
         reason: &'static str,
         target: Option<&ClerkId>,
     ) -> Result<(), Problem> {
+        if self.app.store.erased_at(session.user())?.is_some() {
+            self.app.tally.note("api.denied", "erased");
+            return Ok(());
+        }
         if !self.app.denials.is_first(session.user(), self.app.clock.now()) {
             self.app.tally.note("api.denied", reason);
             return Ok(());

@@ -39,12 +39,8 @@ pub(super) async fn serve(call: Call, path: &str) -> Result<Response, Problem> {
         ["vkey"] => {
             call.no_query()?;
             let keys = call.app.notary.verifiers();
-            if keys.is_empty() {
-                Err(in_doubt())
-            } else {
-                let lines: Vec<String> = keys.iter().map(|key| format!("{key}\n")).collect();
-                Ok(text(lines.concat()))
-            }
+            let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            if lines.is_empty() { Err(in_doubt()) } else { Ok(text(lines.join("\n") + "\n")) }
         }
         ["proof", "inclusion"] => inclusion(&call).await,
         ["proof", "consistency"] => consistency(&call).await,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
+use serde_json::{Map, Value};
 
 use super::error::Error;
 use super::tables::{self, open};
@@ -94,7 +95,9 @@ impl Book {
         let detail = match self.details.get(seq)? {
             Some(row) => {
                 let json = row.value().get(32..).ok_or(Error::Corrupt("a detail"))?;
-                Some(serde_json::from_slice(json).map_err(|_| Error::Corrupt("a detail"))?)
+                let mut detail = serde_json::from_slice(json).map_err(|_| Error::Corrupt("a detail"))?;
+                self.resolve_members(&mut detail)?;
+                Some(detail)
             }
             None => None,
         };
@@ -102,6 +105,17 @@ impl Book {
         let actor_user = self.person(leaf.actor.strip_prefix("user:"))?;
         let impersonator_user = self.person(leaf.impersonator.as_deref())?;
         Ok(Some(Entry { seq, leaf, bytes, detail, target_user, actor_user, impersonator_user }))
+    }
+
+    /// Shows the members of a list by their Clerk ids, as far as they are known.
+    fn resolve_members(&self, detail: &mut Map<String, Value>) -> Result<(), Error> {
+        let Some(Value::Array(members)) = detail.get_mut("members") else { return Ok(()) };
+        for member in members {
+            if let Some(id) = self.person(member.as_str())? {
+                *member = id.as_str().into();
+            }
+        }
+        Ok(())
     }
 
     fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::event::{Change, Delivery, DeliveryId, Event, Mirrored, ObjectKey, Outcome, Reason, Unusable, Version};
 use crate::json::{self, Fields, Object};
 use crate::sync::{DeletePolicy, History, Policy, Verdict, deletion, judge};
-use crate::user::{self, ClerkId, User, UserId};
+use crate::user::{self, ClerkId, HandleChanges, User, UserId};
 
 /// A delivery that could not be applied, as the admin sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,16 +38,21 @@ struct Effect {
     reason: Option<&'static str>,
     changed: Vec<String>,
     values: Map<String, Value>,
+    handles: HandleChanges,
 }
 
 impl Effect {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, changed: Vec::new(), values: Map::new() }
+        Self { outcome, reason: None, changed: Vec::new(), values: Map::new(), handles: HandleChanges::default() }
     }
 
     fn because(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
+    }
+
+    fn filing(self, handles: HandleChanges) -> Self {
+        Self { handles, ..self }
     }
 }
 
@@ -64,7 +69,8 @@ impl Tx<'_> {
                     Unusable { reason: Reason::OtherInstance, kind: Some(event.kind.clone()), body: event.to_json() };
                 self.set_aside(&delivery.id, &unusable, now)?
             }
-            Ok(event) => self.apply(&delivery.id, event, now, policy)?,
+            Ok(event) if self.is_about_erased(event)? => self.pass_over(&delivery.id, event, now)?,
+            Ok(event) => self.apply(&delivery.id, &*self.without_erased(event)?, now, policy)?,
             Err(unusable) => self.set_aside(&delivery.id, unusable, now)?,
         };
         self.tables.deliveries.insert(delivery.id.as_str(), ingested.seq)?;
@@ -96,7 +102,7 @@ impl Tx<'_> {
             received_at: now,
             kind: unusable.kind.clone(),
             reason: unusable.reason,
-            body: unusable.body.clone(),
+            body: self.blanked(&unusable.body)?.unwrap_or_else(|| unusable.body.clone()),
         };
         self.tables.quarantine.insert(seq, &serde_json::to_vec(&row).unwrap_or_default()[..])?;
         self.state.stats.quarantined += 1;
@@ -138,10 +144,12 @@ impl Tx<'_> {
         }
         let kept = self.user(UserId::of(id))?;
         if judge(kept.as_ref().map(|user| &user.version), &version) == Verdict::Older {
-            return Ok(Effect::of(Outcome::Stale).because("older"));
+            return Ok(Effect::of(Outcome::Stale).because("older").filing(HandleChanges::late(clerk)));
         }
-        let mut effect = match &kept {
-            Some(kept) => compare(&kept.clerk, clerk, policy),
+        let (before, after) = (kept.as_ref().map(|user| user.clerk.fields()), clerk.fields());
+        let handles = HandleChanges::of(before.as_ref(), Some(&after));
+        let mut effect = match &before {
+            Some(before) => compare(before, &after, policy),
             None => Effect::of(Outcome::Applied),
         };
         let mut user = match &kept {
@@ -158,7 +166,7 @@ impl Tx<'_> {
             effect = Effect::of(Outcome::Stale).because("deleted");
         }
         self.put_user(kept.as_ref(), user)?;
-        Ok(effect)
+        Ok(effect.filing(handles))
     }
 
     fn delete_user(&mut self, id: &ClerkId, at: Timestamp, policy: &Policy) -> Result<Effect, Error> {
@@ -167,19 +175,21 @@ impl Tx<'_> {
         if policy.delete == DeletePolicy::Hard {
             self.tables.sign_ins.remove(id.as_str())?;
         }
+        let mut handles = HandleChanges::default();
         if let Some(kept) = self.user(UserId::of(id))? {
             match policy.delete {
-                DeletePolicy::Hard => self.remove_user(&kept)?,
+                DeletePolicy::Hard => {
+                    self.remove_user(&kept)?;
+                    handles = HandleChanges::between(Some(&kept.clerk), None);
+                }
                 DeletePolicy::Soft => {
                     let user = User { deleted_at: Some(at), ..kept.clone() };
                     self.put_user(Some(&kept), user)?;
                 }
             }
         }
-        Ok(match outcome {
-            Outcome::Stale => Effect::of(outcome).because("deleted"),
-            _ => Effect::of(outcome),
-        })
+        let effect = Effect::of(outcome).filing(handles);
+        Ok(if outcome == Outcome::Stale { effect.because("deleted") } else { effect })
     }
 
     /// When the user was deleted, if so.
@@ -224,7 +234,7 @@ impl Tx<'_> {
             return Ok(Effect::of(Outcome::Stale).because("older"));
         }
         let effect = match kept.as_ref().and_then(|kept| kept.body.as_ref()) {
-            Some(kept) => compare(kept, body, policy),
+            Some(kept) => compare(&kept.fields(), &body.fields(), policy),
             None => Effect::of(Outcome::Applied),
         };
         let after = Mirrored { version, deleted_at: None, parents: parents.to_vec(), body: Some(body.clone()) };
@@ -265,9 +275,8 @@ impl Tx<'_> {
 
 /// How a newer version differs from the one kept: what changed, and from what to what. `updated_at` alone
 /// is no change.
-fn compare(before: &Object, after: &Object, policy: &Policy) -> Effect {
-    let (before, after): (Fields<'_>, Fields<'_>) = (before.fields(), after.fields());
-    let changes = json::changes(&before, &after, &["updated_at"]);
+fn compare(before: &Fields<'_>, after: &Fields<'_>, policy: &Policy) -> Effect {
+    let changes = json::changes(before, after, &["updated_at"]);
     if changes.is_empty() {
         return Effect::of(Outcome::Unchanged);
     }
@@ -314,6 +323,7 @@ fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
     draft.outcome = effect.outcome.as_str();
     draft.reason = effect.reason;
     draft.changed = effect.changed;
+    draft.handles = effect.handles;
     draft.target = target;
     draft.impersonator.clone_from(&event.impersonator);
     draft.event_at = Some(event.at);

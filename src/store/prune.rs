@@ -1,7 +1,10 @@
 //! Removing the oldest entries of the log. The tree stays: every tile is kept, so that whatever is left, and whatever
 //! was said of the log before, can still be proven (C2SP tlog-tiles, "Pruning").
 
+use std::collections::BTreeSet;
+
 use redb::ReadableTable as _;
+use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::error::Error;
@@ -13,17 +16,15 @@ use crate::audit::{Draft, Leaf, Source};
 use crate::clock::Timestamp;
 use crate::merkle::TILE_WIDTH;
 
-/// So many entries go in one operation of the writer: few enough that webhooks between them do not notice.
-const STEP: u64 = 4 * BUNDLE;
-
-/// Entries go in whole bundles, as they are exported.
+/// Entries go in whole bundles, as they are exported. One bundle goes in one operation of the writer: few enough that
+/// webhooks between them do not notice.
 const BUNDLE: u64 = TILE_WIDTH as u64;
 
 /// The row of `audit_meta` that says which is the first entry kept, 8 bytes, big-endian; without it, entry 0.
 const FIRST: &str = "first";
 
 /// The entries that are older than a day, as far as they fill whole bundles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prunable {
     /// The first of them: the oldest entry there is.
     pub first: u64,
@@ -107,28 +108,29 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Removes the oldest entries before `end`, a step of them, and returns which is now the first.
+    /// Removes the oldest bundle if it is before `end`, and returns which is now the first.
     fn drop_entries(&mut self, end: u64) -> Result<u64, Error> {
         let first = self.tables.audit_meta.get(FIRST)?.map_or(Ok(0), |row| number(row.value()))?;
-        let end = end.min(first + STEP);
+        let end = end.min(first + BUNDLE);
         if end <= first {
             return Ok(first);
         }
-        let mut people = Vec::new();
+        let mut people = BTreeSet::new();
         for seq in first..end {
             people.extend(self.drop_entry(seq)?);
         }
-        people.sort_unstable();
-        people.dedup();
-        for reference in people {
-            self.forget_if_unmentioned(&reference)?;
+        for number in people {
+            // What identified them until then is as old as the entry that took it away.
+            let tags = (number, &[0; 32])..=(number, &[0xff; 32]);
+            self.tables.value_tags.retain_in(tags, |_, (_, until)| until >= end)?;
         }
         self.tables.audit_meta.insert(FIRST, &end.to_be_bytes()[..])?;
         Ok(end)
     }
 
-    /// Removes one entry and all that leads to it; returns the references of the people it names.
-    fn drop_entry(&mut self, seq: u64) -> Result<Vec<String>, Error> {
+    /// Removes one entry and all that leads to it; returns the subject numbers of those it names. They stay known by
+    /// their references: other entries may speak of them.
+    fn drop_entry(&mut self, seq: u64) -> Result<Vec<u64>, Error> {
         let leaf: Leaf = match self.tables.audit_leaf.remove(seq)? {
             Some(row) => serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a leaf"))?,
             None => return Err(Error::Corrupt("an entry is missing")),
@@ -144,34 +146,21 @@ impl Tx<'_> {
             self.tables.deliveries.remove(delivery)?;
         }
         let people = [leaf.target.as_deref(), leaf.actor.strip_prefix("user:"), leaf.impersonator.as_deref()];
-        let mut named = Vec::new();
+        let mut numbers = Vec::new();
         for reference in people.into_iter().flatten() {
-            if let Some((_, number)) = self.person(reference)? {
+            if let Some(number) = self.number_of(reference)? {
                 self.tables.audit_by_subject.remove((number, seq))?;
-                named.push(reference.to_owned());
+                numbers.push(number);
             }
         }
-        Ok(named)
+        Ok(numbers)
     }
 
-    /// Removes what ties a reference to a person once no entry names it any more.
-    fn forget_if_unmentioned(&mut self, reference: &str) -> Result<(), Error> {
-        let Some((id, number)) = self.person(reference)? else { return Ok(()) };
-        if self.tables.audit_by_subject.range((number, 0)..=(number, u64::MAX))?.next().transpose()?.is_none() {
-            self.tables.subjects.remove(id.as_str())?;
-            self.tables.subject_refs.remove(reference)?;
-        }
-        Ok(())
-    }
-
-    /// The Clerk id and the subject number of whom a reference means, unless it was erased or is no person's.
-    fn person(&self, reference: &str) -> Result<Option<(String, u64)>, Error> {
-        let Some(id) = self.tables.subject_refs.get(reference)?.map(|id| id.value().to_owned()) else {
-            return Ok(None);
-        };
-        let Some(row) = self.tables.subjects.get(id.as_str())? else { return Ok(None) };
-        let number = read_subject(row.value())?.number;
-        Ok(Some((id, number)))
+    /// The subject number of whom a reference means, unless it was erased or is no person's.
+    fn number_of(&self, reference: &str) -> Result<Option<u64>, Error> {
+        let Some(id) = self.tables.subject_refs.get(reference)? else { return Ok(None) };
+        let row = self.tables.subjects.get(id.value())?.ok_or(Error::Corrupt("a reference"))?;
+        Ok(Some(read_subject(row.value())?.number))
     }
 }
 

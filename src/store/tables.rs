@@ -47,6 +47,9 @@ tables! {
     users: u128 => &'static [u8];
     /// Clerk id → when the user was deleted, milliseconds. A row here outlives every late event.
     user_tombstones: &'static str => i64;
+    /// Our id → when an erased person was deleted, milliseconds; erased while they were not, when they were erased. All
+    /// that is left of them: late events and tokens are known by it.
+    erased: u128 => i64;
     /// (facet, our id): what users are listed and found by ([`super::users`]).
     user_index: (&'static str, u128) => ();
     /// Clerk id → the newest sign-in seen for a user not on the roll yet, milliseconds.
@@ -79,6 +82,9 @@ tables! {
     subjects: &'static str => &'static [u8];
     /// Reference → Clerk id. Erasable.
     subject_refs: &'static str => &'static str;
+    /// (subject number, a value's tag) → the entry that brought the value first, and the one that took it away
+    /// ([`super::values`]). Erasable.
+    value_tags: (u64, &'static [u8; 32]) => (u64, u64);
     /// Name → admin, JSON.
     admins: &'static str => &'static [u8];
     /// SHA-256 of a link's token → link, JSON.

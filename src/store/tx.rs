@@ -33,6 +33,7 @@ pub(super) struct Written {
 /// How a person stands in the log.
 pub(super) struct Subject {
     pub(super) number: u64,
+    pub(super) salt: Salt,
     pub(super) reference: String,
 }
 
@@ -61,26 +62,35 @@ impl<'txn> Tx<'txn> {
     pub(super) fn append(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
         let seq = self.state.log.size();
         let mut people: Vec<Subject> = Vec::new();
-        let mut refer = |tx: &mut Self, id: &ClerkId| -> Result<String, Error> {
-            let subject = tx.subject(id)?;
+        let mut all_known = true;
+        let mut refer = |tx: &mut Self, id: &ClerkId| -> Result<Option<String>, Error> {
+            let Some(subject) = tx.subject(id)? else {
+                all_known = false;
+                return Ok(None);
+            };
             let reference = subject.reference.clone();
             people.push(subject);
-            Ok(reference)
+            Ok(Some(reference))
         };
         let target = match &draft.target {
-            Some(Target::User(id)) => Some(refer(self, id)?),
+            Some(Target::User(id)) => refer(self, id)?,
             Some(Target::Object(key)) => Some(key.to_string()),
             None => None,
         };
         let actor = match &draft.actor {
             Actor::Clerk => "clerk".to_owned(),
-            Actor::User(id) => format!("user:{}", refer(self, id)?),
+            Actor::User(id) => refer(self, id)?.map_or_else(|| "anonymous".to_owned(), |r| format!("user:{r}")),
             Actor::Admin(name) => format!("admin:{name}"),
             Actor::Cli => "cli".to_owned(),
             Actor::System => "system".to_owned(),
             Actor::Anonymous => "anonymous".to_owned(),
         };
-        let impersonator = draft.impersonator.as_ref().map(|id| refer(self, id)).transpose()?;
+        let impersonator = match &draft.impersonator {
+            Some(id) => refer(self, id)?,
+            None => None,
+        };
+        // What is told of somebody erased, who cannot be found by it any more, could never be erased again.
+        let detail = if all_known { self.put_detail(seq, draft)? } else { None };
         // The log's time never goes back, whatever the clock does, so that it can be searched by time.
         self.state.last_at = self.state.last_at.max(now);
         let leaf = Leaf {
@@ -89,7 +99,7 @@ impl<'txn> Tx<'txn> {
             at: self.state.last_at,
             changed: draft.changed.clone(),
             count: draft.count,
-            detail: self.put_detail(seq, draft)?,
+            detail,
             event_at: draft.event_at,
             impersonator,
             outcome: draft.outcome.to_owned(),
@@ -120,28 +130,37 @@ impl<'txn> Tx<'txn> {
 
     /// Stores an entry's detail with a fresh salt, and returns the commitment to it.
     fn put_detail(&mut self, seq: u64, draft: &Draft) -> Result<Option<String>, Error> {
-        if draft.detail.is_empty() {
+        let whole = self.detail(seq, draft)?;
+        if whole.is_empty() {
             return Ok(None);
         }
-        let mut detail = serde_json::to_vec(&draft.detail).unwrap_or_default();
+        let mut detail = serde_json::to_vec(&whole).unwrap_or_default();
         if detail.len() > MAX_DETAIL {
             // Only what was sent can be that long; the record itself still holds the new values.
-            let mut shorter = draft.detail.clone();
+            let mut shorter = whole.into_owned();
             for long in ["changes", "note", "envelope"] {
                 shorter.remove(long);
             }
             shorter.insert("truncated".to_owned(), true.into());
             detail = serde_json::to_vec(&shorter).unwrap_or_default();
+            if detail.len() > MAX_DETAIL {
+                // Their own table has them all.
+                shorter.remove("tags");
+                detail = serde_json::to_vec(&shorter).unwrap_or_default();
+            }
         }
         let salt = fresh_salt()?;
         self.tables.audit_detail.insert(seq, &[&salt[..], &detail].concat()[..])?;
         Ok(Some(audit::commitment(&salt, &detail)))
     }
 
-    /// How a person stands in the log, made up at their first mention.
-    pub(super) fn subject(&mut self, id: &ClerkId) -> Result<Subject, Error> {
+    /// How a person stands in the log, made up at their first mention; `None` for somebody who was erased.
+    pub(super) fn subject(&mut self, id: &ClerkId) -> Result<Option<Subject>, Error> {
         if let Some(row) = self.tables.subjects.get(id.as_str())? {
-            return read_subject(row.value());
+            return read_subject(row.value()).map(Some);
+        }
+        if self.erased_at(id)?.is_some() {
+            return Ok(None);
         }
         self.state.stats.subjects += 1;
         let number = self.state.stats.subjects;
@@ -150,7 +169,7 @@ impl<'txn> Tx<'txn> {
         let row = [&number.to_be_bytes()[..], &salt, reference.as_bytes()].concat();
         self.tables.subjects.insert(id.as_str(), &row[..])?;
         self.tables.subject_refs.insert(reference.as_str(), id.as_str())?;
-        Ok(Subject { number, reference })
+        Ok(Some(Subject { number, salt, reference }))
     }
 }
 
@@ -158,9 +177,10 @@ impl<'txn> Tx<'txn> {
 pub(super) fn read_subject(row: &[u8]) -> Result<Subject, Error> {
     let corrupt = || Error::Corrupt("a subject");
     let (number, rest) = row.split_at_checked(8).ok_or_else(corrupt)?;
-    let reference = rest.get(32..).ok_or_else(corrupt)?;
+    let (salt, reference) = rest.split_at_checked(32).ok_or_else(corrupt)?;
     Ok(Subject {
         number: u64::from_be_bytes(number.try_into().map_err(|_| corrupt())?),
+        salt: salt.try_into().map_err(|_| corrupt())?,
         reference: String::from_utf8(reference.to_vec()).map_err(|_| corrupt())?,
     })
 }

@@ -38,6 +38,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("meta", table::<Text, Bytes>(&txn, "meta-1")),
             ("users", table::<u128, Bytes>(&txn, "users-1")),
             ("user_tombstones", table::<Text, i64>(&txn, "user_tombstones-1")),
+            ("erased", table::<u128, i64>(&txn, "erased-1")),
             ("user_index", table::<(Text, u128), ()>(&txn, "user_index-1")),
             ("sign_ins", table::<Text, i64>(&txn, "sign_ins-1")),
             ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
@@ -53,6 +54,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
             ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
             ("subject_refs", table::<Text, Text>(&txn, "subject_refs-1")),
+            ("value_tags", table::<(u64, &'static [u8; 32]), (u64, u64)>(&txn, "value_tags-1")),
             ("admins", table::<Text, Bytes>(&txn, "admins-1")),
             ("admin_links", table::<&'static [u8; 32], Bytes>(&txn, "admin_links-1")),
             ("admin_sessions", table::<&'static [u8; 32], Bytes>(&txn, "admin_sessions-1")),
@@ -140,11 +142,39 @@ pub fn tombstones(db: &Database) -> BTreeMap<String, i64> {
     rows::<Text, i64, _>(&txn, "user_tombstones-1", |id, at| (id.to_owned(), at)).into_iter().collect()
 }
 
-/// All leaves, in the log's order.
+/// The entries whose deliveries are in quarantine.
+pub fn quarantined(db: &Database) -> Vec<u64> {
+    let txn = db.begin_read().unwrap();
+    rows::<u64, Bytes, _>(&txn, "quarantine-1", |seq, _| seq)
+}
+
+/// Subject number and tag → the entries between which the person had the value.
+pub fn tags(db: &Database) -> BTreeMap<(u64, [u8; 32]), (u64, u64)> {
+    let txn = db.begin_read().unwrap();
+    let row = |(person, tag): (u64, &[u8; 32]), between: (u64, u64)| ((person, *tag), between);
+    rows::<(u64, &'static [u8; 32]), (u64, u64), _>(&txn, "value_tags-1", row).into_iter().collect()
+}
+
+/// Clerk id → subject number.
+pub fn subjects(db: &Database) -> BTreeMap<String, u64> {
+    let txn = db.begin_read().unwrap();
+    let number = |id: &str, row: &[u8]| (id.to_owned(), u64::from_be_bytes(row[..8].try_into().unwrap()));
+    rows::<Text, Bytes, _>(&txn, "subjects-1", number).into_iter().collect()
+}
+
+/// The place of the oldest leaf that was not pruned.
+pub fn first(db: &Database) -> u64 {
+    let txn = db.begin_read().unwrap();
+    let meta = rows::<Text, Bytes, _>(&txn, "audit_meta-1", |name, row| (name.to_owned(), row.to_vec()));
+    let first = meta.into_iter().find(|(name, _)| name == "first");
+    first.map_or(0, |(_, row)| u64::from_be_bytes(row.try_into().unwrap()))
+}
+
+/// All leaves that were not pruned, in the log's order.
 pub fn leaves(db: &Database) -> Vec<Vec<u8>> {
     let txn = db.begin_read().unwrap();
     let leaves = rows::<u64, Bytes, _>(&txn, "audit_leaf-1", |seq, leaf| (seq, leaf.to_vec()));
-    assert!((0..).zip(&leaves).all(|(place, (seq, _))| place == *seq), "the log has a gap");
+    assert!((first(db)..).zip(&leaves).all(|(place, (seq, _))| place == *seq), "the log has a gap");
     leaves.into_iter().map(|(_, leaf)| leaf).collect()
 }
 
@@ -167,13 +197,14 @@ impl Witness {
         self.tree.items().len()
     }
 
-    /// Checks all that the log promises, and that it only grew since the last time.
+    /// Checks all that the log promises, and that it only grew since the last time, but for what was pruned.
     pub fn follow(&mut self, db: &Database) {
         let txn = db.begin_read().unwrap();
-        let leaves = leaves(db);
-        assert!(leaves.starts_with(self.tree.items()), "the log's past has changed");
+        let (first, leaves) = (first(db), leaves(db));
+        let pruned = usize::try_from(first).unwrap();
+        assert!(leaves.starts_with(&self.tree.items()[pruned..]), "the log's past has changed");
         let parsed: Vec<Value> = leaves.iter().map(|leaf| serde_json::from_slice(leaf).unwrap()).collect();
-        for (leaf, value) in leaves.into_iter().zip(&parsed).skip(self.size()) {
+        for (leaf, value) in leaves.into_iter().zip(&parsed).skip(self.size() - pruned) {
             assert_eq!(serde_json_canonicalizer::to_vec(value).unwrap(), leaf, "a leaf is not canonical JSON");
             let at = value["at"].as_i64().unwrap();
             assert!(at >= self.last_at, "the log's time goes back");
@@ -183,8 +214,11 @@ impl Witness {
         }
         self.check_head(&txn);
         self.check_tiles(&txn);
-        check_details(&txn, &parsed);
-        check_lists(&txn, &parsed);
+        let parsed: Vec<(u64, Value)> = (first..).zip(parsed).collect();
+        check_first(&txn, &parsed);
+        let erased = Erased::of(&txn, &parsed);
+        check_details(&txn, &parsed, &erased);
+        check_lists(&txn, &parsed, &erased);
         check_deliveries(db, &parsed);
     }
 
@@ -222,19 +256,70 @@ fn root(hashes: &[[u8; 32]]) -> [u8; 32] {
     Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
 }
 
-/// Every detail is bound by its leaf, and every leaf that binds one has it: nothing was erased in these tests.
-fn check_details(txn: &ReadTransaction, leaves: &[Value]) {
+/// What is gone was announced before it went, in whole bundles.
+fn check_first(txn: &ReadTransaction, leaves: &[(u64, Value)]) {
+    let first = leaves.first().map_or(0, |(first, _)| *first);
+    let details = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, row[32..].to_vec()));
+    let details: BTreeMap<u64, Vec<u8>> = details.into_iter().collect();
+    let announced = leaves.iter().filter(|(_, leaf)| leaf["action"] == "log.pruned").map(|(seq, _)| {
+        let detail: Value = serde_json::from_slice(&details[seq]).unwrap();
+        detail["first"].as_u64().unwrap()
+    });
+    assert!(first.is_multiple_of(256) && first <= announced.max().unwrap_or_default(), "{first} was not announced");
+}
+
+/// What erasures say is gone: the places of details, and people's references.
+struct Erased {
+    details: BTreeSet<u64>,
+    people: BTreeSet<String>,
+}
+
+impl Erased {
+    /// Reads it from the entries that erasures leave, as anybody could who knows the rule.
+    fn of(txn: &ReadTransaction, leaves: &[(u64, Value)]) -> Self {
+        let details = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, row[32..].to_vec()));
+        let details: BTreeMap<u64, Vec<u8>> = details.into_iter().collect();
+        let mut erased = Self { details: BTreeSet::new(), people: BTreeSet::new() };
+        let is_erasure = |leaf: &Value| leaf["action"] == "user.erased" && leaf["source"] != "webhook";
+        for (seq, leaf) in leaves.iter().filter(|(_, leaf)| is_erasure(leaf)) {
+            erased.people.insert(leaf["target"].as_str().unwrap().to_owned());
+            let detail = details.get(seq).map(|json| serde_json::from_slice::<Value>(json).unwrap());
+            let list = detail.as_ref().and_then(|detail| detail["entries"].as_str()).unwrap_or_default();
+            let mut listed = BTreeSet::new();
+            for range in list.split(',').filter(|range| !range.is_empty()) {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                listed.extend(first.parse::<u64>().unwrap()..=last.parse().unwrap());
+            }
+            assert_eq!(
+                leaf["count"].as_u64().unwrap_or(0),
+                listed.len() as u64,
+                "an erasure counts other than it lists"
+            );
+            assert!(listed.last().is_none_or(|last| last < seq), "an erasure speaks of what is behind it");
+            erased.details.extend(listed);
+        }
+        erased
+    }
+}
+
+/// Every detail is bound by its leaf, and every leaf that binds one has it, unless an erasure names it.
+fn check_details(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased) {
     let commitment = |_, row: &[u8]| URL_SAFE_NO_PAD.encode(Sha256::digest(row));
     let found = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| (seq, commitment(seq, row)));
     let found: BTreeMap<u64, String> = found.into_iter().collect();
-    let said = (0..).zip(leaves).filter_map(|(seq, leaf)| Some((seq, leaf["detail"].as_str()?.to_owned())));
-    assert_eq!(found, said.collect::<BTreeMap<u64, String>>(), "a detail is not what its leaf says");
+    let said = leaves.iter().filter_map(|(seq, leaf)| Some((*seq, leaf["detail"].as_str()?.to_owned())));
+    let (gone, said): (BTreeMap<_, _>, BTreeMap<_, _>) = said.partition(|(seq, _)| erased.details.contains(seq));
+    assert_eq!(found, said, "a detail is not what its leaf says");
+    // Of what was erased, the oldest may have been pruned since.
+    let kept: BTreeSet<u64> =
+        leaves.first().map_or_else(BTreeSet::new, |(first, _)| erased.details.range(first..).copied().collect());
+    assert_eq!(gone.into_keys().collect::<BTreeSet<u64>>(), kept, "what is said to be erased never was there");
 }
 
-/// The log's two indexes say what the leaves say, and a person's reference is their salted hash.
-fn check_lists(txn: &ReadTransaction, leaves: &[Value]) {
+/// The log's two indexes say what the leaves say, and a person's reference is their salted hash, unless an erasure names it.
+fn check_lists(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased) {
     let by_action = rows::<(Text, u64), (), _>(txn, "audit_by_action-1", |(action, seq), ()| (action.to_owned(), seq));
-    let said = (0..).zip(leaves).map(|(seq, leaf)| (leaf["action"].as_str().unwrap().to_owned(), seq));
+    let said = leaves.iter().map(|(seq, leaf)| (leaf["action"].as_str().unwrap().to_owned(), *seq));
     assert_eq!(by_action.into_iter().collect::<BTreeSet<(String, u64)>>(), said.collect());
 
     let number = |row: &[u8]| u64::from_be_bytes(row[..8].try_into().unwrap());
@@ -249,21 +334,28 @@ fn check_lists(txn: &ReadTransaction, leaves: &[Value]) {
     assert_eq!(refs, subjects.iter().map(|(r, (_, id))| (r.clone(), id.clone())).collect::<Vec<_>>());
 
     let mut said = BTreeSet::new();
-    for (seq, leaf) in (0_u64..).zip(leaves) {
+    for (seq, leaf) in leaves {
         let people = ["target", "actor", "impersonator"].map(|name| leaf[name].as_str().unwrap_or_default());
         for person in people.map(|text| text.trim_start_matches("user:")).into_iter().filter(|p| p.starts_with("s1.")) {
-            said.insert((subjects[person].0, seq));
+            match subjects.get(person) {
+                Some((number, _)) => drop(said.insert((*number, *seq))),
+                None => assert!(erased.people.contains(person), "entry {seq} is about somebody unknown"),
+            }
         }
     }
     let by_subject = rows::<(u64, u64), (), _>(txn, "audit_by_subject-1", |key, ()| key);
     assert_eq!(by_subject.into_iter().collect::<BTreeSet<_>>(), said);
+
+    let known: BTreeSet<u64> = subjects.values().map(|(number, _)| *number).collect();
+    let tagged = rows::<(u64, &'static [u8; 32]), (u64, u64), _>(txn, "value_tags-1", |(number, _), _| number);
+    assert!(tagged.iter().all(|number| known.contains(number)), "a tag is nobody's");
 }
 
 /// Each delivery left exactly one entry, and no entry of a webhook is without its delivery.
-fn check_deliveries(db: &Database, leaves: &[Value]) {
-    let webhooks = (0_u64..).zip(leaves).filter(|(_, leaf)| leaf["source"] == "webhook" && leaf["actor"] == "clerk");
+fn check_deliveries(db: &Database, leaves: &[(u64, Value)]) {
+    let webhooks = leaves.iter().filter(|(_, leaf)| leaf["source"] == "webhook" && leaf["actor"] == "clerk");
     let said: Vec<(String, u64)> =
-        webhooks.map(|(seq, leaf)| (leaf["request"].as_str().unwrap().to_owned(), seq)).collect();
+        webhooks.map(|(seq, leaf)| (leaf["request"].as_str().unwrap().to_owned(), *seq)).collect();
     let once: BTreeMap<String, u64> = said.iter().cloned().collect();
     assert_eq!(once.len(), said.len(), "a delivery has two entries");
     assert_eq!(once, deliveries(db), "deliveries and entries differ");

@@ -15,6 +15,9 @@ use crate::http::reply;
 use crate::store;
 use crate::user::UserId;
 
+/// What somebody is told who was wrong too often.
+pub(super) const LOCKED: &str = "Too many failed attempts. Please wait a while.";
+
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct Page<'a> {
@@ -89,26 +92,51 @@ async fn enter(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
         let page = Page { frame: view::Bare::new(), name: &form.name, next: &next, alert };
         view::html(status, &page)
     };
-    if let Err(seconds) = desk.sign_ins.begin(&form.name, call.ip, since) {
-        call.app.tally.note("admin.sign_in_failed", "locked");
-        let mut page = again(StatusCode::TOO_MANY_REQUESTS, "Too many failed attempts. Please wait a while.")?;
-        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        return Ok(page);
-    }
-    let admin = if link::is_admin_name(&form.name) { call.app.store.admin(&form.name)? } else { None };
-    let stored = admin.as_ref().map(|admin| admin.password.clone());
-    let verdict = desk.passwords.check(form.password, stored).await?;
-    let Some(admin) = admin.filter(|_| verdict.right) else {
-        call.app.tally.note("admin.sign_in_failed", "refused");
-        return Ok(again(StatusCode::UNAUTHORIZED, "That name and password do not belong together.")?);
+    let admin = match prove(desk, call, &form.name, form.password).await? {
+        Proof::Right(admin) => admin,
+        Proof::Wrong => return Ok(again(StatusCode::UNAUTHORIZED, "That name and password do not belong together.")?),
+        Proof::Locked(seconds) => {
+            let mut page = again(StatusCode::TOO_MANY_REQUESTS, LOCKED)?;
+            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            return Ok(page);
+        }
     };
-    desk.sign_ins.succeeded(&form.name, call.ip);
-    if let Some(renewed) = verdict.renewed {
-        renew(call, &admin, renewed).await?;
-    }
     let mut response = reply::see_other(&next);
     session::open(call, &admin.name, since, &mut response).await?;
     Ok(response)
+}
+
+/// What a name and a password prove.
+pub(super) enum Proof {
+    /// That it is this admin.
+    Right(store::Admin),
+    /// Nothing.
+    Wrong,
+    /// Nothing was looked at: there were too many wrong ones, for so many seconds more.
+    Locked(u64),
+}
+
+/// Looks whether the password is the admin's, within the limits of how often somebody may be wrong.
+///
+/// # Errors
+/// 500 when it cannot be checked, 503 when the store fails.
+pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
+    if let Err(seconds) = desk.sign_ins.begin(name, call.ip, call.app.clock.now()) {
+        call.app.tally.note("admin.sign_in_failed", "locked");
+        return Ok(Proof::Locked(seconds));
+    }
+    let admin = if link::is_admin_name(name) { call.app.store.admin(name)? } else { None };
+    let stored = admin.as_ref().map(|admin| admin.password.clone());
+    let verdict = desk.passwords.check(password, stored).await?;
+    let Some(admin) = admin.filter(|_| verdict.right) else {
+        call.app.tally.note("admin.sign_in_failed", "refused");
+        return Ok(Proof::Wrong);
+    };
+    desk.sign_ins.succeeded(name, call.ip);
+    if let Some(renewed) = verdict.renewed {
+        renew(call, &admin, renewed).await?;
+    }
+    Ok(Proof::Right(admin))
 }
 
 /// Keeps the same password, hashed at today's cost.
