@@ -86,10 +86,6 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let local = Local::read(get)?;
             block_on(async { Ok(local::adopt(&adopt.reason, &local, &mut out).await?) })
         }
-        Command::Export(export) => {
-            let local = Local::read(get)?;
-            block_on(async { Ok(export::run(export, &local, &mut out).await?) })
-        }
         Command::Prune(command) => {
             let local = Local::read(get)?;
             block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
@@ -97,6 +93,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Scrub(_) => {
             let local = Local::read(get)?;
             block_on(async { Ok(scrub::run(&local, &mut out).await?) })
+        }
+        Command::Export(export) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(export::run(export, &local, &mut out).await?) })
         }
         Command::Users(users) => {
             let local = Local::read(get)?;

@@ -201,8 +201,6 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,
         Reply::Checkpoint { note } => write!(out, "{note}")?,
         Reply::VerifierKey { vkey } => writeln!(out, "{vkey}")?,
-        // Said by the command itself, which knows where it went.
-        Reply::Exported { .. } => {}
         Reply::Pruned { entries, done } => {
             prune::show(&entries, done, out)?;
             if !done && entries.count() > 0 {
@@ -217,6 +215,8 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
             }
         }
         Reply::Sightings(sightings) => ever::show(&sightings, out)?,
+        // Said by the command itself, which knows where it went.
+        Reply::Exported { .. } => {}
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

@@ -40,13 +40,13 @@ impl Desk {
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),
-            Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
-            Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
-            Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
             Request::Prune { before, override_retention, go } => {
                 return self.prune(before, override_retention, go, feed).await;
             }
             Request::Scrub => return self.scrub(feed).await,
+            Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
+            Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
+            Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
             Request::SetUser { id, role, practice } => {

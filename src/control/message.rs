@@ -57,15 +57,6 @@ pub enum Request {
         /// What becomes of the practice.
         practice: Practice,
     },
-    /// For all users that fit, in one file.
-    ExportUsers(UsersExport),
-    /// For all entries that fit, in one file.
-    ExportAudit(AuditExport),
-    /// For the log with all that proves it, in the files of C2SP tlog-tiles.
-    ExportLog {
-        /// Whether the details and the people come with it.
-        details: bool,
-    },
     /// To erase a user, or to say what that would take.
     Erase(Erase),
     /// Whether a value was ever on file.
@@ -78,6 +69,29 @@ pub enum Request {
         #[serde(with = "optional_text")]
         user: Option<UserRef>,
     },
+    /// For all users that fit, in one file.
+    ExportUsers(UsersExport),
+    /// For all entries that fit, in one file.
+    ExportAudit(AuditExport),
+    /// For the log with all that proves it, in the files of C2SP tlog-tiles.
+    ExportLog {
+        /// Whether the details and the people come with it.
+        details: bool,
+    },
+}
+
+/// Whom to erase, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Erase {
+    /// Which user.
+    #[serde(with = "text")]
+    pub id: UserRef,
+    /// Whether to do it; else what it would take is all that is asked.
+    pub confirmed: bool,
+    /// Whether to erase somebody whom Clerk has not deleted.
+    pub even_if_live: bool,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
 }
 
 /// Which users to export, and how; all members must fit.
@@ -109,20 +123,6 @@ pub struct AuditExport {
     pub to: Option<Timestamp>,
     /// In which form.
     pub format: entries::Format,
-}
-
-/// Whom to erase, and how.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Erase {
-    /// Which user.
-    #[serde(with = "text")]
-    pub id: UserRef,
-    /// Whether to do it; else what it would take is all that is asked.
-    pub confirmed: bool,
-    /// Whether to erase somebody whom Clerk has not deleted.
-    pub even_if_live: bool,
-    /// Why, in the operator's words.
-    pub reason: Option<String>,
 }
 
 /// Which users to list; all members must fit.
@@ -199,11 +199,6 @@ pub enum Reply {
         /// In the text form of C2SP signed-note.
         vkey: String,
     },
-    /// Everything was exported.
-    Exported {
-        /// How many users or entries.
-        count: u64,
-    },
     /// Entries that were removed, or would be.
     Pruned {
         /// Which ones.
@@ -227,6 +222,11 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// Everything was exported.
+    Exported {
+        /// How many users or entries.
+        count: u64,
+    },
     /// There is no such user.
     NotFound,
     /// It was not done.
@@ -281,14 +281,11 @@ mod optional_text {
     use std::str::FromStr;
 
     use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde hands over a reference")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => serializer.collect_str(value),
-            None => serializer.serialize_none(),
-        }
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(T::to_string).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -296,7 +293,8 @@ mod optional_text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 
