@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -284,13 +285,22 @@ async fn with_many_users(count: u32) -> TestServer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_killed_in_the_middle_leaves_the_server_well() {
     let server = with_many_users(800).await;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
-    command.args(["export", "users", "--data"]).arg(server.data()).env_clear().stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let (mut out, mut first) = (child.stdout.take().unwrap(), [0; 1_000]);
-    std::io::Read::read_exact(&mut out, &mut first).unwrap();
+    // `export users`, of which only the beginning is read as yet.
+    let begin = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+        command.args(["export", "users", "--data"]).arg(server.data()).env_clear();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 1_000]).unwrap();
+        (child, out)
+    };
+    let (mut child, _out) = begin();
     child.kill().unwrap();
     child.wait().unwrap();
+    let (child, out) = begin();
+    drop(out);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "as in `rollbook export users | head`");
     assert_eq!(exported_lines(&server.data(), "users").await.len(), 800);
 
     // One who breaks off by themselves, and one whom the end of the server breaks off.

@@ -1,6 +1,6 @@
 //! `rollbook export`: users and log for other programs.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -173,7 +173,12 @@ pub async fn run(export: &Export, local: &Local, out: &mut (dyn Write + Send)) -
     let is_shown = export.place().is_some() || !io::stdout().is_terminal();
     let doing = if what == "users" { "exporting users" } else { "exporting entries" };
     let take = |output: &mut Output, piece: Piece| output.take(&piece);
-    let (reply, output) = local::answer_at_length(local, request, is_shown.then_some(doing), output, take).await?;
+    let exported = local::answer_at_length(local, request, is_shown.then_some(doing), output, take).await;
+    let (reply, output) = match exported {
+        // A reader that has gone away has what it wanted.
+        Err(Error::Output(error)) if export.place().is_none() && error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        exported => exported?,
+    };
     let count = match reply {
         Reply::Exported { count } => count,
         Reply::NotFound => return Err(Error::NotFound),

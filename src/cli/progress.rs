@@ -20,8 +20,8 @@ pub async fn show(what: &'static str, progress: watch::Receiver<Option<Progress>
 
 /// A bar; a count where the end is not known.
 async fn draw(bar: &ProgressBar, mut progress: watch::Receiver<Option<Progress>>) {
-    let known = style("{msg} [{bar:30}] {human_pos} of {human_len}, {percent}%, {eta} left");
-    let unknown = style("{msg} {spinner} {human_pos}, {elapsed}");
+    let known = style("{msg}: [{bar:30}] {human_pos} of {human_len}, {percent}%, {eta} left");
+    let unknown = style("{msg}: {human_pos} so far, {elapsed}");
     let mut total = None;
     bar.set_style(unknown.clone());
     while progress.changed().await.is_ok() {

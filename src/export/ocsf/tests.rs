@@ -75,6 +75,8 @@ fn every_action_is_an_event_of_its_class() {
         ("user.audit_read", 6003, 2),
         ("users.listed", 6003, 2),
         ("audit.exported", 6003, 2),
+        ("value.looked_up", 6003, 2),
+        ("user.erased", 3001, 99),
         ("log.key_made", 6003, 1),
         ("log.key_rotated", 6003, 3),
         ("log.pruned", 6003, 4),
