@@ -8,7 +8,9 @@ mod deliveries;
 mod file;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -284,4 +286,45 @@ async fn who_has_no_entries_left_is_still_who_they_were() {
     assert_eq!(after[0].leaf.target, before[0].leaf.target);
     store.close().await;
     witness.follow(&file::open(&path));
+}
+
+/// The commands on a file that no server has open.
+#[tokio::test]
+async fn the_commands_say_what_they_do_and_the_log_is_still_proved() {
+    let (folder, _) = written().await;
+    let path = folder.path().join("rollbook.redb");
+    let run = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+        command.args(line.split(' ')).env("ROLLBOOK_DATA", &path).current_dir(folder.path());
+        let output = command.env_remove("ROLLBOOK_LOG").stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for wrong in
+        ["prune", "prune --before yesterday", "prune --before 2010-01-31T12:00:00Z", "prune --before 2010-1-31"]
+    {
+        assert_eq!(run(wrong).0, Some(2), "{wrong}");
+    }
+    let (code, out, err) = run("prune --before 2025-01-01");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("six years") && err.contains("45 CFR 164.316"), "{err}");
+    let (code, out, err) = run("prune --before 2010-01-31");
+    assert_eq!((code, err.trim_end()), (Some(1), "nothing was done; to go ahead, add --yes"));
+    assert!(out.starts_with("512 entries would go, 0 to 511, written from 2010-01-01 to 2010-01-22\n"), "{out}");
+    assert_eq!(file::first(&file::open(&path)), 0);
+    let (code, out, err) = run("prune --before 2010-01-31 --yes");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("512 entries are gone, 0 to 511, ") && out.contains("`rollbook scrub`"), "{out}");
+    let (code, out, _) = run("prune --before 2010-01-31");
+    assert!(code == Some(0) && out.starts_with("nothing to prune"), "{out}");
+
+    let size = || fs::metadata(&path).unwrap().len();
+    let before = size();
+    let (code, out, err) = run("scrub");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("rewritten: ") && size() < before, "{out}");
+    let (code, out, err) = run("verify rollbook.redb");
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!(run("prune --before 2030-01-01 --override-retention").0, Some(1));
+    assert_eq!(file::first(&file::open(&path)), GONE);
 }
