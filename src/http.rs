@@ -11,6 +11,7 @@ mod health;
 mod log;
 pub mod problem;
 pub mod reply;
+mod review;
 mod tally;
 mod users;
 mod webhook;
@@ -190,6 +191,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(users_audit.and(call.clone()).then(|user, call| answer(audit::of_user(call, user))).boxed())
         .unify()
         .or(plain(path!("api" / "audit"), &call, audit::list))
+        .unify()
+        .or(plain(path!("api" / "audit" / "review"), &call, review::serve))
         .unify()
         .or(warp::path("log").and(warp::path::tail()).and(call.clone()).then(log_route).boxed())
         .unify()

@@ -6,6 +6,8 @@
 mod access;
 #[path = "admin/pages.rs"]
 mod pages;
+#[path = "admin/review.rs"]
+mod review;
 #[path = "admin/site.rs"]
 mod site;
 

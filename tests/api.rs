@@ -8,6 +8,8 @@ mod jwks_server;
 mod lists;
 #[path = "api/problems.rs"]
 mod problems;
+#[path = "api/review.rs"]
+mod review;
 
 use common::tokens::{claims, with};
 use common::{Answer, CLERK, TestServer, deleted_event, sign, token, user_event};

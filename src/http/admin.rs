@@ -104,7 +104,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", "ever"] => ever::ask(call).await,
         ["users", id] => user::serve(call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
-        ["audit"] => audit::list(call).await,
+        ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,
         _ => Err(Problem::not_found().into()),
     }

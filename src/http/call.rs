@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
-use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, USER_AGENT};
+use serde_json::Value;
+use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
@@ -16,6 +17,7 @@ use super::App;
 use super::guard::{self, Peer};
 use super::problem::{Kind, Problem};
 use crate::clerk::session::{self, Session};
+use crate::json;
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -125,6 +127,26 @@ impl Call {
         };
         let late = Problem::new(Kind::Timeout, "The body took too long to arrive.");
         tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or(Err(late))
+    }
+
+    /// The body as a `T`, which names every member the route knows; `wrong` says what it should be.
+    ///
+    /// # Errors
+    /// Those of [`Call::body`]; 415 for another type than JSON, 400 for unknown, doubled, missing or impossible members.
+    pub async fn json<T: DeserializeOwned>(&mut self, limit: usize, wrong: &'static str) -> Result<T, Problem> {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "The body must be JSON, and its Content-Type say so.",
+            ));
+        }
+        let body = self.body(limit).await?;
+        let object = std::str::from_utf8(&body).ok().and_then(|text| json::parse_strict(text).ok());
+        // An array would be read as the members in their order. The cause of a failure repeats what was sent, which
+        // may be somebody's address: it stays out of the log.
+        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(object).ok());
+        read.ok_or_else(|| Problem::bad_request(wrong))
     }
 
     /// The session of the token in the `Authorization` header.

@@ -3,17 +3,20 @@
 
 use serde::{Deserialize, Serialize};
 use warp::http::Method;
-use warp::http::header::CONTENT_TYPE;
 use warp::reply::Response;
 
 use super::call::Call;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::reply;
 use crate::store::{Moment, Sighting};
 use crate::user::{ClerkId, Handle, HandleKind, UserId};
 
 /// The largest question, in bytes.
 const LARGEST: usize = 4 * 1024;
+
+/// What a question that cannot be read is told.
+const FORM: &str =
+    "The body is not {\"value\": …}, with \"kind\" (email, phone, username, external-id) and \"user\" if need be.";
 
 /// What is asked.
 #[derive(Deserialize)]
@@ -66,7 +69,7 @@ pub(super) async fn ask(mut call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     call.no_query()?;
-    let Question { value, kind, user } = question(&mut call).await?;
+    let Question { value, kind, user } = call.json(LARGEST, FORM).await?;
     let person = user.map(|text| call.person(&text)).transpose()?;
     let handles = Handle::typed(&value, kind);
     if handles.is_empty() {
@@ -75,16 +78,4 @@ pub(super) async fn ask(mut call: Call) -> Result<Response, Problem> {
     let entry = caller.entry(&call, "value.looked_up");
     let found = call.app.store.ever_on_file(handles, person, entry).await?;
     Ok(reply::json(&Answer { items: found.items.iter().map(Into::into).collect(), count: found.count }))
-}
-
-async fn question(call: &mut Call) -> Result<Question, Problem> {
-    let kind = call.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "The body must be JSON, and its Content-Type say so."));
-    }
-    let body = call.body(LARGEST).await?;
-    // The cause repeats what was sent, which is somebody's address: it stays out of the log.
-    serde_json::from_slice(&body).map_err(|_| {
-        Problem::bad_request("The body is not {\"value\": …}, with \"kind\" (email, phone, username, external-id) and \"user\" if need be.")
-    })
 }

@@ -34,6 +34,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing, or none the caller may know of.
     NotFound,
+    /// What is asked for contradicts what is.
+    Conflict,
     /// There was such a thing, and there will not be again.
     Gone,
     /// The path exists, the method does not.
@@ -63,6 +65,7 @@ impl Kind {
             Self::BadSignature => (StatusCode::UNAUTHORIZED, "bad-signature", "Signature refused"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::Gone => (StatusCode::GONE, "gone", "Gone"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "Request too slow"),
@@ -222,6 +225,18 @@ impl From<store::Error> for Problem {
             store::Error::Panicked | store::Error::Corrupt(_) => {
                 Self::new(Kind::Internal, "Something went wrong on our side.").because(error)
             }
+        }
+    }
+}
+
+impl From<store::ReviewError> for Problem {
+    fn from(error: store::ReviewError) -> Self {
+        match error {
+            store::ReviewError::NoEntry => Self::bad_request("There is no entry of that number."),
+            store::ReviewError::Covered => {
+                Self::new(Kind::Conflict, "The log was reviewed up to there, or further, before.")
+            }
+            store::ReviewError::Store(error) => error.into(),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Book {
         }
     }
 
-    fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
+    pub(super) fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
         let Some(row) = self.leaves.get(seq)? else { return Ok(None) };
         let bytes = Box::from(row.value());
         let leaf = read_leaf(&bytes)?;

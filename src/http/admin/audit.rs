@@ -1,20 +1,23 @@
-//! The book: every entry, newest first, with filters.
+//! The book: every entry, newest first, with filters, and how far it was reviewed.
 
 use askama::Template;
 use serde::Deserialize;
-use warp::http::StatusCode;
+use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::entry::{Row, Rows};
-use super::form::filled;
+use super::form::{self, filled};
 use super::paging::{Pager, Place};
-use super::view::{Frame, html};
+use super::session::Admin;
+use super::view::{Frame, html, number};
+use super::when::When;
 use super::{Stop, session, when};
 use crate::audit::Filter;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
+use crate::http::{reply, review};
 use crate::page::{Page as Listed, PageRequest};
-use crate::store::{Store, UserFilter};
+use crate::store::{ReviewError, Reviewed, Store, UserFilter};
 use crate::user::{ClerkId, UserRef};
 
 const HERE: &str = "/admin/audit";
@@ -30,6 +33,7 @@ const ACTIONS: &[&str] = &[
     "user.read",
     "users.listed",
     "audit.listed",
+    "audit.reviewed",
     "value.looked_up",
     "session.created",
     "session.ended",
@@ -41,6 +45,8 @@ const ACTIONS: &[&str] = &[
     "admin.link_minted",
     "admin.password_set",
     "api.unauthenticated",
+    "log.pruned",
+    "log.scrubbed",
 ];
 
 #[derive(Template)]
@@ -51,8 +57,30 @@ struct Page<'a> {
     actions: &'static [&'static str],
     filtered: bool,
     alert: &'static str,
+    review: Option<Review>,
     rows: Vec<Row>,
     pager: Pager,
+}
+
+/// How far the log was reviewed, and the form to say that it was.
+struct Review {
+    last: Option<Last>,
+    since: String,
+    /// The newest entry that the page shows, for the form and for people.
+    to: u64,
+    number: String,
+    done: bool,
+    alert: &'static str,
+    note: String,
+}
+
+/// The newest review.
+struct Last {
+    to: String,
+    at: When,
+    /// The review's own entry.
+    row: Row,
+    note: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -64,6 +92,14 @@ struct Query {
     to: Option<String>,
     cursor: Option<String>,
     trail: Option<String>,
+    reviewed: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    to: u64,
+    note: String,
 }
 
 impl Query {
@@ -74,30 +110,95 @@ impl Query {
     }
 }
 
-/// `GET /admin/audit`.
-pub(super) async fn list(call: Call) -> Result<Response, Stop> {
-    let admin = session::reader(&call, HERE).await?;
-    let query: Query = call.query()?;
+/// What is wrong with a review, and the note that was typed.
+struct Refused {
+    problem: Problem,
+    note: String,
+}
+
+/// `GET` and `POST /admin/audit`.
+pub(super) async fn serve(call: Call) -> Result<Response, Stop> {
+    match call.method {
+        Method::GET => {
+            let admin = session::reader(&call, HERE).await?;
+            let query: Query = call.query()?;
+            show(&call, &admin, &query, None).await
+        }
+        Method::POST => {
+            let admin = session::writer(&call).await?;
+            take(call, &admin).await
+        }
+        _ => Err(Problem::method_not_allowed("GET, HEAD, POST").into()),
+    }
+}
+
+/// Takes a review.
+async fn take(mut call: Call, admin: &Admin) -> Result<Response, Stop> {
+    let Form { to, note } = form::posted(&mut call).await?;
+    let refused = match review::noted(admin.did("audit.reviewed"), &note) {
+        Err(problem) => problem,
+        Ok(entry) => match call.app.store.review(to, entry).await {
+            Ok(_) => return Ok(reply::see_other("/admin/audit?reviewed")),
+            Err(ReviewError::Store(error)) => return Err(error.into()),
+            Err(error) => error.into(),
+        },
+    };
+    show(&call, admin, &Query::default(), Some(Refused { problem: refused, note })).await
+}
+
+async fn show(call: &Call, admin: &Admin, query: &Query, refused: Option<Refused>) -> Result<Response, Stop> {
     let place = Place::read(query.cursor.as_deref(), query.trail.as_deref())?;
     let store = &call.app.store;
-    let (status, alert, listed) = match filter(store, &query).await? {
+    let (mut status, alert, listed) = match filter(store, query).await? {
         Ok(filter) => (StatusCode::OK, "", store.audit(filter, place.request()).await?),
         Err(alert) => (StatusCode::BAD_REQUEST, alert, Listed { items: Vec::new(), next_cursor: None }),
     };
+    let filters = query.filters();
+    let mut rows = Rows::new(store, call.app.clock.now());
+    let newest = listed.items.first().map(|entry| entry.seq).filter(|_| filters.is_empty() && query.cursor.is_none());
+    let mut review = match newest {
+        Some(newest) => Some(review_of(store.reviewed().await?, newest, query, &mut rows)?),
+        None => None,
+    };
+    if let (Some(review), Some(Refused { problem, note })) = (&mut review, refused) {
+        (status, review.alert, review.note) = (problem.status(), problem.words().1, note);
+    }
     let mut look = admin.did("audit.listed");
     look.count = u64::try_from(listed.items.len()).ok();
     store.record(look).await?;
-    let filters = query.filters();
     let page = Page {
-        frame: Frame::new(&call.app, &admin, HERE),
+        frame: Frame::new(&call.app, admin, HERE),
         actions: ACTIONS,
         filtered: !filters.is_empty(),
         alert,
         pager: place.pager(HERE, &filters, listed.next_cursor.as_ref())?,
-        rows: Rows::new(store, call.app.clock.now()).of(listed.items)?,
-        query: &query,
+        review,
+        rows: rows.of(listed.items)?,
+        query,
     };
     Ok(html(status, &page)?)
+}
+
+/// What the page says of reviews, when it shows entries up to `newest`.
+fn review_of(reviewed: Reviewed, newest: u64, query: &Query, rows: &mut Rows<'_>) -> Result<Review, Problem> {
+    let last = match reviewed.last {
+        None => None,
+        Some(last) => Some(Last {
+            to: number(last.to),
+            at: rows.day(last.entry.leaf.at),
+            note: last.entry.detail.as_ref().and_then(|detail| Some(detail.get("note")?.as_str()?.to_owned())),
+            row: rows.row(last.entry)?,
+        }),
+    };
+    Ok(Review {
+        last,
+        since: number(reviewed.since),
+        to: newest,
+        number: number(newest),
+        done: query.reviewed.is_some(),
+        alert: "",
+        note: String::new(),
+    })
 }
 
 /// What the fields ask for, or what is wrong with them.

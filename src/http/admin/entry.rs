@@ -85,7 +85,16 @@ impl<'a> Rows<'a> {
         entries.into_iter().map(|entry| self.row(entry)).collect()
     }
 
-    fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
+    /// The day of a moment.
+    pub(super) fn day(&self, at: Timestamp) -> When {
+        When::day(at, self.now)
+    }
+
+    /// One entry as a row.
+    ///
+    /// # Errors
+    /// 503 when a person cannot be looked up.
+    pub(super) fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
         let Entry { seq, leaf, bytes: _, detail, target_user, actor_user, impersonator_user } = entry;
         let now = self.now;
         let target = leaf.target.filter(|_| target_user.is_none() || target_user.as_ref() != self.about);

@@ -7,8 +7,8 @@ use super::csrf;
 use crate::http::call::Call;
 use crate::http::problem::{Kind, Problem};
 
-/// The largest form, in bytes.
-const LARGEST: usize = 8 * 1024;
+/// The largest form, in bytes: a note of 2,000 characters, each of four bytes and escaped.
+const LARGEST: usize = 32 * 1024;
 
 /// The form of a `POST` that comes from our own pages. `T` names every field the form has.
 ///
