@@ -222,6 +222,12 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// The references of everybody the entry is about or by.
+    pub fn people(&self) -> impl Iterator<Item = &str> {
+        let people = [self.target.as_deref(), self.actor.strip_prefix("user:"), self.impersonator.as_deref()];
+        people.into_iter().flatten().filter(|person| person.starts_with("s1."))
+    }
+
     /// The bytes that are stored, hashed and exported.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -17,6 +17,7 @@ pub mod prune;
 pub mod scrub;
 pub mod send_test;
 pub mod serve;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,6 +29,8 @@ use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
 use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
+
+use self::verify::Verify;
 
 const START: &str = "\
 To start:
@@ -111,6 +114,9 @@ pub enum Command {
     /// Settle a doubt about the log: take the data file as it is, and say so in the log
     #[command(after_help = ADOPTION)]
     Adopt(Adopt),
+    /// Recompute the whole log, and say whether anything in it was changed
+    #[command(after_help = verify::HELP)]
+    Verify(Verify),
     /// Remove the oldest entries of the log, once they need not be kept any more
     #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
     Prune(Prune),
@@ -327,6 +333,7 @@ impl Command {
             | Self::Checkpoint(flags)
             | Self::RotateKey(flags)
             | Self::Adopt(Adopt { flags, .. })
+            | Self::Verify(Verify { flags, .. })
             | Self::Prune(Prune { flags, .. })
             | Self::Scrub(flags)
             | Self::Users(

@@ -22,6 +22,7 @@ mod feed;
 mod message;
 mod retention;
 mod server;
+mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,11 +36,11 @@ use tokio::time::timeout;
 pub use self::answer::Desk;
 pub use self::client::{ask, follow};
 pub use self::feed::{Feed, Gone, Parts, Piece, Progress, feed};
-pub use self::message::{AuditExport, Erase, Listing, Practice, Reply, Request, UsersExport};
+pub use self::message::{AuditExport, Erase, Listing, Practice, Reply, Request, UsersExport, Verify};
 pub use self::server::{Listener, listen, serve};
 
-/// The longest request, in bytes.
-const MAX_REQUEST: u64 = 64 * 1024;
+/// The longest request, in bytes: some fifteen thousand checkpoints, which are signed in two days.
+const MAX_REQUEST: u64 = 4 * 1024 * 1024;
 
 /// The longest reply, in bytes: a page of 500 users with all that Clerk allows them.
 const MAX_REPLY: u64 = 64 * 1024 * 1024;
@@ -62,6 +63,9 @@ pub enum Error {
     /// The other side broke off, or said what is no message.
     #[error("the running server gave no usable answer; it may be of another version")]
     NoAnswer,
+    /// There is more in the request than a server takes.
+    #[error("this is more than a running server takes at once; give it less, or let it work on a copy of the file")]
+    TooLong,
     /// The server ended in the middle of a long answer.
     #[error("the running server broke off before it was done; it was stopped, or its log says why")]
     CutOff,

@@ -121,3 +121,4 @@ pub mod store;
 pub mod sync;
 pub mod tlog;
 pub mod user;
+pub mod verify;

@@ -5,14 +5,27 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, prune, scrub, send_test, serve};
+use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, prune, scrub, send_test, serve, verify};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
 const WRONG: u8 = 2;
 
 /// What a command comes to: done, or why not.
-type Done = Result<(), Box<dyn std::error::Error>>;
+type Done = Result<(), Failure>;
+
+/// Why a command was not done.
+struct Failure {
+    /// `None` when that was said already.
+    cause: Option<Box<dyn std::error::Error>>,
+    status: ExitCode,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self { cause: Some(Box::new(cause)), status: ExitCode::FAILURE }
+    }
+}
 
 fn main() -> ExitCode {
     let Some(command) = Cli::parse().command else {
@@ -22,9 +35,11 @@ fn main() -> ExitCode {
     };
     match run(&command) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+        Ok(Err(Failure { cause, status })) => {
+            if let Some(cause) = cause {
+                eprintln!("{cause}");
+            }
+            status
         }
         Err(faults) => {
             eprintln!("{faults}");
@@ -86,6 +101,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let local = Local::read(get)?;
             block_on(async { Ok(local::adopt(&adopt.reason, &local, &mut out).await?) })
         }
+        Command::Verify(command) => {
+            let local = Local::read(get)?;
+            block_on(async { verify::run(command, &local, &mut out).await.map_err(unverified) })
+        }
         Command::Prune(command) => {
             let local = Local::read(get)?;
             block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
@@ -103,6 +122,12 @@ fn run(command: &Command) -> Result<Done, Faults> {
             block_on(async { Ok(local::users(users, &local, &mut out).await?) })
         }
     })
+}
+
+/// Who verifies wants to know what it was from the exit status alone.
+fn unverified(error: verify::Error) -> Failure {
+    let status = ExitCode::from(error.status());
+    if error.was_shown() { Failure { cause: None, status } } else { Failure { status, ..error.into() } }
 }
 
 fn block_on(work: impl Future<Output = Done>) -> Done {

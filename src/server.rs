@@ -1,6 +1,7 @@
 //! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+mod self_check;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -155,6 +156,7 @@ impl Server {
         chores.spawn(write_tallies(self.app.clone(), stopped.clone()));
         chores.spawn(keep_keys(self.keys, store.clone(), stopped.clone()));
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
+        chores.spawn(self_check::run(store.clone(), stopped.clone()));
         if let Some(listener) = self.control {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
         }

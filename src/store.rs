@@ -2,6 +2,7 @@
 //! is on disk. Nothing outside this module knows what the file is made of.
 
 mod admins;
+mod at_rest;
 mod book;
 mod copy;
 mod detail;
@@ -21,6 +22,7 @@ mod tx;
 mod users;
 mod values;
 mod walk;
+mod wall;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,9 +43,10 @@ use crate::sync::Policy;
 use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::at_rest::AtRest;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
-pub use self::evidence::{Evidence, Head, Identity, Person, StoredCheckpoint};
+pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::scrub::{ScrubError, Scrubbed};
@@ -128,7 +131,7 @@ impl Shared {
 }
 
 /// What `open` returns. Of some damage redb does not return an error but panics.
-fn sound(path: &Path, open: impl FnOnce() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+fn sound<T>(path: &Path, open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(OpenError::Damaged(path.to_owned())))
 }
 
@@ -174,7 +177,7 @@ impl Store {
     fn start(live: Live, path: &Path, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
         let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-        let (state, doubt) = State::load(&live.db()).map_err(store)?;
+        let (state, doubt) = State::load(&live.db(), clock.clone()).map_err(store)?;
         let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
         let failed = watch::Sender::new(false);
         let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())

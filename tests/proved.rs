@@ -27,6 +27,9 @@ use tempfile::TempDir;
 
 const ENTRIES: u64 = 70_000;
 
+/// The export is an entry too, written before anything is exported.
+const EXPORTED_ENTRIES: u64 = ENTRIES + 1;
+
 /// The log, its export, and proofs of some of its entries as the API gives them.
 struct Exported {
     _dir: TempDir,
@@ -139,7 +142,7 @@ fn the_go_projects_judgement() {
     }
     let said = String::from_utf8_lossy(&whole.stdout).into_owned();
     assert!(whole.status.success(), "{whole:?}");
-    assert!(said.starts_with(&format!("OK: {ENTRIES} entries, ")), "{said}");
+    assert!(said.starts_with(&format!("OK: {EXPORTED_ENTRIES} entries, ")), "{said}");
     for (file, bit) in FLIPS {
         let bad = go(flipped(&EXPORTED.folder, file, bit).path()).unwrap();
         assert!(!bad.status.success(), "{file}: {}", String::from_utf8_lossy(&bad.stdout));
@@ -184,20 +187,25 @@ fn sigstores_judgement() {
 #[test]
 fn ct_merkles_judgement() {
     let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-    for index in 0..ENTRIES.div_ceil(256) {
-        let partial = if index == ENTRIES / 256 { format!(".p/{}", ENTRIES % 256) } else { String::new() };
+    let mut before = None;
+    for index in 0..EXPORTED_ENTRIES.div_ceil(256) {
+        let rest = EXPORTED_ENTRIES % 256;
+        let partial = if index == EXPORTED_ENTRIES / 256 { format!(".p/{rest}") } else { String::new() };
         let mut rest = &fs::read(EXPORTED.folder.join(format!("tile/entries/{index:03}{partial}"))).unwrap()[..];
         while let [high, low, tail @ ..] = rest {
             let (leaf, tail) = tail.split_at(usize::from(u16::from_be_bytes([*high, *low])));
             tree.push(leaf.to_vec());
+            if tree.len() == ENTRIES {
+                before = Some(tree.root());
+            }
             rest = tail;
         }
     }
     let checkpoint = fs::read_to_string(EXPORTED.folder.join("checkpoint")).unwrap();
     let lines: Vec<&str> = checkpoint.lines().collect();
-    assert_eq!((lines[0], lines[1]), ("log.example.com/log-1", ENTRIES.to_string().as_str()));
+    assert_eq!((lines[0], lines[1]), ("log.example.com/log-1", EXPORTED_ENTRIES.to_string().as_str()));
     assert_eq!(lines[2], STANDARD.encode(tree.root().as_bytes()));
-    let root = tree.root();
+    let root = before.unwrap();
     for proof in serde_json::from_slice::<Vec<Value>>(&fs::read(&EXPORTED.proofs).unwrap()).unwrap() {
         let path: Vec<u8> = proof["inclusion"]["proof"]
             .as_array()

@@ -215,8 +215,8 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
             }
         }
         Reply::Sightings(sightings) => ever::show(&sightings, out)?,
-        // Said by the command itself, which knows where it went.
-        Reply::Exported { .. } => {}
+        // Said by the commands themselves, which know what it was for.
+        Reply::Exported { .. } | Reply::Verified(_) => {}
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }

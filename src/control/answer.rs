@@ -58,6 +58,7 @@ impl Desk {
                 self.set_user(&id, UserPatch { role, practice_id }).await
             }
             Request::Erase(erase) => return self.erase(erase).await,
+            Request::Verify(terms) => return self.verify(terms, feed).await,
             Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })

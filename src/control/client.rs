@@ -9,7 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use super::feed::MAX_PIECE;
 use super::message::Message;
-use super::{Error, Feed, MAX_REPLY, PATIENCE, Reply, Request, STILL_HERE, feed, line, read, socket_path, write};
+use super::{
+    Error, Feed, MAX_REPLY, MAX_REQUEST, PATIENCE, Reply, Request, STILL_HERE, feed, line, read, socket_path, write,
+};
 
 /// Asks the server that runs on the data file `data` for what it answers at once. `None` when none does: then the
 /// command may open the file itself.
@@ -27,6 +29,10 @@ pub async fn ask(data: &Path, request: &Request) -> Result<Option<Reply>, Error>
 /// As [`ask`], and when the server ends before the answer does, or nobody takes the parts.
 pub async fn follow(data: &Path, request: &Request, feed: &Feed) -> Result<Option<Reply>, Error> {
     let path = socket_path(data);
+    let line = line(request)?;
+    if line.len() as u64 > MAX_REQUEST {
+        return Err(Error::TooLong);
+    }
     let stream = match timeout(PATIENCE, UnixStream::connect(&path)).await {
         Err(_) => return Err(Error::TooSlow),
         Ok(Ok(stream)) => stream,
@@ -37,7 +43,7 @@ pub async fn follow(data: &Path, request: &Request, feed: &Feed) -> Result<Optio
         Ok(Err(error)) => return Err(Error::io(&path)(error)),
     };
     let mut stream = BufReader::new(stream);
-    write(&mut stream, &line(request)?).await?;
+    write(&mut stream, &line).await?;
     let mut parts = 0_u64;
     loop {
         let cut_off = |error| if parts > 0 && matches!(error, Error::NoAnswer) { Error::CutOff } else { error };

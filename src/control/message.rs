@@ -10,6 +10,7 @@ use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Prunable, Sightings};
 use crate::user::{HandleKind, PracticeId, Role, UserRef};
+use crate::verify::{Kept, Report};
 
 /// What a command asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub enum Request {
     },
     /// To erase a user, or to say what that would take.
     Erase(Erase),
+    /// To verify the log.
+    Verify(Verify),
     /// Whether a value was ever on file.
     EverOnFile {
         /// The value, as typed.
@@ -123,6 +126,15 @@ pub struct AuditExport {
     pub to: Option<Timestamp>,
     /// In which form.
     pub format: entries::Format,
+}
+
+/// What to hold the log against.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Verify {
+    /// Verifier keys whose word counts, in the text form of C2SP signed-note.
+    pub keys: Vec<String>,
+    /// Checkpoints that were kept elsewhere.
+    pub kept: Vec<Kept>,
 }
 
 /// Which users to list; all members must fit.
@@ -227,6 +239,8 @@ pub enum Reply {
         /// How many users or entries.
         count: u64,
     },
+    /// What came of a verification.
+    Verified(Box<Report>),
     /// There is no such user.
     NotFound,
     /// It was not done.

@@ -114,7 +114,7 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("roll.redb");
     let (stop, served) = start(&data);
-    let long = format!("{}{}\n", " ".repeat(65 * 1024), serde_json::to_string(&user()).unwrap());
+    let long = format!("{}{}\n", " ".repeat(4 << 20), serde_json::to_string(&user()).unwrap());
     let half = serde_json::to_vec(&user()).unwrap();
     for bad in [b"{}\n", &b"\"Nonsense\"\n"[..], b"{\"user\":{\"id\":\"\"}}\n", b"\xff\n", &half, long.as_bytes()] {
         assert!(raw(&data, bad).starts_with("{\"refused\""), "{bad:?}");

@@ -1,5 +1,6 @@
 //! What can go wrong in the store, by what a caller can do about it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Why a verb of the store failed.
@@ -29,6 +30,21 @@ impl Error {
     /// Whether the file itself is in question, so that nothing more may be written.
     pub(super) const fn is_fatal(&self) -> bool {
         matches!(self, Self::Storage(_) | Self::Failed)
+    }
+
+    /// Whether it is what the file holds that is wrong, and not the disk or the machine.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt(_) | Self::Panicked => true,
+            Self::Storage(error) => match &**error {
+                // A place behind the end of the file was asked for.
+                redb::Error::Io(cause) => matches!(cause.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
+                redb::Error::PreviousIo | redb::Error::DatabaseClosed => false,
+                _ => true,
+            },
+            Self::Failed | Self::ReadOnly | Self::BadCursor => false,
+        }
     }
 }
 
@@ -61,6 +77,14 @@ pub enum OpenError {
         "{path} cannot be opened for reading and writing ({cause}); check that its folder exists and belongs to the user Rollbook runs as, or set ROLLBOOK_DATA"
     )]
     Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file cannot even be read.
+    #[error("{path} cannot be read: {cause}")]
+    Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.

@@ -1,6 +1,8 @@
 //! What the log's proof rests on, as it is stored: leaves, tiles, details, people, checkpoints. Reading for those who
 //! publish, export and verify.
 
+mod rows;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::merkle::{Frontier, Hash, TILE_WIDTH, place_in_tile};
 use crate::tlog::bundle;
 use crate::tlog::tile_path::{Content, TilePath};
 use crate::user::ClerkId;
+
+pub use self::rows::{CheckpointRow, Mapping, RowCounts};
 
 /// The log's size and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +78,10 @@ pub struct Evidence {
     checkpoints: ReadOnlyTable<(u64, u64), &'static [u8]>,
     subjects: ReadOnlyTable<&'static str, &'static [u8]>,
     refs: ReadOnlyTable<&'static str, &'static str>,
-    failed: watch::Sender<bool>,
+    by_subject: ReadOnlyTable<(u64, u64), ()>,
+    by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    /// Told when the file cannot be read; of a file that nobody writes, nobody is.
+    failed: Option<watch::Sender<bool>>,
     /// Closed when nobody holds it any more, and then the tables cannot be read.
     _db: Arc<Database>,
 }
@@ -105,25 +112,28 @@ impl Store {
     /// When the file cannot be read.
     pub fn evidence(&self) -> Result<Evidence, Error> {
         let failed = self.0.failed.clone();
-        watched(&self.0.failed, || {
-            let db = self.0.live.db();
-            let txn = &db.begin_read()?;
-            Ok(Evidence {
-                leaves: open(txn, tables::audit_leaf())?,
-                details: open(txn, tables::audit_detail())?,
-                tiles: open(txn, tables::audit_tile())?,
-                meta: open(txn, tables::audit_meta())?,
-                checkpoints: open(txn, tables::audit_checkpoint())?,
-                subjects: open(txn, tables::subjects())?,
-                refs: open(txn, tables::subject_refs())?,
-                failed,
-                _db: db,
-            })
-        })
+        watched(&self.0.failed, || Evidence::open(self.0.live.db(), Some(failed)))
     }
 }
 
 impl Evidence {
+    pub(super) fn open(db: Arc<Database>, failed: Option<watch::Sender<bool>>) -> Result<Self, Error> {
+        let txn = &db.begin_read()?;
+        Ok(Self {
+            leaves: open(txn, tables::audit_leaf())?,
+            details: open(txn, tables::audit_detail())?,
+            tiles: open(txn, tables::audit_tile())?,
+            meta: open(txn, tables::audit_meta())?,
+            checkpoints: open(txn, tables::audit_checkpoint())?,
+            subjects: open(txn, tables::subjects())?,
+            refs: open(txn, tables::subject_refs())?,
+            by_subject: open(txn, tables::audit_by_subject())?,
+            by_action: open(txn, tables::audit_by_action())?,
+            failed,
+            _db: db,
+        })
+    }
+
     /// The log's size and root.
     ///
     /// # Errors
@@ -281,7 +291,10 @@ impl Evidence {
     }
 
     fn reading<T>(&self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        watched(&self.failed, read)
+        match &self.failed {
+            Some(failed) => watched(failed, read),
+            None => read(),
+        }
     }
 }
 

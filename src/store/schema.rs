@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
-    let db = open_patiently(path, cache_bytes)?;
+    let db = open_patiently(path, || builder(cache_bytes).open(path))?;
     check(path, &db)?;
     // Whoever was rewriting the file when they were killed left half a copy of it behind.
     let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
@@ -106,10 +106,13 @@ fn keep_private(path: &Path, file: &File) -> Result<(), OpenError> {
     file.set_permissions(PermissionsExt::from_mode(0o600)).map_err(|cause| inaccessible(path, cause))
 }
 
-fn open_patiently(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+pub(super) fn open_patiently(
+    path: &Path,
+    open: impl Fn() -> Result<Database, DatabaseError>,
+) -> Result<Database, OpenError> {
     let since = Instant::now();
     loop {
-        match builder(cache_bytes).open(path) {
+        match open() {
             Err(DatabaseError::DatabaseAlreadyOpen) if since.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(50));
             }

@@ -16,6 +16,7 @@ use super::state::State;
 use super::writer::Writer;
 use super::{By, Store, schema, tables};
 use crate::audit::Draft;
+use crate::clock::Clock;
 use crate::disk;
 use crate::merkle::{Frontier, Hash};
 
@@ -200,8 +201,8 @@ impl Beside {
         schema::check(&self.path, &db).map_err(|cause| self.spoilt(cause))?;
         let expected = tables::count(&old.begin_read().map_err(Error::from)?)?;
         let found = db.begin_read().map_err(Error::from).and_then(|txn| tables::count(&txn));
-        let same_log =
-            State::load(&db).is_ok_and(|(found, doubt)| doubt.is_none() && head(&found.log) == head(&state.log));
+        let same_log = State::load(&db, Clock::system())
+            .is_ok_and(|(found, doubt)| doubt.is_none() && head(&found.log) == head(&state.log));
         let same_rows = found.is_ok_and(|found| found == expected);
         if !same_rows || !same_log {
             return Err(self.spoilt("the copy is not what it was made from"));

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::tables;
+use super::wall::Wall;
 use crate::audit::Doubt;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::merkle::{Frontier, Hash, leaf_hash, place_in_tile};
 
 /// The writer's memory. Cloned for every batch, and kept only when the batch is on disk.
@@ -14,6 +15,7 @@ use crate::merkle::{Frontier, Hash, leaf_hash, place_in_tile};
 pub(super) struct State {
     pub(super) log: Frontier,
     pub(super) last_at: Timestamp,
+    pub(super) wall: Wall,
     pub(super) instance: Option<String>,
     pub(super) stats: Stats,
 }
@@ -46,7 +48,7 @@ pub struct Counts {
 
 impl State {
     /// Reads the state back, and what speaks against the log it describes.
-    pub(super) fn load(db: &Database) -> Result<(Self, Option<Doubt>), Error> {
+    pub(super) fn load(db: &Database, clock: Clock) -> Result<(Self, Option<Doubt>), Error> {
         let txn = db.begin_read()?;
         let audit_meta = txn.open_table(tables::audit_meta())?;
         let meta = txn.open_table(tables::meta())?;
@@ -76,7 +78,8 @@ impl State {
         } else {
             Some(Doubt::Damaged("its tiles do not give its root".to_owned()))
         };
-        Ok((Self { log, last_at: Timestamp::from_millis(last_at), instance, stats }, doubt))
+        let last_at = Timestamp::from_millis(last_at);
+        Ok((Self { log, last_at, wall: Wall::new(clock, last_at), instance, stats }, doubt))
     }
 
     pub(super) const fn stats(&self) -> Counts {

@@ -58,8 +58,15 @@ impl<'txn> Tx<'txn> {
         Ok(self.written)
     }
 
-    /// Appends an entry to the log and returns its place.
+    /// Appends an entry to the log and returns its place. If the clock was turned back, an entry before it says so.
     pub(super) fn append(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
+        if let Some(step) = self.state.wall.step() {
+            self.append_alone(&step, now)?;
+        }
+        self.append_alone(draft, now)
+    }
+
+    fn append_alone(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
         let seq = self.state.log.size();
         let mut people: Vec<Subject> = Vec::new();
         let mut all_known = true;

@@ -98,7 +98,8 @@ impl Store {
         let mut after: Option<String> = None;
         loop {
             // A walk over everybody in one transaction would keep pages from being used again for as long.
-            let last = self.read(|txn| {
+            let mut seen = 0;
+            after = self.read(|txn| {
                 let file = File::open(txn)?;
                 let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut last = None;
@@ -106,12 +107,12 @@ impl Store {
                     let (id, row) = row?;
                     file.look(id.value(), &read_subject(row.value())?, handles, &mut found)?;
                     last = Some(id.value().to_owned());
+                    seen += 1;
                 }
                 Ok(last)
             })?;
-            match last {
-                Some(last) => after = Some(last),
-                None => return Ok(found),
+            if seen < STEP {
+                return Ok(found);
             }
         }
     }

@@ -1,13 +1,18 @@
 //! Who may be erased, and what a person cannot bring about by it.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use rollbook::audit::{Actor, Source};
 use rollbook::store::{By, EraseError, Extent, Order};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use crate::common::{TestServer, deleted_event, token, user_event};
-use crate::file::{self, Witness};
+use crate::deliveries::received;
+use crate::file::{self, Table, Witness};
 
 const T: i64 = 1_750_000_000_000;
 
@@ -137,37 +142,110 @@ async fn an_address_that_somebody_else_has_too_is_not_looked_for() {
     assert!(!found);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_comes_while_somebody_is_erased_is_erased_or_passed_over() {
-    let server = TestServer::start().await;
-    let event = |n: i64| {
-        let mut event = user_event("user.updated", "user_Ann", T + n, &format!("Ann{n}"));
-        event["data"]["email_addresses"][0]["email_address"] = format!("ann{n}@example.org").into();
-        event
-    };
-    for n in 0..50 {
-        server.outcome(&event(n)).await;
-    }
-    server.outcome(&deleted_event("user_Ann", T + 50)).await;
-    let invitation = |n: i64| {
-        let data = json!({ "id": format!("inv_{n}"), "email_address": format!("ann{}@example.org", n % 50) });
-        json!({ "type": "organizationInvitation.created", "data": data, "timestamp": T + n })
-    };
-    let events: Vec<_> = (51..250).map(|n| if n % 3 == 0 { invitation(n) } else { event(n) }).collect();
-    let deliveries = join_all(events.iter().map(|event| server.outcome(event)));
-    let (outcomes, erased) = tokio::join!(deliveries, erase(&server, "user_Ann"));
-    // Her record goes on changing while it can; in the end it is given up or done.
-    if let Err(error) = erased {
-        assert!(matches!(error, EraseError::Restless), "{error}");
-        erase(&server, "user_Ann").await.unwrap();
-    }
-    assert!(outcomes.iter().all(|outcome| outcome == "stale" || outcome == "applied"));
+/// The address Ann had at that time.
+fn address(n: i64) -> String {
+    format!("ann{n}@example.org")
+}
+
+fn ann(n: i64, email: &str) -> Value {
+    let mut event = user_event("user.updated", "user_Ann", T + n, &format!("Ann{n}"));
+    event["data"]["email_addresses"][0]["email_address"] = email.into();
+    event
+}
+
+fn organization(n: i64, by: &str) -> Value {
+    let data = json!({ "id": format!("org_{n}"), "object": "organization", "name": "Us", "created_by": by, "n": n });
+    json!({ "type": "organization.created", "data": data, "timestamp": T + n })
+}
+
+/// Everything there is of Ann is gone; says how the tables look otherwise.
+async fn without_ann(server: TestServer, more: &[String]) -> BTreeMap<String, Table> {
     let dir = server.stop().await;
     let db = file::open(&dir.path().join("rollbook.redb"));
     Witness::default().follow(&db);
     let tables = file::dump(&db);
-    assert!(tables["users"].is_empty() && tables["subjects"].is_empty() && tables["value_tags"].is_empty());
+    let texts: Vec<String> = more.iter().chain(&["user_Ann".to_owned()]).map(|text| text.to_lowercase()).collect();
     for (name, rows) in &tables {
-        assert!(rows.iter().all(|(key, row)| !key.contains("user_Ann") && !row.contains("user_Ann")), "{name}");
+        for (key, row) in rows {
+            let row = format!("{key} {row}").to_lowercase();
+            assert!(!texts.iter().any(|text| row.contains(text)), "{name}: {row}");
+        }
     }
+    tables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_behind_the_searchs_back_is_erased_too() {
+    let server = TestServer::start().await;
+    server.outcome(&ann(0, &address(0))).await;
+    server.outcome(&user_event("user.created", "user_Bob", T, "Bob")).await;
+    server.outcome(&deleted_event("user_Ann", T + 1)).await;
+    let (store, runtime, calls) = (server.app.store.clone(), Handle::current(), AtomicI64::new(0));
+    let meanwhile = move |_| {
+        let n = 10 + calls.fetch_add(1, Ordering::Relaxed);
+        let mut bob = user_event("user.updated", "user_Bob", T + n, &format!("Bob{n}"));
+        bob["data"]["public_metadata"] = json!({ "manager": "user_Ann", "mail": address(0) });
+        let invitation = json!({ "id": format!("inv_{n}"), "email_address": address(0).to_uppercase() });
+        let events = [
+            ann(n, &address(0)),
+            bob,
+            organization(n, "user_Ann"),
+            json!({ "type": "organizationInvitation.created", "data": invitation, "timestamp": T + n }),
+            json!({ "type": "user.updated", "data": { "about": "user_Ann" } }),
+            json!({ "type": "something.new", "data": { "about": address(0) } }),
+        ];
+        for (at, event) in events.iter().enumerate() {
+            let delivery = received(&format!("msg_{n}_{at}"), &event.to_string());
+            runtime.block_on(store.ingest(delivery)).unwrap();
+        }
+    };
+    let extent = server.app.store.erase(&"user_Ann".parse().unwrap(), order(None, false), meanwhile).await.unwrap();
+    assert!(extent.quarantined >= 4 && extent.mentions >= 9 && extent.details >= 10, "{extent:?}");
+    assert_eq!(server.app.store.counts().quarantined, 0);
+    let tables = without_ann(server, &[address(0)]).await;
+    assert!(tables["value_tags"].values().count() == 1 && tables["objects"].len() >= 8, "Bob's and the others' stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_came_behind_the_searchs_back_is_looked_for_as_well() {
+    for restless in [false, true] {
+        let server = TestServer::start().await;
+        server.outcome(&ann(0, &address(0))).await;
+        let invitation = json!({ "id": "inv_1", "email_address": address(1) });
+        server.outcome(&json!({ "type": "organizationInvitation.created", "data": invitation })).await;
+        server.outcome(&deleted_event("user_Ann", T + 1)).await;
+        let (store, runtime, calls) = (server.app.store.clone(), Handle::current(), AtomicI64::new(0));
+        let meanwhile = move |_| {
+            let n = 1 + calls.fetch_add(1, Ordering::Relaxed);
+            if n == 1 || restless {
+                let delivery = received(&format!("msg_{n}"), &ann(n, &address(n)).to_string());
+                runtime.block_on(store.ingest(delivery)).unwrap();
+            }
+        };
+        let erased = server.app.store.erase(&"user_Ann".parse().unwrap(), order(None, false), meanwhile).await;
+        if restless {
+            assert!(matches!(erased, Err(EraseError::Restless)), "{erased:?}");
+            assert!(server.user("user_Ann").is_some());
+            holds(server).await;
+        } else {
+            assert_eq!(erased.unwrap().mentions, 1);
+            without_ann(server, &[address(0), address(1)]).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_at_the_same_time_is_erased_or_passed_over() {
+    let server = TestServer::start().await;
+    for n in 0..20 {
+        server.outcome(&ann(n, &address(0))).await;
+    }
+    server.outcome(&deleted_event("user_Ann", T + 50)).await;
+    let events: Vec<_> =
+        (51..150).map(|n| if n % 3 == 0 { organization(n, "user_Ann") } else { ann(n, &address(0)) }).collect();
+    let deliveries = join_all(events.iter().map(|event| server.outcome(event)));
+    let (outcomes, erased) = tokio::join!(deliveries, erase(&server, "user_Ann"));
+    erased.unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome == "stale" || outcome == "applied"));
+    without_ann(server, &[address(0)]).await;
 }

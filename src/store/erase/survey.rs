@@ -229,7 +229,7 @@ impl Walk<'_> {
             let (seen, last) = self.store.read(|txn| {
                 let rows = open(txn, table)?;
                 let from = after.as_deref().map_or(Bound::Unbounded, |key| Bound::Excluded(K::from_bytes(key)));
-                let (mut seen, mut last) = (0, None);
+                let (mut seen, mut last) = (0_usize, None);
                 for row in rows.range::<K::SelfType<'_>>((from, Bound::Unbounded))?.take(STEP) {
                     let (key, row) = row?;
                     seen += 1;
@@ -238,28 +238,29 @@ impl Walk<'_> {
                 }
                 Ok((seen, last))
             })?;
-            self.done += seen;
+            self.done += seen as u64;
             // Both grow while it goes on.
             (self.progress)(Progress { done: self.done.min(self.of), of: self.of });
-            match last {
-                Some(last) => after = Some(last),
-                None => return Ok(()),
+            if seen < STEP {
+                // The end. What has come there since is not chased: it left entries.
+                return Ok(());
             }
+            after = last;
         }
     }
 
     /// The entries about or by the person that have a detail, and the handles that entries about them say they had.
     fn own_details(&self, number: u64, reference: &str) -> Result<(Ranges, BTreeSet<Handle>), Error> {
         let (mut details, mut handles) = (Ranges::default(), BTreeSet::new());
-        let mut next = Some(0);
-        while let Some(from) = next {
-            next = self.store.read(|txn| {
+        let mut next = 0;
+        loop {
+            let seen = self.store.read(|txn| {
                 let (entries, rows) = (open(txn, tables::audit_by_subject())?, open(txn, tables::audit_detail())?);
                 let leaves = open(txn, tables::audit_leaf())?;
-                let mut next = None;
-                for row in entries.range((number, from)..=(number, u64::MAX))?.take(STEP) {
+                let mut seen = 0;
+                for row in entries.range((number, next)..=(number, u64::MAX))?.take(STEP) {
                     let seq = row?.0.value().1;
-                    next = Some(seq + 1);
+                    (next, seen) = (seq + 1, seen + 1);
                     let Some(row) = rows.get(seq)? else { continue };
                     let leaf = leaves.get(seq)?.map(|leaf| leaf_of(leaf.value())).transpose()?;
                     if leaf.as_ref().is_some_and(is_erasure) {
@@ -270,8 +271,11 @@ impl Walk<'_> {
                         handles.extend(handles_within(&Value::Object(detail(row.value())?)));
                     }
                 }
-                Ok(next)
+                Ok(seen)
             })?;
+            if seen < STEP {
+                break;
+            }
         }
         Ok((details, handles))
     }
