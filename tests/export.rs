@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -16,8 +16,11 @@ use common::{TestServer, clerk_id, deleted_event, user_event};
 use csv::StringRecord;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use futures_util::future::join_all;
+use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actor, Doubt, Draft, Source};
+use rollbook::clock::Clock;
 use rollbook::control::{Request, feed, follow};
+use rollbook::store::By;
 use rollbook::tlog::checkpoint::Checkpoint;
 use rollbook::tlog::note::VerifierKey;
 use serde_json::{Value, json};
@@ -146,7 +149,7 @@ async fn a_table_is_safe_to_open_and_read_by_others() {
             let read: Vec<BTreeMap<String, String>> = serde_json::from_slice(&python.stdout).unwrap();
             assert_eq!(read, rows, "{}", String::from_utf8_lossy(&python.stderr));
         }
-        Err(error) => eprintln!("not read by Python: {error}"),
+        Err(error) => writeln!(std::io::stderr(), "SKIPPED reading by Python: {error}").unwrap(),
     }
 }
 
@@ -371,7 +374,9 @@ fn check_log(files: &BTreeMap<String, Vec<u8>>) -> Vec<Vec<u8>> {
         assert!(files[&format!("tile/0/{index:03}{suffix}")] == tile);
     }
     let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-    leaves.iter().for_each(|leaf| tree.push(leaf.clone()));
+    for leaf in &leaves {
+        tree.push(leaf.clone());
+    }
     assert_eq!(tree.root().as_bytes().as_slice(), checkpoint.root);
     assert_eq!(leaves.len() as u64, checkpoint.size);
     leaves
@@ -415,6 +420,12 @@ async fn the_log_proves_itself_in_its_folder() {
     assert_eq!((people.len(), &people[0]["id"]), (1, &json!("user_a")));
     assert_eq!(people[0]["ref"], format!("s1.{}", salted(&people[0], "user_a")));
 
+    let audit = exported_lines(&data, "audit").await;
+    assert!((0..).zip(&audit).all(|(seq, entry)| entry["seq"] == seq), "a walk of several stretches");
+    assert_eq!(audit.len(), leaves.len() + 1);
+    assert_eq!(exported_lines(&data, "audit --action test.noted --subject user_a").await.len(), 600);
+    assert_eq!(exported_lines(&data, "audit --action test.noted").await.len(), 600);
+
     assert!(refused(&data, "log --out log", 1).await.contains("log is not empty"));
     let stopped = server.stop().await;
     let data = stopped.path().join("rollbook.redb");
@@ -426,6 +437,28 @@ async fn the_log_proves_itself_in_its_folder() {
     check_log(&bare);
     assert!(!bare.contains_key("details.jsonl") && !bare.contains_key("subjects.jsonl"));
     assert!(!bare.values().any(|file| file.windows(6).any(|text| text == b"user_a")), "nobody is named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pruned_is_not_there_and_not_missed() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let clock = Clock::fixed("2010-01-01T12:00:00Z".parse().unwrap());
+    let server = TestServer::with_clock(&[], clock.clone()).await;
+    for _ in 0..600 {
+        server.app.store.record(Draft::new("test.noted", Actor::System, Source::System)).await.unwrap();
+    }
+    clock.set(clock.now().plus_millis(DAY));
+    let cutoff = Cutoff::new("2010-01-02".parse().unwrap(), common::now(), false).unwrap();
+    server.app.store.prune(cutoff, By { actor: Actor::Cli, source: Source::Cli }, |_, _| {}).await.unwrap();
+    let data = server.data();
+    let audit = exported_lines(&data, "audit").await;
+    assert_eq!((&audit[0]["seq"], &audit.last().unwrap()["action"]), (&json!(512), &json!("audit.exported")));
+    assert_eq!(exported_lines(&data, "audit --action test.noted").await[0]["seq"], 512);
+    assert_eq!(exported_lines(&data, "audit --from 2009-12-31").await[0]["seq"], 512);
+    exported(&data, "log --out log").await;
+    let found = files(&data.with_file_name("log"));
+    let of = |folder: &str| found.keys().filter(|name| name.starts_with(folder)).count();
+    assert_eq!((of("tile/entries/"), of("tile/0/"), of("tile/1/")), (1, 3, 1), "{:?}", found.keys());
 }
 
 #[tokio::test(flavor = "multi_thread")]

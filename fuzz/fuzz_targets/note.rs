@@ -10,9 +10,8 @@ use rollbook::tlog::note::{self, BadNote, Note, SigningKey, VerifierKey};
 use rollbook::tlog::proof::Proof;
 
 /// The key of the examples of Go's `note` package, and one nobody signs with.
-static KEY: LazyLock<SigningKey> = LazyLock::new(|| {
-    "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz".parse().unwrap()
-});
+static KEY: LazyLock<SigningKey> =
+    LazyLock::new(|| "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz".parse().unwrap());
 static STRANGER: LazyLock<SigningKey> = LazyLock::new(|| KEY.renamed("stranger").unwrap());
 
 fuzz_target!(|text: &str| {

@@ -169,6 +169,9 @@ fn malformed_notes_are_refused() {
         // Bits that say nothing must be zero, or one note had several forms.
         good.replace(signature, &format!("— one {}", STANDARD.encode([0; 68]).replace("A=", "B="))),
         format!("{good}{signature}\n"),
+        // Twice the same key, once with another signature.
+        format!("{good}{}", line("one", one.verifier().id(), &[1; 64])),
+        format!("{good}{0}{0}", line("stranger", 7, &[1; 64])),
     ];
     for bad in bad {
         assert!(matches!(bad.parse::<Note>(), Err(BadNote::Form(_))), "{bad:?}");

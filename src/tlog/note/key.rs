@@ -92,7 +92,7 @@ impl FromStr for VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_parts(f, &self.name, self.id, &self.public)
+        f.write_str(&text_of(&self.name, self.id, &self.public))
     }
 }
 
@@ -131,14 +131,7 @@ impl SigningKey {
     /// The key as text, for its file and for nothing else: `PRIVATE+KEY+name+id+key`.
     #[must_use]
     pub fn expose(&self) -> String {
-        struct Private<'a>(&'a SigningKey);
-        impl fmt::Display for Private<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(PRIVATE)?;
-                write_parts(f, &self.0.verifier.name, self.0.verifier.id, &self.0.seed)
-            }
-        }
-        Private(self).to_string()
+        PRIVATE.to_owned() + &text_of(&self.verifier.name, self.verifier.id, &self.seed)
     }
 
     /// The signature of a message; `None` when the cryptographic library fails.
@@ -179,6 +172,7 @@ fn parts(text: &str) -> Option<(&str, &str, [u8; 32])> {
     }
 }
 
-fn write_parts(f: &mut fmt::Formatter<'_>, name: &str, id: u32, bytes: &[u8; 32]) -> fmt::Result {
-    write!(f, "{name}+{id:08x}+{}", STANDARD.encode([&[TYPE], &bytes[..]].concat()))
+/// What [`parts`] reads.
+fn text_of(name: &str, id: u32, bytes: &[u8; 32]) -> String {
+    format!("{name}+{id:08x}+{}", STANDARD.encode([&[TYPE], &bytes[..]].concat()))
 }
