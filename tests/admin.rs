@@ -4,6 +4,8 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/danger.rs"]
+mod danger;
 #[path = "admin/pages.rs"]
 mod pages;
 #[path = "admin/review.rs"]

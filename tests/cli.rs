@@ -187,7 +187,9 @@ fn all_faults_are_reported_together() {
 #[test]
 fn a_wrong_command_line_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["nonsense", "serve --nonsense", "users set user_1", "users show", "users list --limit 0", "admin"] {
+    let of_users =
+        ["users set user_1", "users show", "users list --limit 0", "users erase", "users ever x --kind name"];
+    for line in ["nonsense", "serve --nonsense", "admin"].into_iter().chain(of_users) {
         assert!(!run(folder.path(), line).failed(2).is_empty(), "{line}");
     }
     let err = run(folder.path(), "send-test user.create").failed(2);
@@ -286,12 +288,43 @@ fn users(folder: &Path) {
     assert!(run(folder, "users list --role ADMIN").done().contains("  ADMIN  "));
     assert_eq!(run(folder, "users show user_nobody").failed(1), "there is no such user\n");
     assert_eq!(run(folder, "users set user_nobody --role ADMIN").failed(1), "there is no such user\n");
+    erasing(folder, id, after["email"].as_str().unwrap());
+}
+
+/// `users ever|erase`, about a user whom Clerk still has and one whom it has not.
+fn erasing(folder: &Path, id: &str, email: &str) {
+    let ever = run(folder, &format!("users ever {email}")).done();
+    assert!(ever.contains(&format!("{id}  from ")) && ever.contains(" until now"), "{ever}");
+    assert_eq!(run(folder, "users ever 1 --kind phone").done(), "never on file\n");
+    assert_eq!(run(folder, &format!("users ever {email} --user user_nobody")).done(), "never on file\n");
+    let planned = run(folder, &format!("users erase {id}"));
+    assert!(planned.out.starts_with(&format!("To be erased of {id}:\n  the record\n")), "{}", planned.out);
+    assert!(
+        planned.out.contains("\nClerk has not deleted this user") && planned.out.contains("HIPAA"),
+        "{}",
+        planned.out
+    );
+    assert_eq!(planned.failed(1), "nothing was done; to go ahead, add --yes\n");
+    let refused = run(folder, &format!("users erase {id} --yes")).failed(1);
+    assert!(refused.contains("Clerk has not deleted this user") && refused.contains("--still-at-clerk"), "{refused}");
+    let deleted = run(folder, "users list --deleted").done();
+    let deleted = deleted.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let erased = run(folder, &format!("users erase {deleted} --yes --reason asked")).done();
+    assert!(erased.starts_with("Erased of user_") && !erased.contains("HIPAA"), "{erased}");
+    assert_eq!(run(folder, &format!("users erase {deleted} --yes")).failed(1), "there is no such user\n");
+    assert_eq!(run(folder, "users list --deleted").done(), "no users\n");
+    assert!(run(folder, "verify").done().contains("erased"));
 }
 
 /// The same commands once the server has stopped: they open the file themselves.
 fn after(folder: &Path) {
     assert!(!folder.join("roll.redb.sock").exists());
     assert!(run(folder, "users list").done().contains("  ADMIN  "));
+    let list = run(folder, "users list").done();
+    let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let erased = run(folder, &format!("users erase {id} --yes --still-at-clerk")).done();
+    assert!(erased.starts_with(&format!("Erased of {id}:\n")), "{erased}");
+    assert_eq!(run(folder, &format!("users show {id}")).failed(1), "there is no such user\n");
     let link = run(folder, "admin link --listen 127.0.0.1:4040").done();
     assert!(link.starts_with("http://127.0.0.1:4040/admin/setup?token="), "{link}");
     let link = run(folder, "admin link --public-url https://roll.example.com").done();

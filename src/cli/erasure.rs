@@ -24,10 +24,8 @@ pub(super) fn show(extent: &Extent, done: bool, out: &mut (dyn Write + Send)) ->
         )?;
     }
     if done {
-        return writeln!(
-            out,
-            "The log's entries are all there, and its proof holds; none of them leads to the person."
-        );
+        writeln!(out, "The log's entries are all there, and its proof holds; none of them leads to the person.")?;
+        return writeln!(out, "Their bytes may still be in the data file; `rollbook scrub` rewrites it without them.");
     }
     if extent.live {
         writeln!(out, "Clerk has not deleted this user: delete them there first, or add --still-at-clerk.")?;

@@ -9,7 +9,10 @@ pub(super) fn show(sightings: &Sightings, out: &mut (dyn Write + Send)) -> io::R
     if sightings.items.is_empty() {
         return writeln!(out, "never on file");
     }
-    let moment = |moment: Moment| format!("{} (entry {})", moment.at, moment.seq);
+    let moment = |moment: Moment| match moment.at {
+        Some(at) => format!("{at} (entry {})", moment.seq),
+        None => format!("entry {}, which was pruned,", moment.seq),
+    };
     for sighting in &sightings.items {
         let until = sighting.until.map_or_else(|| "now".to_owned(), moment);
         writeln!(out, "{}  from {} until {until}", sighting.user, moment(sighting.from))?;

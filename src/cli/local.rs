@@ -67,7 +67,13 @@ pub async fn admin(command: &Admin, local: &Local, out: &mut (dyn Write + Send))
 /// # Errors
 /// When there is no data file, no such user, or the change is refused.
 pub async fn users(command: &Users, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-    show(answer(local, command.request()).await?, out)
+    let what = match command {
+        Users::Erase(_) => "searching the file",
+        Users::Ever(_) => "asking of everybody",
+        Users::List(_) | Users::Show(_) | Users::Set(_) => return show(answer(local, command.request()).await?, out),
+    };
+    let (reply, ()) = answer_at_length(local, command.request(), Some(what), (), |(), _| Ok(())).await?;
+    show(reply, out)
 }
 
 /// `rollbook checkpoint`: prints the newest checkpoint, a new one if the log has grown.

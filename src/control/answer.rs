@@ -10,7 +10,7 @@ use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
-use crate::store::{By, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
+use crate::store::{self, By, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
 use crate::user::{Handle, HandleKind, UserRef};
 
 /// What the admin is called whose password a link sets.
@@ -57,9 +57,9 @@ impl Desk {
                 };
                 self.set_user(&id, UserPatch { role, practice_id }).await
             }
-            Request::Erase(erase) => return self.erase(erase).await,
+            Request::Erase(erase) => return self.erase(erase, feed).await,
             Request::Verify(terms) => return self.verify(terms, feed).await,
-            Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user).await,
+            Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user, feed).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
     }
@@ -109,12 +109,13 @@ impl Desk {
         Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
     }
 
-    async fn erase(&self, erase: Erase) -> Reply {
+    /// Erases somebody, or says what that would take. It is done also when nobody waits for it any more.
+    async fn erase(&self, erase: Erase, feed: &Feed) -> Reply {
         let Erase { id, confirmed, even_if_live, reason } = erase;
         let done = if confirmed {
-            self.store.erase(&id, Order { by: cli(), reason, even_if_live }, |_| {}).await
+            self.store.erase(&id, Order { by: cli(), reason, even_if_live }, search(feed)).await
         } else {
-            self.weigh_erasure(&id).await
+            self.weigh_erasure(&id, feed).await
         };
         match done {
             Ok(extent) => Reply::Erasure { extent, done: confirmed },
@@ -124,13 +125,21 @@ impl Desk {
         }
     }
 
-    async fn weigh_erasure(&self, id: &UserRef) -> Result<Extent, EraseError> {
-        let extent = self.store.erasure_extent(id, |_| {}).await?;
+    async fn weigh_erasure(&self, id: &UserRef, feed: &Feed) -> Result<Extent, EraseError> {
+        let extent = self.store.erasure_extent(id, search(feed)).await?;
         self.store.record(Draft::new("user.read", Actor::Cli, Source::Cli).about(&extent.person)).await?;
         Ok(extent)
     }
 
-    async fn ever_on_file(&self, value: &str, kind: Option<HandleKind>, user: Option<UserRef>) -> Result<Reply, Error> {
+    async fn ever_on_file(
+        &self,
+        value: &str,
+        kind: Option<HandleKind>,
+        user: Option<UserRef>,
+        feed: &Feed,
+    ) -> Result<Reply, Error> {
+        // Everybody is asked, one after the other: that can take longer than a caller waits for a word.
+        let _ = feed.progress(0, None);
         let person = match user {
             Some(UserRef::Clerk(id)) => Some(id),
             Some(UserRef::Id(id)) => match self.store.user(id)? {
@@ -146,6 +155,16 @@ impl Desk {
 
 fn exported(reply: Result<Reply, export::Error>) -> Reply {
     reply.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
+}
+
+/// Passes on how far a search through the file is.
+fn search(feed: &Feed) -> impl Fn(store::Progress) + Send + Sync + use<> {
+    let feed = feed.clone();
+    // From now on it is a long answer. Whether anybody is there to hear of it is the connection's business.
+    let _ = feed.progress(0, None);
+    move |progress| {
+        let _ = feed.progress(progress.done, Some(progress.of));
+    }
 }
 
 /// Somebody at the terminal.

@@ -46,12 +46,12 @@ struct SightingJson<'a> {
 #[derive(Serialize)]
 struct MomentJson {
     seq: u64,
-    at: String,
+    at: Option<String>,
 }
 
 impl<'a> From<&'a Sighting> for SightingJson<'a> {
     fn from(sighting: &'a Sighting) -> Self {
-        let moment = |moment: Moment| MomentJson { seq: moment.seq, at: moment.at.to_string() };
+        let moment = |moment: Moment| MomentJson { seq: moment.seq, at: moment.at.map(|at| at.to_string()) };
         Self {
             id: UserId::of(&sighting.user).to_string(),
             clerk_user_id: &sighting.user,

@@ -42,8 +42,8 @@ pub struct Sighting {
 pub struct Moment {
     /// The entry.
     pub seq: u64,
-    /// When it was written.
-    pub at: Timestamp,
+    /// When it was written; `None` once the entry was pruned.
+    pub at: Option<Timestamp>,
 }
 
 /// What a question came to.
@@ -150,12 +150,9 @@ impl File {
     }
 
     fn moment(&self, seq: u64) -> Result<Moment, Error> {
-        let at = match self.leaves.get(seq)? {
-            Some(row) => serde_json::from_slice::<Leaf>(row.value()).map_err(|_| Error::Corrupt("a leaf"))?.at,
-            // Pruned.
-            None => Timestamp::default(),
-        };
-        Ok(Moment { seq, at })
+        let leaf = self.leaves.get(seq)?;
+        let leaf = leaf.map(|row| serde_json::from_slice::<Leaf>(row.value()).map_err(|_| Error::Corrupt("a leaf")));
+        Ok(Moment { seq, at: leaf.transpose()?.map(|leaf| leaf.at) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
-use rollbook::control::{Reply, Request, ask};
+use rollbook::control::{Reply, Request, feed, follow};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -84,7 +84,8 @@ async fn a_value_is_found_for_as_long_as_it_was_on_file() {
         assert!(!format!("{entry:?}").to_lowercase().contains(question["value"].as_str().unwrap()));
     }
     let asked = Request::EverOnFile { value: "bob@example.org".to_owned(), kind: None, user: None };
-    let Some(Reply::Sightings(found)) = ask(&server.data(), &asked).await.unwrap() else { panic!() };
+    let (feed, _listening) = feed();
+    let Some(Reply::Sightings(found)) = follow(&server.data(), &asked, &feed).await.unwrap() else { panic!() };
     assert_eq!((found.items[0].from.seq, found.items[0].until.map(|m| m.seq), found.count), (b, Some(d), 1));
     assert_eq!(server.entries().await.pop().unwrap().leaf.actor, "cli");
 

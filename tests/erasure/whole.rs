@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::{Method, StatusCode};
 use rollbook::clock::{Clock, Timestamp};
-use rollbook::control::{Erase, Reply, Request, ask};
+use rollbook::control::{Erase, Reply, Request, ask, feed, follow};
 use rollbook::sample::{EVENT_TYPES, Scene, event};
 use rollbook::store::Extent;
 use serde_json::{Value, json};
@@ -110,7 +110,8 @@ async fn live_through_everything(server: &TestServer) {
 async fn erase(server: &TestServer, confirmed: bool) -> Option<Extent> {
     let id = ines().user_id().parse().unwrap();
     let erase = Erase { id, confirmed, even_if_live: false, reason: Some("asked to be forgotten".to_owned()) };
-    match ask(&server.data(), &Request::Erase(erase)).await.unwrap().unwrap() {
+    let (feed, _listening) = feed();
+    match follow(&server.data(), &Request::Erase(erase), &feed).await.unwrap().unwrap() {
         Reply::Erasure { extent, done } => {
             assert_eq!(done, confirmed);
             Some(extent)

@@ -32,13 +32,14 @@ struct Person {
 
 /// An entry and its time.
 struct Moment {
-    at: When,
+    /// `None` once the entry was pruned.
+    at: Option<When>,
     number: String,
 }
 
 impl From<store::Moment> for Moment {
     fn from(moment: store::Moment) -> Self {
-        Self { at: When::minute(moment.at), number: number(moment.seq) }
+        Self { at: moment.at.map(When::minute), number: number(moment.seq) }
     }
 }
 
