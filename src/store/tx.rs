@@ -37,6 +37,16 @@ pub(super) struct Subject {
     pub(super) reference: String,
 }
 
+/// Whom an entry names, as its leaf says it.
+struct Named {
+    target: Option<String>,
+    actor: String,
+    impersonator: Option<String>,
+    people: Vec<Subject>,
+    /// Whether nobody was left out for having been erased.
+    all_known: bool,
+}
+
 impl<'txn> Tx<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction, state: &'txn mut State) -> Result<Self, Error> {
         let tables = Tables::open(txn)?;
@@ -68,6 +78,33 @@ impl<'txn> Tx<'txn> {
 
     fn append_alone(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
         let seq = self.state.log.size();
+        let Named { target, actor, impersonator, people, all_known } = self.named(draft)?;
+        // What is told of somebody erased, who cannot be found by it any more, could never be erased again.
+        let detail = if all_known { self.put_detail(seq, draft)? } else { None };
+        // The log's time never goes back, whatever the clock does, so that it can be searched by time.
+        self.state.last_at = self.state.last_at.max(now);
+        let leaf = Leaf {
+            action: draft.action.clone(),
+            actor,
+            at: self.state.last_at,
+            changed: draft.changed.clone(),
+            count: draft.count,
+            detail,
+            event_at: draft.event_at,
+            impersonator,
+            outcome: draft.outcome.to_owned(),
+            reason: draft.reason.map(str::to_owned),
+            request: draft.request.clone(),
+            source: draft.source,
+            target,
+            v: 1,
+        };
+        self.put_leaf(seq, leaf, &people)?;
+        Ok(seq)
+    }
+
+    /// Everybody the entry names, by their references, which are made up at their first mention.
+    fn named(&mut self, draft: &Draft) -> Result<Named, Error> {
         let mut people: Vec<Subject> = Vec::new();
         let mut all_known = true;
         let mut refer = |tx: &mut Self, id: &ClerkId| -> Result<Option<String>, Error> {
@@ -96,28 +133,7 @@ impl<'txn> Tx<'txn> {
             Some(id) => refer(self, id)?,
             None => None,
         };
-        // What is told of somebody erased, who cannot be found by it any more, could never be erased again.
-        let detail = if all_known { self.put_detail(seq, draft)? } else { None };
-        // The log's time never goes back, whatever the clock does, so that it can be searched by time.
-        self.state.last_at = self.state.last_at.max(now);
-        let leaf = Leaf {
-            action: draft.action.clone(),
-            actor,
-            at: self.state.last_at,
-            changed: draft.changed.clone(),
-            count: draft.count,
-            detail,
-            event_at: draft.event_at,
-            impersonator,
-            outcome: draft.outcome.to_owned(),
-            reason: draft.reason.map(str::to_owned),
-            request: draft.request.clone(),
-            source: draft.source,
-            target,
-            v: 1,
-        };
-        self.put_leaf(seq, leaf, &people)?;
-        Ok(seq)
+        Ok(Named { target, actor, impersonator, people, all_known })
     }
 
     fn put_leaf(&mut self, seq: u64, leaf: Leaf, people: &[Subject]) -> Result<(), Error> {

@@ -284,9 +284,9 @@ impl Erased {
         for (seq, leaf) in leaves.iter().filter(|(_, leaf)| is_erasure(leaf)) {
             erased.people.insert(leaf["target"].as_str().unwrap().to_owned());
             let detail = details.get(seq).map(|json| serde_json::from_slice::<Value>(json).unwrap());
-            let list = detail.as_ref().and_then(|detail| detail["entries"].as_str()).unwrap_or_default();
+            let text = detail.as_ref().and_then(|detail| detail["entries"].as_str()).unwrap_or_default();
             let mut listed = BTreeSet::new();
-            for range in list.split(',').filter(|range| !range.is_empty()) {
+            for range in text.split(',').filter(|range| !range.is_empty()) {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
                 listed.extend(first.parse::<u64>().unwrap()..=last.parse().unwrap());
             }

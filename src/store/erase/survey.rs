@@ -48,13 +48,11 @@ pub(super) struct Survey {
 
 /// What the indexes and the record say of a person.
 struct Known {
-    person: ClerkId,
+    /// As far as they tell.
+    extent: Extent,
     number: Option<u64>,
     reference: String,
-    record: bool,
-    live: bool,
     handles: BTreeSet<Handle>,
-    objects: u64,
     until: u64,
     /// How many rows there are to look at.
     rows: u64,
@@ -69,28 +67,19 @@ impl Survey {
             Some(number) => walk.own_details(number, &known.reference)?,
             None => Default::default(),
         };
+        let person = known.extent.person.clone();
         let handles: BTreeSet<Handle> = known.handles.union(&past).cloned().collect();
-        let extent = Extent {
-            person: known.person.clone(),
-            live: known.live,
-            record: known.record,
-            details: 0,
-            objects: known.objects,
-            mentions: 0,
-            quarantined: 0,
-            shared: 0,
-        };
         let mut survey = Self {
-            search: Search::new(known.person.clone(), handles.clone()),
+            search: Search::new(person.clone(), handles.clone()),
             handles,
             shared: BTreeSet::new(),
-            person: known.person,
+            person,
             until: known.until,
             details,
             objects: BTreeSet::new(),
             users: BTreeSet::new(),
             quarantine: Ranges::default(),
-            extent,
+            extent: known.extent,
         };
         // First of all the other people: who shares a handle decides what is looked for in the rest.
         survey.look_at_users(&mut walk)?;
@@ -181,32 +170,40 @@ impl Known {
         if record.is_none() && subject.is_none() {
             return Ok(None);
         }
-        let parent = parent(&person);
-        let children = open(txn, tables::object_children())?;
-        let own = children.range((parent.as_str(), "", "")..)?;
-        let own = own.take_while(|row| row.as_ref().is_ok_and(|row| row.0.value().0 == parent)).count();
-        let leaves = open(txn, tables::audit_leaf())?;
-        let rows = [
-            users.len()?,
-            open(txn, tables::objects())?.len()?,
-            open(txn, tables::audit_detail())?.len()?,
-            open(txn, tables::quarantine())?.len()?,
-        ];
+        let extent = Extent {
+            live: open(txn, tables::user_tombstones())?.get(person.as_str())?.is_none(),
+            record: record.is_some(),
+            details: 0,
+            objects: count_objects(txn, &person)?,
+            mentions: 0,
+            quarantined: 0,
+            shared: 0,
+            person,
+        };
         Ok(Some(Self {
+            extent,
             number: subject.as_ref().map(|subject| subject.number),
             reference: subject.map(|subject| subject.reference).unwrap_or_default(),
-            live: open(txn, tables::user_tombstones())?.get(person.as_str())?.is_none(),
             handles: match &record {
                 Some(user) => handles_within(&object(user.clerk.as_str())?),
                 None => BTreeSet::new(),
             },
-            record: record.is_some(),
-            objects: own as u64,
-            until: leaves.last()?.map_or(0, |row| row.0.value() + 1),
-            rows: rows.into_iter().sum(),
-            person,
+            until: open(txn, tables::audit_leaf())?.last()?.map_or(0, |row| row.0.value() + 1),
+            rows: users.len()?
+                + open(txn, tables::objects())?.len()?
+                + open(txn, tables::audit_detail())?.len()?
+                + open(txn, tables::quarantine())?.len()?,
         }))
     }
+}
+
+/// How many mirrored objects are listed by the person.
+fn count_objects(txn: &ReadTransaction, person: &ClerkId) -> Result<u64, Error> {
+    let parent = parent(person);
+    let children = open(txn, tables::object_children())?;
+    let own = children.range((parent.as_str(), "", "")..)?;
+    let own = own.take_while(|row| row.as_ref().map_or(true, |row| row.0.value().0 == parent));
+    own.map(|row| Ok(row.map(|_| 1)?)).sum()
 }
 
 /// A walk through the file, and whom to tell how far it is.
