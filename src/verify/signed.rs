@@ -159,16 +159,14 @@ impl<'t> Signed<'t> {
         self.tell(what.place, Wrong::Signature, text);
     }
 
-    /// The next size at which something was signed.
-    pub(super) fn next_size(&self) -> Option<u64> {
-        self.claims.last().map(|claim| claim.size)
-    }
-
     /// Compares what was signed at this size with the root that the entries give there.
-    pub(super) fn reached(&mut self, size: u64, root: &Hash) {
-        while self.claims.last().is_some_and(|claim| claim.size == size) {
-            let Some(claim) = self.claims.pop() else { return };
-            if claim.root != *root {
+    pub(super) fn reached(&mut self, size: u64, root: impl FnOnce() -> Hash) {
+        if self.claims.last().is_none_or(|claim| claim.size != size) {
+            return;
+        }
+        let root = root();
+        while let Some(claim) = self.claims.pop_if(|claim| claim.size == size) {
+            if claim.root != root {
                 self.misfit(claim, Wrong::Root, "was signed over other entries than those that are there");
             }
         }
