@@ -171,7 +171,7 @@ impl Tx<'_> {
         let came = changes.came.iter().map(|handle| (handle, Some(NOW)));
         let went = changes.went.iter().map(|handle| (handle, Some(seq)));
         let were = changes.were.iter().map(|handle| (handle, None));
-        let mut changed = Vec::new();
+        let mut written = Vec::new();
         for (handle, until) in came.chain(went).chain(were) {
             let tag = value_tag(&person.salt, handle);
             let key = (person.number, &tag);
@@ -184,9 +184,9 @@ impl Tx<'_> {
             };
             if kept != Some(row) {
                 self.tables.value_tags.insert(key, row)?;
-                changed.push((handle, tag));
+                written.push((handle, tag));
             }
         }
-        Ok(changed)
+        Ok(written)
     }
 }

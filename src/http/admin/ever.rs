@@ -62,14 +62,14 @@ pub(super) async fn ask(mut call: Call) -> Result<Response, Stop> {
     let page = Page {
         frame: Frame::new(&call.app, &admin, "/admin/users"),
         value: form.value.trim(),
-        people: found.items.into_iter().map(|sighting| Person::new(store, sighting)).collect::<Result<_, _>>()?,
+        people: found.items.into_iter().map(|sighting| Person::new(store, &sighting)).collect::<Result<_, _>>()?,
         more: (more > 0).then(|| number(more)),
     };
     Ok(html(StatusCode::OK, &page)?)
 }
 
 impl Person {
-    fn new(store: &Store, sighting: Sighting) -> Result<Self, store::Error> {
+    fn new(store: &Store, sighting: &Sighting) -> Result<Self, store::Error> {
         let id = UserId::of(&sighting.user);
         let name = store.user(id)?.map(|user| entry::call_name(&user));
         let party = Party {
