@@ -16,6 +16,7 @@ pub use self::kept::{Kept, NoCheckpoint};
 /// What was signed, to be compared when the pass gets to its size.
 pub(super) struct Signed<'t> {
     terms: &'t Terms,
+    /// The log's own, and those that were given.
     keys: Vec<VerifierKey>,
     /// The name that the log is signed under now.
     origin: String,
@@ -90,10 +91,11 @@ impl<'t> Signed<'t> {
         }
     }
 
-    /// The keys that the log names as its own, the one that signs now first.
-    pub(super) fn know(&mut self, keys: Vec<VerifierKey>) {
-        self.origin = keys.first().map_or_else(String::new, |key| key.name().to_owned());
-        self.keys = keys;
+    /// The keys that the log names as its own, the one that signs now first. Those that were given count besides.
+    pub(super) fn know(&mut self, own: Vec<VerifierKey>) {
+        self.keys = own;
+        self.keys.extend_from_slice(&self.terms.keys);
+        self.origin = self.keys.first().map_or_else(String::new, |key| key.name().to_owned());
     }
 
     /// A checkpoint that is kept with the log. Returns what it says if it can be believed.
@@ -220,7 +222,8 @@ impl Told {
     fn text(self) -> String {
         match self.more {
             0 => self.first,
-            more => format!("{}, and so {more} more checkpoints", self.first),
+            1 => format!("{}, and 1 more checkpoint likewise", self.first),
+            more => format!("{}, and {more} more checkpoints likewise", self.first),
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use std::borrow::Borrow;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use redb::{Database, ReadableTable as _, TableDefinition, WriteTransaction};
 use rollbook::audit::{Actor, Draft, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::notary::Notary;
-use rollbook::store::Store;
+use rollbook::store::{AtRest, Store};
 use rollbook::sync::Policy;
 use rollbook::user::ClerkId;
+use rollbook::verify::{self, Pace, Report, Terms};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// When these logs begin, in milliseconds.
@@ -92,7 +95,9 @@ impl Log {
         let dir = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();
-            fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+            if path.is_file() {
+                fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+            }
         }
         Self { dir }
     }
@@ -103,6 +108,34 @@ impl Log {
         let txn = db.begin_write().unwrap();
         change(&txn);
         txn.commit().unwrap();
+    }
+
+    /// Looks into the file by hand.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&WriteTransaction) -> T) -> T {
+        let db = Database::open(self.data()).unwrap();
+        read(&db.begin_write().unwrap())
+    }
+
+    /// The verifier key it is signed under.
+    pub(crate) fn vkey(&self) -> String {
+        let identity = self.read(|txn| row(txn, META, "identity"));
+        serde_json::from_slice::<Value>(&identity).unwrap()["vkey"].as_str().unwrap().to_owned()
+    }
+
+    /// All its leaves, with their places.
+    pub(crate) fn leaves(&self) -> Vec<(u64, Value)> {
+        let leaf = |(seq, leaf): (u64, Vec<u8>)| (seq, serde_json::from_slice(&leaf).unwrap());
+        self.read(|txn| {
+            let table = txn.open_table(LEAVES).unwrap();
+            let rows = table.iter().unwrap().map(|row| row.unwrap());
+            rows.map(|(seq, row)| leaf((seq.value(), row.value().to_vec()))).collect()
+        })
+    }
+
+    /// What the library says of the file.
+    pub(crate) fn verified(&self) -> Report {
+        let file = AtRest::open(&self.data(), 1 << 20).unwrap();
+        verify::file(&file, &Terms::default(), Pace::full(), &mut |_, _| ControlFlow::Continue(())).unwrap()
     }
 
     /// `rollbook` with these arguments, in the log's folder, the data file its own.
@@ -146,10 +179,6 @@ pub(crate) fn flip<'k, K: redb::Key>(
     let mut row = table.get(key).unwrap().unwrap().value().to_vec();
     row[byte] ^= 1;
     table.insert(key, &row[..]).unwrap();
-}
-
-pub(crate) fn read(path: &Path) -> Vec<u8> {
-    fs::read(path).unwrap()
 }
 
 pub(crate) fn row<'k, K: redb::Key>(

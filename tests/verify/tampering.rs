@@ -1,20 +1,11 @@
 //! What is changed is found, and named.
 
-use std::ops::ControlFlow;
-
 use redb::{ReadableTable as _, WriteTransaction};
-use rollbook::store::AtRest;
-use rollbook::verify::{self, Pace, Report, Terms};
 
 use crate::log::*;
 
 /// What is done to a file, and how the findings about that begin, all of them.
 type Harm = (&'static str, fn(&WriteTransaction), &'static [&'static str]);
-
-fn verified(log: &Log) -> Report {
-    let file = AtRest::open(&log.data(), 1 << 20).unwrap();
-    verify::file(&file, &Terms::default(), Pace::full(), &mut |_, _| ControlFlow::Continue(())).unwrap()
-}
 
 /// The leaf with one text in it replaced.
 fn rewrite(txn: &WriteTransaction, seq: u64, from: &str, to: &str) {
@@ -220,8 +211,8 @@ const OF_THE_TREE: &[Harm] = &[
         |txn| put(txn, META, "identity", b"{}"),
         &[
             "the log's name and keys cannot be read",
-            "the checkpoint of 100 entries cannot be believed: the note is not signed by a known key, and so 12 more \
-             checkpoints",
+            "the checkpoint of 100 entries cannot be believed: the note is not signed by a known key, and 12 more \
+             checkpoints likewise",
             "the high-water mark beside the file cannot be believed: the note is not signed by a known key",
         ],
     ),
@@ -296,7 +287,7 @@ async fn each_is_named(harms: &[Harm]) {
     for (what, harm, expected) in harms {
         let log = whole.copy();
         log.change(harm);
-        let found = verified(&log).findings.told;
+        let found = log.verified().findings.told;
         assert_eq!(found.len(), expected.len(), "{what}: {found:#?}");
         for (found, expected) in found.iter().zip(*expected) {
             // People go by references that nobody can foresee.
@@ -336,7 +327,7 @@ async fn of_many_findings_the_first_are_told_and_all_are_counted() {
             people.insert(&*id, &row[..]).unwrap();
         }
     });
-    let report = verified(&log);
+    let report = log.verified();
     assert_eq!((report.findings.told.len(), report.findings.count), (20, 31));
     assert!(log.run(&["verify"]).tampered().last().unwrap().ends_with("and 11 more"));
 }
