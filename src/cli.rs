@@ -67,8 +67,9 @@ What is removed from the data file (erased details, pruned entries, deleted reco
 its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it
 in the place of the old one. Run it after erasing or pruning. Backups made before still hold what was removed.
 
-It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. On the
-disk there must be room for a second file. If anything goes wrong the file stays as it was.";
+It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. Webhooks that
+wait longer than half a minute are answered 503, and Clerk sends them again. On the disk there must be room for a second
+file. If anything goes wrong, and after Ctrl-C, the file stays as it was.";
 
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";

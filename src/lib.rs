@@ -51,7 +51,8 @@
 //! - **Nothing verified is lost.** What carries a good signature is kept and answered 2xx, also when its type is
 //!   unknown, its body cannot be read or it comes from another Clerk instance: it is then in quarantine, with the reason.
 //! - **The log only grows.** The store has no verb that changes an entry. Each is hashed into the tree in the transaction
-//!   that writes it.
+//!   that writes it. Entries that need not be kept any more go from the old end alone, once the log says so, and the tree
+//!   over them stays ([`store::Store::prune`]).
 //! - **Nothing is signed twice over.** A checkpoint continues from every one before it, which the high-water mark outside
 //!   the data file remembers ([`notary`]). A file that does not fit its mark, its key or itself is read only
 //!   ([`audit::Doubt`]) until its operator has settled that, in the log.

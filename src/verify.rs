@@ -19,6 +19,7 @@ mod absent;
 mod data_file;
 mod directory;
 mod entries;
+mod flaws;
 mod pass;
 mod report;
 mod signed;

@@ -20,6 +20,9 @@ const T: i64 = 1_750_032_000_000;
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
 
+/// What is done to a file.
+type Harm<'a> = Box<dyn Fn() + 'a>;
+
 /// A log and who vouches for it.
 struct Log {
     store: Store,
@@ -215,7 +218,6 @@ async fn files_that_do_not_belong_together_are_noticed() {
     let (key, mark) = (key_path(&data(&dir)), mark_path(&data(&dir)));
     let whole = [data(&dir), key.clone(), mark.clone()].map(|path| (fs::read(&path).unwrap(), path));
     let swap = |from: &Path, to: &Path| assert!(fs::copy(from, to).unwrap() > 0);
-    type Harm<'a> = Box<dyn Fn() + 'a>;
     let harms: [(Harm<'_>, Doubt); 7] = [
         (Box::new(|| fs::remove_file(&key).unwrap()), Doubt::NoKey),
         (Box::new(|| swap(&key_path(&data(&stranger)), &key)), Doubt::OtherKey),

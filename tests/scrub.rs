@@ -100,7 +100,7 @@ async fn nothing_of_what_was_removed_is_left_and_all_else_is() {
     let new = fs::metadata(&path).unwrap();
     assert_ne!(old.ino(), new.ino());
     assert_eq!((new.uid(), new.gid(), new.permissions().mode() & 0o777), (old.uid(), old.gid(), 0o600));
-    assert!(scrubbed.before == old.len() && scrubbed.after < scrubbed.before, "{scrubbed:?}");
+    assert!(scrubbed.before == old.blocks() * 512 && scrubbed.after < scrubbed.before, "{scrubbed:?}");
     let rows: usize = before.values().map(BTreeMap::len).sum();
     assert_eq!(progress.iter().last(), Some((rows as u64, rows as u64)));
     store.close().await;
@@ -280,6 +280,35 @@ async fn what_goes_wrong_before_the_end_changes_nothing() {
 
     let store = Store::with_backend(Disk::default(), &path, 64 * 1024, Policy::default(), Clock::system()).unwrap();
     assert!(matches!(scrub(&store).await, Err(ScrubError::NoFile)));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_rewrite_that_nobody_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rollbook.redb");
+    let store = open(&path);
+    hand_in(&store, "b", users(SONGBIRD, 1000)).await;
+    let inode = fs::metadata(&path).unwrap().ino();
+    // As soon as something is copied the caller goes, and the copy waits for that.
+    let (begun, copying) = tokio::sync::oneshot::channel::<()>();
+    let (gone, go_on) = std::sync::mpsc::channel::<()>();
+    let mut begun = Some(begun);
+    let rewrite = store.scrub(cli(), move |_, _| {
+        drop(begun.take());
+        let _ = go_on.recv();
+    });
+    tokio::select! {
+        biased;
+        _ = copying => {}
+        scrubbed = rewrite => panic!("{scrubbed:?}"),
+    }
+    drop(gone);
+    assert_goes_on(&store, &path, inode).await;
+    assert!(!folder.path().join(".rollbook.redb.scrub").exists());
+    store.close().await;
+    let db = file::open(&path);
+    file::Witness::default().follow(&db);
+    assert!(file::dump(&db)["audit_by_action"].keys().all(|key| !key.contains("log.scrubbed")));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub async fn run(local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Erro
 pub(super) fn show(before: u64, after: u64, out: &mut (dyn Write + Send)) -> io::Result<()> {
     writeln!(
         out,
-        "rewritten: {} before, {} now; no byte of removed rows is left in the file",
+        "rewritten: {} on the disk before, {} now; no byte of removed rows is left",
         size(before),
         size(after)
     )

@@ -185,8 +185,11 @@ fn text(path: &Path, report: &Report) -> String {
             &count(report.kept, "checkpoint that was kept elsewhere", "checkpoints that were kept elsewhere"),
         );
     }
-    line("details", &withheld(report.details.map(|details| format!("{}{}", details.there, erased(details.erased)))));
-    line("people", &withheld(report.people.map(|people| format!("{}{}", people.known, erased(people.erased)))));
+    line(
+        "details",
+        &withheld(report.details.map(|details| format!("{} kept{}", details.there, erased(details.erased)))),
+    );
+    line("people", &withheld(report.people.map(|people| format!("{} known{}", people.known, erased(people.erased)))));
     for notice in &report.notices {
         line("note", notice);
     }
@@ -237,7 +240,7 @@ fn signed(report: &Report) -> String {
 }
 
 fn erased(erased: u64) -> String {
-    if erased > 0 { format!(", and {erased} erased") } else { String::new() }
+    if erased > 0 { format!(", {erased} erased") } else { String::new() }
 }
 
 fn withheld(said: Option<String>) -> String {

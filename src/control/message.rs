@@ -220,9 +220,9 @@ pub enum Reply {
     },
     /// The data file was rewritten.
     Scrubbed {
-        /// Its size before, in bytes.
+        /// What it took on the disk, in bytes.
         before: u64,
-        /// Its size now.
+        /// What it takes now.
         after: u64,
     },
     /// What an erasure took, or would take.

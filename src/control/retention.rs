@@ -21,7 +21,7 @@ impl Desk {
         }
     }
 
-    /// Rewrites the data file. It is done also when nobody waits for it any more.
+    /// Rewrites the data file.
     pub(super) async fn scrub(&self, feed: &Feed) -> Reply {
         match self.store.scrub(cli(), progress(feed)).await {
             Ok(scrubbed) => Reply::Scrubbed { before: scrubbed.before, after: scrubbed.after },

@@ -13,13 +13,18 @@ const CHUNK: usize = 64 * 1024 * 1024;
 /// After so many rows it is said how far the copy is.
 const STEP: u64 = 4096;
 
-/// Which side of a copy failed.
+/// Hears how many rows are copied, of how many, and says whether to go on.
+pub(super) type Listener<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
+
+/// Why there is no copy.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// What is copied cannot be read.
     Source(Error),
     /// The copy cannot be written.
     Target(Error),
+    /// The listener wants no more of it.
+    Stopped,
 }
 
 fn source(error: impl Into<Error>) -> Fault {
@@ -30,15 +35,13 @@ fn target(error: impl Into<Error>) -> Fault {
     Fault::Target(error.into())
 }
 
-/// Copies every row of every table into `to`, which is empty, and brings it to the disk. `progress` hears how many
-/// rows are copied, of how many.
-pub(super) fn copy(from: &ReadTransaction, to: &Database, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Fault> {
+/// Copies every row of every table into `to`, which is empty, and brings it to the disk.
+pub(super) fn copy(from: &ReadTransaction, to: &Database, listener: Listener<'_>) -> Result<(), Fault> {
     let total = tables::count(from).map_err(Fault::Source)?.iter().map(|(_, rows)| rows).sum();
-    let mut copier = Copier { from, to, txn: None, bytes: 0, done: 0, total, progress };
+    let mut copier = Copier { from, to, txn: None, bytes: 0, done: 0, total, listener };
     tables::each(&mut copier)?;
     copier.commit(true)?;
-    (copier.progress)(copier.done, total);
-    Ok(())
+    copier.report()
 }
 
 struct Copier<'a> {
@@ -50,7 +53,7 @@ struct Copier<'a> {
     bytes: usize,
     done: u64,
     total: u64,
-    progress: &'a mut dyn FnMut(u64, u64),
+    listener: Listener<'a>,
 }
 
 impl tables::Visit for Copier<'_> {
@@ -78,7 +81,7 @@ impl tables::Visit for Copier<'_> {
                     end.insert_before(&key, &value).map_err(target)?;
                     self.done += 1;
                     if self.done.is_multiple_of(STEP) {
-                        (self.progress)(self.done, self.total);
+                        self.report()?;
                     }
                     if self.bytes >= CHUNK {
                         break false;
@@ -97,6 +100,10 @@ impl tables::Visit for Copier<'_> {
 }
 
 impl Copier<'_> {
+    fn report(&mut self) -> Result<(), Fault> {
+        if (self.listener)(self.done, self.total) { Ok(()) } else { Err(Fault::Stopped) }
+    }
+
     /// Commits what is under way; the last time so that the copy opens without a repair.
     fn commit(&mut self, last: bool) -> Result<(), Fault> {
         self.bytes = 0;

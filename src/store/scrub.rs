@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _};
 
-use super::copy::{Fault, copy};
+use super::copy::{Fault, Listener, copy};
 use super::error::Error;
 use super::live::{DataFile, Live};
 use super::state::State;
@@ -23,9 +23,9 @@ use crate::merkle::{Frontier, Hash};
 /// What a rewrite came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// The size of the old file, in bytes.
+    /// What the old file took on the disk, in bytes.
     pub before: u64,
-    /// The size of the new one.
+    /// What the new one takes.
     pub after: u64,
     /// The entry.
     pub seq: u64,
@@ -61,6 +61,9 @@ pub enum ScrubError {
         /// What went wrong.
         cause: io::Error,
     },
+    /// The caller went away.
+    #[error("stopped; the data file is as it was")]
+    Stopped,
     /// The store failed, or takes no writes.
     #[error(transparent)]
     Store(#[from] Error),
@@ -68,7 +71,8 @@ pub enum ScrubError {
 
 impl Store {
     /// Rewrites the data file, so that nothing of removed rows is left in it, and notes that in the log. Writes wait
-    /// until it is done, reads do not. `progress` hears how many rows are copied, of how many.
+    /// until it is done, reads do not. `progress` hears how many rows are copied, of how many. When the caller hangs up
+    /// while rows are copied, it ends there and nothing has changed.
     ///
     /// # Errors
     /// When the file could not be rewritten, or the store takes no writes.
@@ -81,8 +85,12 @@ impl Store {
             return Err(Error::ReadOnly.into());
         }
         let (path, clock) = (self.0.path.clone(), self.0.clock.clone());
-        let work = move |writer: &mut Writer| {
-            let Sizes { before, after } = writer.rewrite(&path, &mut progress)?;
+        let work = move |writer: &mut Writer, is_wanted: &dyn Fn() -> bool| {
+            let mut listener = |done, total| {
+                progress(done, total);
+                is_wanted()
+            };
+            let Sizes { before, after } = writer.rewrite(&path, &mut listener)?;
             let draft = Draft::new("log.scrubbed", by.actor, by.source)
                 .with("bytes_before", Some(before))
                 .with("bytes_after", Some(after));
@@ -93,19 +101,19 @@ impl Store {
     }
 }
 
-/// How large the old file was and the new one is, in bytes.
+/// What the old file took on the disk and the new one takes, in bytes.
 struct Sizes {
     before: u64,
     after: u64,
 }
 
 impl Writer {
-    fn rewrite(&mut self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Sizes, ScrubError> {
+    fn rewrite(&mut self, path: &Path, listener: Listener<'_>) -> Result<Sizes, ScrubError> {
         if *self.failed.borrow() {
             return Err(Error::Failed.into());
         }
         // Of some damage redb does not return an error but panics.
-        let rewritten = catch_unwind(AssertUnwindSafe(|| rewrite(path, &self.live, &self.state, progress)));
+        let rewritten = catch_unwind(AssertUnwindSafe(|| rewrite(path, &self.live, &self.state, listener)));
         let (db, file, sizes) = rewritten.unwrap_or(Err(Error::Panicked.into())).inspect_err(|error| {
             if let ScrubError::Store(cause) = error
                 && cause.is_fatal()
@@ -124,7 +132,7 @@ fn rewrite(
     path: &Path,
     live: &Live,
     state: &State,
-    progress: &mut dyn FnMut(u64, u64),
+    listener: Listener<'_>,
 ) -> Result<(Database, DataFile, Sizes), ScrubError> {
     let open = live.file().ok_or(ScrubError::NoFile)?;
     let moved = || ScrubError::Moved(path.to_owned());
@@ -136,15 +144,15 @@ fn rewrite(
     }
     ensure_room(&path, &old)?;
     let new = Beside::create(&path, &old)?;
-    new.fill(&live.db(), open.cache_bytes, progress)?;
+    new.fill(&live.db(), open.cache_bytes, listener)?;
     let db = new.reopen(&live.db(), open.cache_bytes, state)?;
-    let after = fs::metadata(&new.path).map_err(new.undone())?.len();
+    let after = on_disk(&fs::metadata(&new.path).map_err(new.undone())?);
     let file = DataFile::at(&new.path, open.cache_bytes).ok_or_else(moved)?;
     fs::rename(&new.path, &path).map_err(new.undone())?;
     // Which of the two files a power cut would leave is not known until the folder is on the disk. They hold the
     // same, but that ends with the next write.
     disk::sync_folder(&path).map_err(|cause| Error::Storage(Box::new(redb::Error::Io(cause))))?;
-    Ok((db, file, Sizes { before: old.len(), after }))
+    Ok((db, file, Sizes { before: on_disk(&old), after }))
 }
 
 /// A new file in the making, beside the one it is to replace. It goes when this goes, unless it was renamed.
@@ -185,12 +193,14 @@ impl Beside {
     }
 
     /// Copies everything, and closes the new database.
-    fn fill(&self, old: &Database, cache: usize, progress: &mut dyn FnMut(u64, u64)) -> Result<(), ScrubError> {
+    fn fill(&self, old: &Database, cache: usize, listener: Listener<'_>) -> Result<(), ScrubError> {
         let file = self.file.try_clone().map_err(self.undone())?;
         let db = schema::builder(cache).create_file(file).map_err(|cause| self.spoilt(cause))?;
         let from = old.begin_read().map_err(Error::from)?;
-        copy(&from, &db, progress).map_err(|fault| match fault {
+        copy(&from, &db, listener).map_err(|fault| match fault {
+            Fault::Stopped => ScrubError::Stopped,
             Fault::Source(cause) => cause.into(),
+            Fault::Target(Error::Storage(cause)) => self.spoilt(*cause),
             Fault::Target(cause) => self.spoilt(cause),
         })
     }
@@ -218,12 +228,18 @@ fn head(log: &Frontier) -> (u64, Hash) {
 
 /// Refuses when the disk of the file has no room for a second one.
 fn ensure_room(path: &Path, old: &Metadata) -> Result<(), ScrubError> {
-    const BLOCK: u64 = 512;
     let folder = disk::folder(path);
     let disk = rustix::fs::statvfs(folder)
         .map_err(|cause| ScrubError::Undone { path: path.to_owned(), cause: cause.into() })?;
-    let (need, free) = (old.blocks() * BLOCK, disk.f_bavail * disk.f_frsize);
+    let (need, free) = (on_disk(old), disk.f_bavail * disk.f_frsize);
     if free < need { Err(ScrubError::NoRoom { folder: folder.to_owned(), need, free }) } else { Ok(()) }
+}
+
+/// What a file takes on the disk, in bytes: redb doubles its length in advance, and the system keeps room for what is
+/// written only.
+fn on_disk(file: &Metadata) -> u64 {
+    const BLOCK: u64 = 512;
+    file.blocks() * BLOCK
 }
 
 const fn mebibytes(bytes: u64) -> u64 {

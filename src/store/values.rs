@@ -168,7 +168,7 @@ impl Tx<'_> {
         let came = changes.came.iter().map(|handle| (handle, Some(NOW)));
         let went = changes.went.iter().map(|handle| (handle, Some(seq)));
         let were = changes.were.iter().map(|handle| (handle, None));
-        let mut fresh = Vec::new();
+        let mut written = Vec::new();
         for (handle, until) in came.chain(went).chain(were) {
             let tag = value_tag(&person.salt, handle);
             let key = (person.number, &tag);
@@ -181,9 +181,9 @@ impl Tx<'_> {
             };
             if kept != Some(row) {
                 self.tables.value_tags.insert(key, row)?;
-                fresh.push((handle, tag));
+                written.push((handle, tag));
             }
         }
-        Ok(fresh)
+        Ok(written)
     }
 }

@@ -79,15 +79,18 @@ impl Queue {
         answer.await.unwrap_or(Err(Error::Failed))
     }
 
-    /// Runs `work` between two transactions, while all that comes later waits, and returns what it returned.
+    /// Runs `work` between two transactions, while all that comes later waits, and returns what it returned. It can
+    /// ask whether the caller still waits for it.
     pub(super) async fn between<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writer) -> T + Send + 'static,
+        F: FnOnce(&mut Writer, &dyn Fn() -> bool) -> T + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        // A caller that hung up no longer waits; the work is done all the same.
-        let work = move |writer: &mut Writer| drop(reply.send(work(writer)));
+        let work = move |writer: &mut Writer| {
+            let result = work(writer, &|| !reply.is_closed());
+            let _ = reply.send(result);
+        };
         self.0.send(Message::Between(Box::new(work))).await.map_err(|_| Error::Failed)?;
         answer.await.map_err(|_| Error::Failed)
     }

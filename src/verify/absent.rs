@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::flaws::{Flaw, Flaws};
 use super::report::{Details, People, Report};
 use super::source::{Fault, View};
 use crate::audit::{BadErasure, Erasure, Leaf, Ranges, Source};
@@ -13,9 +14,6 @@ const PRUNED: &str = "log.pruned";
 
 /// The action of the entry that says that an operator took the file as it was.
 pub(super) const ADOPTED: &str = "log.forked";
-
-/// So many ranges of entries are named in one finding.
-const NAMED: usize = 8;
 
 /// Something the log says about itself.
 #[derive(Debug)]
@@ -46,8 +44,10 @@ impl News {
                 Some(Self::Pruned(first))
             }
             ADOPTED => Some(Self::Adopted),
-            _ => Erasure::read(seq, leaf, detail.as_ref())
-                .map_or_else(|bad| Some(Self::Garbled(bad)), |e| e.map(Self::Erased)),
+            _ => match Erasure::read(seq, leaf, detail.as_ref()) {
+                Ok(erasure) => erasure.map(Self::Erased),
+                Err(why) => Some(Self::Garbled(why)),
+            },
         }
     }
 }
@@ -59,13 +59,13 @@ pub(super) struct Absent {
     details: Ranges,
     /// References that lead to nobody → the first entry that has them.
     people: HashMap<String, u64>,
+    /// References of people of whom salt and id do not fit → the first entry that has them.
+    misfits: HashMap<String, u64>,
     erased_details: Ranges,
     erased_people: HashSet<String>,
-    pruned: u64,
     /// Entries that were announced to have lost their detail, and had it or never had one.
     seen: Ranges,
-    /// How many details there are.
-    pub(super) there: u64,
+    pruned: u64,
 }
 
 impl Absent {
@@ -81,6 +81,10 @@ impl Absent {
         self.people.entry(reference).or_insert(seq);
     }
 
+    pub(super) fn misfit(&mut self, seq: u64, reference: String) {
+        self.misfits.entry(reference).or_insert(seq);
+    }
+
     pub(super) fn pruned(&mut self, first: u64) {
         self.pruned = self.pruned.max(first);
     }
@@ -93,40 +97,16 @@ impl Absent {
     }
 
     /// Says what is missing without a word in the log, and what is there against its word.
-    pub(super) fn finish(self, view: &impl View, report: &mut Report) -> Result<(), Fault> {
-        let adopted_before = report.adopted_before;
-        let cut = |ranges: &Ranges| ranges.iter().filter(|seq| *seq >= self.pruned).collect::<Ranges>();
+    pub(super) fn finish(self, view: &impl View, flaws: &mut Flaws, report: &mut Report) -> Result<(), Fault> {
+        let kept = |places: &Ranges| places.iter().filter(|seq| *seq >= self.pruned).collect::<Ranges>();
         report.pruned = self.leaves.iter().take_while(|seq| *seq < self.pruned).count() as u64;
         report.pruned_before = self.pruned;
-        if let Some(named) = name(&cut(&self.leaves)) {
-            report.findings.add(format!("{named} missing"));
-        }
-        let missing: Ranges = cut(&self.details).iter().filter(|seq| !self.erased_details.contains(*seq)).collect();
-        for (is_old, missing) in split(&missing, adopted_before) {
-            if let Some(named) = name(&missing) {
-                let text = format!("the detail of {named} missing, and no {} entry says why", Erasure::ACTION);
-                if is_old { report.adopted.add(text) } else { report.findings.add(text) }
-            }
-        }
-        for (is_old, there) in split(&view.details_among(&self.seen)?, adopted_before) {
-            if let Some(named) = name(&there) {
-                let text = format!("the detail of {named} there, although the log says that it was erased");
-                if is_old { report.adopted.add(text) } else { report.findings.add(text) }
-            }
-        }
-        let mut people: Vec<_> =
-            self.people.iter().filter(|(person, _)| !self.erased_people.contains(*person)).collect();
-        people.sort_unstable_by_key(|(_, seq)| **seq);
-        for (person, seq) in people {
-            let text = format!(
-                "entry {seq} refers to {person}, who cannot be found, and no {} entry says why",
-                Erasure::ACTION
-            );
-            report.entry(*seq, text);
-        }
-        if let Some(details) = &mut report.details {
-            let erased = self.details.iter().filter(|seq| self.erased_details.contains(*seq)).count() as u64;
-            *details = Details { there: self.there, erased };
+        flaws.add_all(Flaw::Missing, &kept(&self.leaves));
+        let missing: Ranges = self.details.iter().filter(|seq| !self.erased_details.contains(*seq)).collect();
+        flaws.add_all(Flaw::DetailMissing, &missing);
+        flaws.add_all(Flaw::DetailThere, &view.details_among(&self.seen)?);
+        if let Some(Details { erased, .. }) = &mut report.details {
+            *erased = self.details.count() - missing.count();
         }
         if let Some(People { erased, .. }) = &mut report.people {
             // Whose erasure was broken off in the middle can be found still, and can be erased again.
@@ -134,22 +114,18 @@ impl Absent {
                 *erased += u64::from(view.mapping(person)? == Some(Mapping::None));
             }
         }
+        let unknown = self.people.into_iter().filter(|(person, _)| !self.erased_people.contains(person));
+        let why = format!("cannot be found, and no {} entry says why", Erasure::ACTION);
+        tell_people(unknown, &why, report);
+        tell_people(self.misfits.into_iter(), "is not the one who was meant: salt or id was changed", report);
         Ok(())
     }
 }
 
-/// Those before a place and those from it on.
-fn split(places: &Ranges, at: u64) -> [(bool, Ranges); 2] {
-    let part = |is_old: bool| (is_old, places.iter().filter(|seq| (*seq < at) == is_old).collect());
-    [part(true), part(false)]
-}
-
-/// Entries as the beginning of a sentence, its verb included; `None` for none.
-fn name(places: &Ranges) -> Option<String> {
-    let named = places.parts(u64::MAX, NAMED).into_iter().next()?;
-    let more = places.count() - named.count();
-    let noun = if places.count() == 1 { "entry" } else { "entries" };
-    let verb = if places.count() == 1 { "is" } else { "are" };
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("{noun} {named}{more} {verb}"))
+fn tell_people(people: impl Iterator<Item = (String, u64)>, what: &str, report: &mut Report) {
+    let mut people: Vec<_> = people.collect();
+    people.sort_unstable_by_key(|(_, seq)| *seq);
+    for (person, seq) in people {
+        report.entry(seq, format!("{person}, named in entry {seq}, {what}"));
+    }
 }

@@ -249,7 +249,7 @@ impl Now {
             signed.newest(Some(&checkpoint.note), report);
             if checkpoint.size <= self.size {
                 let root = sound("the tiles", || self.rows.root_at(checkpoint.size))?;
-                signed.reached(checkpoint.size, &root);
+                signed.reached(checkpoint.size, || root);
             }
         }
         Ok(())

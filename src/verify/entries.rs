@@ -8,6 +8,7 @@ use std::ops::Range;
 use lru::LruCache;
 
 use super::absent::News;
+use super::flaws::Flaw;
 use super::source::{Fault, View};
 use crate::audit::{Leaf, commitment};
 use crate::clock::Timestamp;
@@ -29,15 +30,17 @@ pub(super) struct Checked {
     /// The place of the first entry whose time can be read.
     pub(super) timed_from: u64,
     /// What is wrong, by entry.
-    pub(super) findings: Vec<(u64, String)>,
+    pub(super) flaws: Vec<(Flaw, u64)>,
     /// What is wrong with no entry in particular.
     pub(super) faults: Vec<String>,
-    /// Entries whose detail is missing.
+    /// Entries that commit to a detail, and do not have it.
     pub(super) without_detail: Vec<u64>,
     /// How many details there are; `None` when they are withheld.
     pub(super) details: Option<u64>,
     /// References that lead to nobody, each with its entry.
     pub(super) unknown: Vec<(u64, String)>,
+    /// References of people of whom salt and id do not fit.
+    pub(super) misfits: Vec<(u64, String)>,
     /// What the log says about itself.
     pub(super) news: Vec<(u64, News)>,
 }
@@ -70,7 +73,7 @@ pub(super) fn check(view: &impl View, range: Range<u64>, known: &mut Acquaintanc
         match leaf {
             Some(leaf) => checked.entry(seq, &leaf, detail.as_deref(), view, known)?,
             None if detail.is_some() => {
-                checked.finding(seq, format!("entry {seq} is missing, and its detail is there"));
+                checked.flaws.push((Flaw::DetailAlone, seq));
             }
             None => {}
         }
@@ -79,10 +82,6 @@ pub(super) fn check(view: &impl View, range: Range<u64>, known: &mut Acquaintanc
 }
 
 impl Checked {
-    fn finding(&mut self, seq: u64, finding: String) {
-        self.findings.push((seq, finding));
-    }
-
     fn entry(
         &mut self,
         seq: u64,
@@ -92,11 +91,11 @@ impl Checked {
         known: &mut Acquaintances,
     ) -> Result<(), Fault> {
         let Some(leaf) = serde_json::from_slice::<Leaf>(bytes).ok().filter(|leaf| leaf.to_bytes() == bytes) else {
-            self.finding(seq, format!("entry {seq} does not have the form of an entry (canonical JSON)"));
+            self.flaws.push((Flaw::Form, seq));
             return Ok(());
         };
         if leaf.v != 1 {
-            self.finding(seq, format!("entry {seq} has the form {}, which this version does not know", leaf.v));
+            self.flaws.push((Flaw::Version, seq));
         }
         self.time(seq, leaf.at);
         self.detail(seq, &leaf, detail);
@@ -106,7 +105,7 @@ impl Checked {
         }
         let people = self.people(seq, &leaf, view, known)?;
         if let Some(list) = view.unlisted(seq, &leaf, &people)? {
-            self.finding(seq, format!("entry {seq} is missing in the list by {list}"));
+            self.flaws.push((Flaw::Unlisted(list), seq));
         }
         Ok(())
     }
@@ -121,7 +120,7 @@ impl Checked {
                 let goes_back = at < *last;
                 *last = at;
                 if goes_back {
-                    self.finding(seq, time_goes_back(seq));
+                    self.flaws.push((Flaw::Time, seq));
                 }
             }
         }
@@ -131,18 +130,13 @@ impl Checked {
         let Some(there) = &mut self.details else { return };
         match (&leaf.detail, row) {
             (None, None) => {}
-            (None, Some(_)) => self.finding(seq, format!("entry {seq} has a detail that it does not know of")),
+            (None, Some(_)) => self.flaws.push((Flaw::DetailUnknown, seq)),
             (Some(_), None) => self.without_detail.push(seq),
             (Some(said), Some(row)) => {
                 *there += 1;
                 let fits = row.split_first_chunk().is_some_and(|(salt, detail)| commitment(salt, detail) == *said);
                 if !fits {
-                    self.finding(
-                        seq,
-                        format!(
-                            "the detail of entry {seq} is not the one that was written: it or its salt was changed"
-                        ),
-                    );
+                    self.flaws.push((Flaw::Detail, seq));
                 }
             }
         }
@@ -170,17 +164,9 @@ impl Checked {
                     numbers.push(number);
                 }
                 Some(Mapping::None) => self.unknown.push((seq, reference.to_owned())),
-                Some(Mapping::Broken) => {
-                    let text =
-                        format!("entry {seq} refers to {reference}, and what is kept of that person does not fit");
-                    self.finding(seq, text);
-                }
+                Some(Mapping::Broken) => self.misfits.push((seq, reference.to_owned())),
             }
         }
         Ok(numbers)
     }
-}
-
-pub(super) fn time_goes_back(seq: u64) -> String {
-    format!("entry {seq} has a time before that of the entry in front of it")
 }

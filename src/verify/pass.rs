@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::absent::{Absent, News};
-use super::entries::{Acquaintances, Checked, check, time_goes_back};
+use super::entries::{Acquaintances, Checked, check};
+use super::flaws::{Flaw, Flaws};
 use super::report::{Details, Report};
 use super::signed::Signed;
 use super::source::{Fault, Source, View};
@@ -20,6 +21,7 @@ struct Pass<'t> {
     report: Report,
     tree: Tree,
     absent: Absent,
+    flaws: Flaws,
     last_at: Option<Timestamp>,
 }
 
@@ -30,14 +32,17 @@ pub(super) fn run<S: Source>(mut source: S, terms: &Terms, pace: Pace, watch: Wa
         report: Report::default(),
         tree: Tree::default(),
         absent: Absent::default(),
+        flaws: Flaws::default(),
         last_at: None,
     };
     match pass.walk(&mut source, pace, watch) {
         Ok(()) => {}
         Err(Fault::Damaged(what)) => {
+            pass.flaws.tell(&mut pass.report);
             pass.report.findings.add(what);
-            pass.report.findings.add(format!("what follows entry {} could not be verified", pass.report.entries));
-            pass.signed.finish(pass.report.entries, false, &mut pass.report);
+            pass.report.entries = pass.tree.size();
+            pass.report.findings.add(format!("from entry {} on nothing could be verified", pass.tree.size()));
+            pass.signed.finish(pass.tree.size(), false, &mut pass.report);
         }
         Err(Fault::Error(error)) => return Err(error),
     }
@@ -74,13 +79,13 @@ impl Pass<'_> {
     fn take(&mut self, checked: Checked, view: &impl View) -> Result<(), Fault> {
         if let Some((first, last)) = checked.times {
             if self.last_at.is_some_and(|before| first < before) {
-                self.report.entry(checked.timed_from, time_goes_back(checked.timed_from));
+                self.flaws.add(Flaw::Time, checked.timed_from);
             }
             self.last_at = Some(last);
         }
         checked.faults.into_iter().for_each(|fault| self.report.findings.add(fault));
-        for (seq, finding) in checked.findings {
-            self.report.entry(seq, finding);
+        for (flaw, seq) in checked.flaws {
+            self.flaws.add(flaw, seq);
         }
         if let Some(details) = checked.details {
             self.report.details.get_or_insert(Details::default()).there += details;
@@ -88,6 +93,9 @@ impl Pass<'_> {
         checked.without_detail.into_iter().for_each(|seq| self.absent.detail(seq));
         for (seq, reference) in checked.unknown {
             self.absent.person(seq, reference);
+        }
+        for (seq, reference) in checked.misfits {
+            self.absent.misfit(seq, reference);
         }
         for (seq, news) in checked.news {
             match news {
@@ -103,15 +111,16 @@ impl Pass<'_> {
             if hash.is_none() {
                 self.absent.leaf(seq);
             }
-            self.tree.push(hash, view, &mut self.signed, &mut self.report.findings)?;
+            self.tree.push(hash, view, &mut self.signed, &mut self.flaws)?;
         }
         Ok(())
     }
 
     fn finish(&mut self, view: &impl View) -> Result<(), Fault> {
-        let root = self.tree.finish(view, &mut self.signed, &mut self.report.findings)?;
+        let root = self.tree.finish(view, &mut self.signed, &mut self.flaws)?;
         self.report.root = STANDARD.encode(root);
-        std::mem::take(&mut self.absent).finish(view, &mut self.report)?;
+        std::mem::take(&mut self.absent).finish(view, &mut self.flaws, &mut self.report)?;
+        std::mem::take(&mut self.flaws).tell(&mut self.report);
         view.finish(&root, self.last_at, &mut self.signed, &mut self.report)?;
         self.signed.finish(self.report.entries, true, &mut self.report);
         Ok(())

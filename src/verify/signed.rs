@@ -16,6 +16,7 @@ pub use self::kept::{Kept, NoCheckpoint};
 /// What was signed, to be compared when the pass gets to its size.
 pub(super) struct Signed<'t> {
     terms: &'t Terms,
+    /// The log's own, and those that were given.
     keys: Vec<VerifierKey>,
     /// The name that the log is signed under now.
     origin: String,
@@ -90,10 +91,11 @@ impl<'t> Signed<'t> {
         }
     }
 
-    /// The keys that the log names as its own, the one that signs now first.
-    pub(super) fn know(&mut self, keys: Vec<VerifierKey>) {
-        self.origin = keys.first().map_or_else(String::new, |key| key.name().to_owned());
-        self.keys = keys;
+    /// The keys that the log names as its own, the one that signs now first. Those that were given count besides.
+    pub(super) fn know(&mut self, own: Vec<VerifierKey>) {
+        self.keys = own;
+        self.keys.extend_from_slice(&self.terms.keys);
+        self.origin = self.keys.first().map_or_else(String::new, |key| key.name().to_owned());
     }
 
     /// A checkpoint that is kept with the log. Returns what it says if it can be believed.
@@ -159,16 +161,14 @@ impl<'t> Signed<'t> {
         self.tell(what.place, Wrong::Signature, text);
     }
 
-    /// The next size at which something was signed.
-    pub(super) fn next_size(&self) -> Option<u64> {
-        self.claims.last().map(|claim| claim.size)
-    }
-
     /// Compares what was signed at this size with the root that the entries give there.
-    pub(super) fn reached(&mut self, size: u64, root: &Hash) {
-        while self.claims.last().is_some_and(|claim| claim.size == size) {
-            let Some(claim) = self.claims.pop() else { return };
-            if claim.root != *root {
+    pub(super) fn reached(&mut self, size: u64, root: impl FnOnce() -> Hash) {
+        if self.claims.last().is_none_or(|claim| claim.size != size) {
+            return;
+        }
+        let root = root();
+        while let Some(claim) = self.claims.pop_if(|claim| claim.size == size) {
+            if claim.root != root {
                 self.misfit(claim, Wrong::Root, "was signed over other entries than those that are there");
             }
         }
@@ -222,7 +222,8 @@ impl Told {
     fn text(self) -> String {
         match self.more {
             0 => self.first,
-            more => format!("{}, and so {more} more checkpoints", self.first),
+            1 => format!("{}, and 1 more checkpoint likewise", self.first),
+            more => format!("{}, and {more} more checkpoints likewise", self.first),
         }
     }
 }

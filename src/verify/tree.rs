@@ -1,6 +1,6 @@
 //! The tree: built anew from the leaves, and compared with every tile that is kept of it.
 
-use super::report::Findings;
+use super::flaws::{Flaw, Flaws};
 use super::signed::Signed;
 use super::source::{Fault, View};
 use crate::merkle::{Frontier, Hash, TILE_WIDTH, Tile, place_in_tile};
@@ -14,32 +14,36 @@ pub(super) struct Tree {
 }
 
 impl Tree {
+    /// How many entries are in it.
+    pub(super) const fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
     /// Adds the hash of the next leaf, or that it is missing.
     pub(super) fn push(
         &mut self,
         leaf: Option<Hash>,
         view: &impl View,
         signed: &mut Signed<'_>,
-        findings: &mut Findings,
+        flaws: &mut Flaws,
     ) -> Result<(), Fault> {
         self.row.push(leaf);
-        if self.row.len() == TILE_WIDTH { self.settle(view, signed, findings) } else { Ok(()) }
+        if self.row.len() == TILE_WIDTH { self.settle(view, signed, flaws) } else { Ok(()) }
     }
 
-    /// Compares the tiles that are not full, and the root. Returns the root.
+    /// Compares the tiles that are not full. Returns the root.
     pub(super) fn finish(
         &mut self,
         view: &impl View,
         signed: &mut Signed<'_>,
-        findings: &mut Findings,
+        flaws: &mut Flaws,
     ) -> Result<Hash, Fault> {
         if !self.row.is_empty() {
-            self.settle(view, signed, findings)?;
+            self.settle(view, signed, flaws)?;
         }
-        // What was signed over nothing.
-        signed.reached(self.frontier.size(), &self.frontier.root());
+        signed.reached(self.frontier.size(), || self.frontier.root());
         for tile in self.frontier.take_partial().into_iter().filter(|tile| tile.level > 0) {
-            compare(&tile, view, findings)?;
+            compare(&tile, view, flaws)?;
         }
         Ok(self.frontier.root())
     }
@@ -47,7 +51,7 @@ impl Tree {
     /// Compares the tile of leaf hashes under way with the one that is kept, and takes it into the tree. Where they
     /// differ, what is above it says which of them is right, and the tree goes on with that one: what is found further
     /// up and further on is then something else.
-    fn settle(&mut self, view: &impl View, signed: &mut Signed<'_>, findings: &mut Findings) -> Result<(), Fault> {
+    fn settle(&mut self, view: &impl View, signed: &mut Signed<'_>, flaws: &mut Flaws) -> Result<(), Fault> {
         let start = self.frontier.size();
         let index = start / TILE_WIDTH as u64;
         let row = std::mem::take(&mut self.row);
@@ -62,24 +66,27 @@ impl Tree {
         };
         let right = match &kept {
             None => {
-                findings.add(format!("tile 0/{index} is missing"));
+                flaws.add(Flaw::Tile(0), index);
                 leaves
             }
             Some(bytes) if *bytes == leaves.as_flattened() => leaves,
             Some(bytes) => {
-                let is_kept_right = bytes.len() == 32 * leaves.len() && self.is_above(hashes, index, view)?;
-                report(index, start, hashes, &leaves, bytes.len(), is_kept_right, findings);
+                let is_length_right = bytes.len() == 32 * leaves.len();
+                let is_kept_right = is_length_right && self.is_above(hashes, index, view)?;
+                if !is_length_right {
+                    flaws.add(Flaw::TileLength(0), index);
+                }
+                let flaw = if is_kept_right { Flaw::Changed } else { Flaw::Hash(0) };
+                differing(start, hashes, &leaves).for_each(|seq| flaws.add(flaw, seq));
                 if is_kept_right { hashes.to_vec() } else { leaves }
             }
         };
         let mut full = Vec::new();
         for hash in right {
-            if signed.next_size() == Some(self.frontier.size()) {
-                signed.reached(self.frontier.size(), &self.frontier.root());
-            }
+            signed.reached(self.frontier.size(), || self.frontier.root());
             self.frontier.push(hash, &mut full);
         }
-        full.iter().filter(|tile| tile.level > 0).try_for_each(|tile| compare(tile, view, findings))
+        full.iter().filter(|tile| tile.level > 0).try_for_each(|tile| compare(tile, view, flaws))
     }
 
     /// Whether these leaf hashes are what the log was built of further up: by the hash in the tile above, or by the root
@@ -99,47 +106,21 @@ impl Tree {
     }
 }
 
-/// Says where a tile of leaf hashes differs from its leaves.
-fn report(
-    index: u64,
-    start: u64,
-    kept: &[Hash],
-    leaves: &[Hash],
-    length: usize,
-    is_kept_right: bool,
-    findings: &mut Findings,
-) {
-    if length != 32 * leaves.len() {
-        findings.add(format!("tile 0/{index} has {length} bytes, where {} hashes belong", leaves.len()));
-    }
-    for (seq, _) in (start..).zip(kept.iter().zip(leaves)).filter(|(_, (kept, leaf))| kept != leaf) {
-        findings.add(if is_kept_right {
-            format!("entry {seq} is not the one that was hashed into tile 0/{index}: it was changed")
-        } else {
-            format!("tile 0/{index} does not have the hash of entry {seq}")
-        });
-    }
-}
-
 /// Compares a tile above the leaves with the one that is kept.
-fn compare(tile: &Tile, view: &impl View, findings: &mut Findings) -> Result<(), Fault> {
-    let Tile { level, index, hashes } = tile;
+fn compare(Tile { level, index, hashes }: &Tile, view: &impl View, flaws: &mut Flaws) -> Result<(), Fault> {
     match view.tile(*level, *index)? {
-        None => findings.add(format!("tile {level}/{index} is missing")),
+        None => flaws.add(Flaw::Tile(*level), *index),
         Some(bytes) if bytes == hashes.as_flattened() => {}
-        Some(bytes) if bytes.len() != 32 * hashes.len() => {
-            findings.add(format!(
-                "tile {level}/{index} has {} bytes, where {} hashes belong",
-                bytes.len(),
-                hashes.len()
-            ));
-        }
+        Some(bytes) if bytes.len() != 32 * hashes.len() => flaws.add(Flaw::TileLength(*level), *index),
         Some(bytes) => {
-            let kept = bytes.as_chunks::<32>().0.iter();
-            for (place, _) in (index * TILE_WIDTH as u64..).zip(kept.zip(hashes)).filter(|(_, (a, b))| a != b) {
-                findings.add(format!("tile {level}/{index} does not have the root of tile {}/{place}", level - 1));
-            }
+            let start = index * TILE_WIDTH as u64;
+            differing(start, bytes.as_chunks().0, hashes).for_each(|place| flaws.add(Flaw::Hash(*level), place));
         }
     }
     Ok(())
+}
+
+/// The places at which two rows of hashes that begin at `start` differ.
+fn differing(start: u64, one: &[Hash], other: &[Hash]) -> impl Iterator<Item = u64> {
+    (start..).zip(one.iter().zip(other)).filter(|(_, (one, other))| one != other).map(|(place, _)| place)
 }

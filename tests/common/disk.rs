@@ -70,6 +70,12 @@ impl Change {
 }
 
 impl Disk {
+    /// A disk that holds these bytes.
+    pub fn of(image: Vec<u8>) -> Self {
+        let state = State { synced: image.clone(), image, ..State::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -126,8 +132,7 @@ impl Disk {
                 Survival::Some(_) | Survival::None => {}
             }
         }
-        let state = State { synced: image.clone(), image, ..State::default() };
-        Self(Arc::new(Mutex::new(state)))
+        Self::of(image)
     }
 
     fn call(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
