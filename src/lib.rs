@@ -24,6 +24,7 @@
 //!
 //! - [`store`]: the file (redb). Every verb is one transaction
 //! - [`notary`]: the signing key and the high-water mark beside the file, and the checkpoints signed under both
+//! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
@@ -36,8 +37,8 @@
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not
-//! know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
+//! The direction is `cli` → `server` → `control` → `http` and `verify` → `notary` → `store` and `clerk` → the rest. `store` and
+//! `clerk` do not know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
 //! values; only [`server`] and [`cli`] know [`config`]. `tests/layering.rs` holds all of this.
 //!
 //! # What always holds

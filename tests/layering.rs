@@ -20,11 +20,18 @@ const MODULES: &[(&str, &[&str])] = &[
     ("config", &["log"]),
     ("store", &["log", "disk"]),
     ("notary", &["store", "disk"]),
+    ("verify", &["store", "notary"]),
     ("clerk", &[]),
     ("http", &["store", "notary", "clerk"]),
-    ("control", &["export", "store", "notary", "http"]),
-    ("server", &["config", "store", "notary", "clerk", "http", "control"]),
-    ("cli", &["sample", "export", "log", "disk", "config", "store", "notary", "clerk", "http", "control", "server"]),
+    ("control", &["export", "store", "notary", "verify", "http"]),
+    ("server", &["config", "store", "notary", "verify", "clerk", "http", "control"]),
+    (
+        "cli",
+        &[
+            "sample", "export", "log", "disk", "config", "store", "notary", "verify", "clerk", "http", "control",
+            "server",
+        ],
+    ),
     ("main", &["config", "cli"]),
 ];
 
