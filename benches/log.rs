@@ -130,9 +130,11 @@ async fn main() {
             let ticking = notary.clone();
             let tick = tokio::spawn(async move {
                 let mut every = tokio::time::interval(Duration::from_secs(10));
-                while signs {
-                    every.tick().await;
-                    ticking.publish().await.unwrap();
+                if signs {
+                    loop {
+                        every.tick().await;
+                        ticking.publish().await.unwrap();
+                    }
                 }
             });
             let until = Instant::now() + Duration::from_secs(seconds);

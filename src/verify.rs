@@ -3,12 +3,12 @@
 //! One pass goes over the log in steps and needs the same memory at any size. Each step looks at the rows as they are
 //! at that moment, so a server may go on writing meanwhile; the pass ends when it has caught up. What it checks:
 //!
-//! - every leaf: its form to the byte, that time never goes back, its hash ([`entries`])
-//! - every tile of every level, the root and the size that the log states ([`tree`])
+//! - every leaf: its form to the byte, that time never goes back, its hash (`entries`)
+//! - every tile of every level, the root and the size that the log states (`tree`)
 //! - every checkpoint that is kept with the log, the high-water mark, and those that somebody kept elsewhere: who
-//!   signed them, and whether the log still begins with what they speak of ([`signed`])
+//!   signed them, and whether the log still begins with what they speak of (`signed`)
 //! - every detail against what its leaf commits to, and of every one that is missing whether the log says why
-//!   ([`absent`])
+//!   (`absent`)
 //! - every person a leaf refers to: that the reference follows from salt and id, or that an erasure is in the log
 //! - that the lists by action and by person hold the entry, for those who look through them
 //!

@@ -32,23 +32,24 @@ const EXPORTED_ENTRIES: u64 = ENTRIES + 1;
 
 /// The log, its export, and proofs of some of its entries as the API gives them.
 struct Exported {
-    _dir: TempDir,
     data: PathBuf,
     folder: PathBuf,
     proofs: PathBuf,
 }
 
-/// Made once: it takes longer than all the judging.
+/// Made once: it takes longer than all the judging. It stays until it is made again.
 static EXPORTED: LazyLock<Exported> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, folder) = (dir.path().join("roll.redb"), dir.path().join("export"));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("proved");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let (data, folder) = (dir.join("roll.redb"), dir.join("export"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let proofs = runtime.block_on(fill(&data));
-    let proofs_path = dir.path().join("proofs.json");
+    let proofs_path = dir.join("proofs.json");
     fs::write(&proofs_path, proofs.to_string()).unwrap();
     let made = rollbook(&data, &["export", "log", "--out", folder.to_str().unwrap()]);
     assert!(made.status.success(), "{made:?}");
-    Exported { _dir: dir, data, folder, proofs: proofs_path }
+    Exported { data, folder, proofs: proofs_path }
 });
 
 fn rollbook(data: &Path, arguments: &[&str]) -> Output {
@@ -167,7 +168,8 @@ fn sigstores_judgement() {
     assert_eq!(String::from_utf8_lossy(&whole.stdout).trim(), "OK: 312 inclusion proofs");
     let mut proofs: Vec<Value> = serde_json::from_slice(&fs::read(&EXPORTED.proofs).unwrap()).unwrap();
     let change = |proof: &mut Value, n: usize| {
-        let place = if n.is_multiple_of(2) { &mut proof["leaf_base64"] } else { &mut proof["inclusion"]["proof"][n % 16] };
+        let place =
+            if n.is_multiple_of(2) { &mut proof["leaf_base64"] } else { &mut proof["inclusion"]["proof"][n % 16] };
         let mut bytes = STANDARD.decode(place.as_str().unwrap()).unwrap();
         bytes[n % 32] ^= 1;
         *place = STANDARD.encode(bytes).into();

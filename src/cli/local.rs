@@ -21,6 +21,9 @@ use crate::sync::Policy;
 /// How long the output may take to let go when the command is broken off.
 const LET_GO: Duration = Duration::from_secs(1);
 
+/// Memory for the data file's cache in a command that opens the file itself, in bytes, at most: it reads every row once.
+const CACHE: usize = 32 << 20;
+
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -172,7 +175,7 @@ async fn follow_or_do(
     if !local.data.exists() {
         return Err(Error::NoData(std::path::absolute(&local.data).unwrap_or_else(|_| local.data.clone())));
     }
-    let (path, cache) = (local.data.clone(), local.cache);
+    let (path, cache) = (local.data.clone(), local.cache.min(CACHE));
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, Policy::default(), Clock::system()));
     let store = opened.await.map_err(io::Error::other)??;
     let notary = Notary::open(store.clone(), Clock::system(), &log_host(local.public_url.as_ref())).await?;

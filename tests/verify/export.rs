@@ -37,9 +37,9 @@ impl Export {
         }
         let found = self.verify().tampered();
         if existed {
-            fs::write(&path, whole).unwrap()
+            fs::write(&path, whole).unwrap();
         } else {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         }
         found
     }
@@ -49,6 +49,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8(bytes.to_vec()).unwrap().lines().map(|line| format!("{line}\n")).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a change may come to is a file or none")]
 fn with_line(bytes: &[u8], change: impl FnOnce(&mut Vec<String>)) -> Option<Vec<u8>> {
     let mut lines = lines(bytes);
     change(&mut lines);
