@@ -1,5 +1,5 @@
 //! `rollbook export`: what leaves, in which form, and that it leaves whole or not at all.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 
@@ -19,8 +19,8 @@ use futures_util::future::join_all;
 use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actor, Doubt, Draft, Source};
 use rollbook::clock::Clock;
-use rollbook::control::{Request, feed, follow};
-use rollbook::store::By;
+use rollbook::control::{Desk, Reply, Request, feed, follow};
+use rollbook::store::{By, Order};
 use rollbook::tlog::checkpoint::Checkpoint;
 use rollbook::tlog::note::VerifierKey;
 use serde_json::{Value, json};
@@ -471,4 +471,36 @@ async fn a_log_that_cannot_be_written_leaves_nothing() {
     let err = refused(&other.path().join("other.redb"), "log --out log", 1).await;
     assert!(err.starts_with("there is no data file at "), "{err}");
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+}
+
+/// What an erasure takes from an export under way is announced behind the export's end.
+#[tokio::test]
+async fn an_export_that_an_erasure_overtakes_is_not_passed_off_as_whole() {
+    let server = TestServer::start().await;
+    assert_eq!(server.outcome(&user_event("user.created", "user_ada", T, "Ada")).await, "applied");
+    let note = || Draft::new("test.noted", Actor::System, Source::System);
+    for noted in join_all((0..3_000).map(|_| server.app.store.record(note()))).await {
+        noted.unwrap();
+    }
+    let desk = Desk {
+        store: server.app.store.clone(),
+        notary: server.app.notary.clone(),
+        clock: Clock::system(),
+        public_origin: String::new(),
+        address: String::new(),
+    };
+    let (feed, mut parts) = feed();
+    let answer = tokio::spawn(async move { desk.answer(Request::ExportLog { details: true }, &feed).await });
+    // It has begun, and waits for its pieces to be taken.
+    parts.pieces.recv().await.unwrap();
+    let by = By { actor: Actor::Cli, source: Source::Cli };
+    let order = Order { by, reason: None, even_if_live: true };
+    server.app.store.erase(&"user_ada".parse().unwrap(), order, |_| {}).await.unwrap();
+    let mut files = Vec::new();
+    while let Some(piece) = parts.pieces.recv().await {
+        files.push(piece.file);
+    }
+    let Reply::Refused { reason } = answer.await.unwrap() else { panic!("it was passed off as whole") };
+    assert!(reason.contains("please export it again"), "{reason}");
+    assert!(files.len() > 5 && !files.contains(&"checkpoint".to_owned()), "{files:?}");
 }

@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
-use crate::audit::{self, Actor, Draft, Source};
+use crate::audit::{self, Actor, Draft, Erasure, Source};
 use crate::export::{entries, users};
 use crate::http;
 use crate::notary;
+use crate::page::PageRequest;
 use crate::store::{self, Evidence, Person, UserFilter};
 use crate::tlog::tile_path::{Content, TilePath};
 use crate::user::{ClerkId, UserRef};
@@ -28,6 +29,9 @@ pub(super) enum Error {
     /// Nobody vouches for the log.
     #[error(transparent)]
     Notary(#[from] notary::Error),
+    /// Something went while the export was made, and what says so is behind its end.
+    #[error("somebody was erased, or entries were pruned, while the log was exported; please export it again")]
+    Overtaken,
     /// Nobody takes it.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -125,10 +129,23 @@ impl Desk {
             self.send_details(size, feed).await?;
             self.send_people(feed).await?;
         }
+        self.not_overtaken(size).await?;
         let vkeys: Vec<String> = self.notary.verifiers().iter().map(|key| format!("{key}\n")).collect();
         feed.piece("vkey", vkeys.concat()).await?;
         feed.piece("checkpoint", published.note.clone()).await?;
         Ok(Reply::Exported { count: size })
+    }
+
+    /// Whether all that is missing from an export of that size is announced in it: otherwise it would look tampered with.
+    async fn not_overtaken(&self, size: u64) -> Result<(), Error> {
+        for action in [Erasure::ACTION, "log.pruned"] {
+            let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
+            let newest = self.store.audit(filter, PageRequest::default()).await?.items;
+            if newest.first().is_some_and(|entry| entry.seq >= size) {
+                return Err(Error::Overtaken);
+            }
+        }
+        Ok(())
     }
 
     /// The files of these tiles, less those that were pruned.

@@ -1,5 +1,6 @@
 //! What the pages show, and that looking at them is noted.
 
+use rollbook::audit::Doubt;
 use serde_json::json;
 
 use super::site::Site;
@@ -166,4 +167,23 @@ async fn the_style_sheet_is_kept_by_browsers() {
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/css; charset=utf-8"));
     assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
     assert_eq!(site.get("/admin/assets/style-old.css", None).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_log_in_doubt_is_said_on_every_page_and_nothing_is_changed() {
+    let (site, cookie) = Site::with_admin().await;
+    let page = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
+    assert!(!site.get("/admin", Some(&cookie)).await.body.contains("Read only"));
+    site.app.store.refuse_writes(Doubt::NoMark);
+    for path in ["/admin", "/admin/users", "/admin/audit", "/admin/quarantine", &page] {
+        let page = site.get(path, Some(&cookie)).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.body.contains("Read only: the log is in doubt."), "{path}");
+        assert!(page.body.contains(&Doubt::NoMark.to_string()), "{path}");
+    }
+    let entries = site.app.store.counts().entries;
+    let refused = site.post(&page, Some(&cookie), &[("role", "ADMIN"), ("practice", "")]).await;
+    assert_eq!(refused.status, 503);
+    assert!(!site.get(&page, Some(&cookie)).await.body.contains("value=\"ADMIN\" list"));
+    assert_eq!(site.app.store.counts().entries, entries);
 }
