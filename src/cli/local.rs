@@ -22,7 +22,7 @@ use crate::sync::Policy;
 const LET_GO: Duration = Duration::from_secs(1);
 
 /// Memory for the data file's cache in a command that opens the file itself, in bytes, at most: it reads every row once.
-const CACHE: usize = 32 << 20;
+const CACHE: usize = 16 << 20;
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
