@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(Kept::read("a", "dear diary\n"), Err(NoCheckpoint::None("a".to_owned())));
         assert_eq!(Kept::read("a", ""), Err(NoCheckpoint::None("a".to_owned())));
         let good = note(5);
-        for bad in [good.replacen("\n5\n", "\n05\n", 1), good[..good.len() - 10].to_owned(), "\u{2014} x y\n".to_owned()]
+        for bad in
+            [good.replacen("\n5\n", "\n05\n", 1), good[..good.len() - 10].to_owned(), "\u{2014} x y\n".to_owned()]
         {
             let text = format!("{good}{bad}");
             assert!(matches!(Kept::read("a", &text), Err(NoCheckpoint::Malformed { .. })), "{bad:?}");
