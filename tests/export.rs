@@ -259,7 +259,7 @@ async fn nothing_leaves_that_the_log_cannot_tell_of() {
     server.app.store.refuse_writes(Doubt::NoMark);
     assert!(refused(&data, "log --out log", 1).await.contains("`rollbook adopt`"), "nobody vouches for it");
     assert!(!data.with_file_name("log").exists());
-    // Told of on the server's standard output for now, as every look at the data is.
+    // Told of on the server's standard output meanwhile, as every look at the data is.
     assert_eq!(exported_lines(&data, "users").await.len(), 8);
 
     let server = with_hostile_users().await;

@@ -23,7 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("verify", &["store", "notary"]),
     ("clerk", &[]),
     ("http", &["store", "notary", "clerk"]),
-    ("control", &["export", "store", "notary", "verify", "http"]),
+    ("control", &["disk", "export", "store", "notary", "verify", "http"]),
     ("server", &["config", "store", "notary", "verify", "clerk", "http", "control"]),
     (
         "cli",

@@ -13,6 +13,7 @@ use crate::clerk::sender::{Sender, probe};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, Faults, Local};
 use crate::control::{self, Reply, Request, ask};
+use crate::disk::folder;
 use crate::notary::{key_path, mark_path};
 use crate::server::reachable;
 
@@ -79,7 +80,7 @@ fn data_file(path: &Path) -> Result<String, String> {
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let shown = shown.display();
     if !path.exists() {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder(path);
         let writable = tempfile::tempfile_in(folder).map(drop);
         return writable.map(|()| format!("{shown} is made at the first start")).map_err(|cause| {
             format!("{shown} cannot be made ({cause}); create its folder and give it to the user Rollbook runs as")
@@ -113,7 +114,7 @@ fn beside(data: &Path) -> Result<String, String> {
 }
 
 fn room(path: &Path) -> Result<String, String> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     let stat =
         rustix::fs::statvfs(folder).map_err(|cause| format!("{} cannot be asked ({cause})", folder.display()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);

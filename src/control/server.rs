@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::connection::Connection;
 use super::{Error, Feed, Parts, Progress, Reply, Request, feed, socket_path};
+use crate::disk::folder;
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ impl Drop for Listener {
 pub fn listen(data: &Path) -> Result<Listener, Error> {
     let path = socket_path(data);
     refuse_if_taken(&path)?;
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder(&path);
     // Made where nobody else can reach it and moved when its mode is right, so that there is no moment
     // at which another user could connect.
     let private = Permissions::from_mode(0o700);

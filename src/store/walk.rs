@@ -37,7 +37,7 @@ impl<T, K: Copy> Stretch<T, K> {
         Self { items: Vec::new(), rows: 0, next: None, bytes: 0 }
     }
 
-    /// Takes the row at `key`, or passes it over; says whether that is enough for now.
+    /// Takes the row at `key`, or passes it over; says whether the stretch is long enough.
     fn take(&mut self, key: K, item: Option<T>, bytes: usize) -> bool {
         self.items.extend(item);
         self.rows += 1;
