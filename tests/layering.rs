@@ -43,6 +43,7 @@ const OWNED: &[(&str, &str)] = &[
     ("reqwest", "clerk"),
     ("warp", "http"),
     ("askama", "http"),
+    ("schemars", "http"),
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("csv", "export"),
