@@ -122,14 +122,14 @@ pub(super) enum Proof {
 /// 500 when it cannot be checked, 503 when the store fails.
 pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
     if let Err(seconds) = desk.sign_ins.begin(name, call.ip, call.app.clock.now()) {
-        call.app.tally.note("admin.sign_in_failed", "locked");
+        call.app.tally.refused("admin.sign_in_failed", "locked");
         return Ok(Proof::Locked(seconds));
     }
     let admin = if link::is_admin_name(name) { call.app.store.admin(name)? } else { None };
     let stored = admin.as_ref().map(|admin| admin.password.clone());
     let verdict = desk.passwords.check(password, stored).await?;
     let Some(admin) = admin.filter(|_| verdict.right) else {
-        call.app.tally.note("admin.sign_in_failed", "refused");
+        call.app.tally.refused("admin.sign_in_failed", "refused");
         return Ok(Proof::Wrong);
     };
     desk.sign_ins.succeeded(name, call.ip);
