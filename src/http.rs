@@ -5,6 +5,7 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod docs;
 mod ever;
 pub mod guard;
 mod health;
@@ -196,6 +197,7 @@ fn api() -> Vec<Route> {
         log::routes(),
         webhook::routes(),
         health::routes(),
+        docs::routes(),
         openapi::routes(),
     ]
     .into_iter()

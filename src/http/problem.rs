@@ -259,7 +259,7 @@ impl From<store::Error> for Problem {
 impl From<store::ReviewError> for Problem {
     fn from(error: store::ReviewError) -> Self {
         match error {
-            store::ReviewError::NoEntry => Self::bad_request("There is no entry of that number."),
+            store::ReviewError::NoEntry => Self::new(Kind::Conflict, "There is no entry of that number."),
             store::ReviewError::Covered => {
                 Self::new(Kind::Conflict, "The log was reviewed up to there, or further, before.")
             }
