@@ -5,13 +5,18 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod events;
 mod ever;
+mod forward_auth;
 pub mod guard;
 mod health;
 mod log;
+mod mirror;
+mod organizations;
 pub mod problem;
 pub mod reply;
 mod review;
+mod sessions;
 mod tally;
 mod users;
 mod webhook;
@@ -36,11 +41,12 @@ use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
 use crate::notary::Notary;
 use crate::store::Store;
-use crate::user::UserRef;
+use crate::user::{ClerkId, UserRef};
 
 pub use self::audit::entry;
 use self::call::{Call, answer, call};
 use self::denials::Denials;
+pub use self::events::Streams;
 use self::guard::{Hosts, Peer};
 use self::problem::Problem;
 pub use self::tally::Tally;
@@ -69,6 +75,8 @@ pub struct Parts {
     pub tally: Tally,
     /// Whom a denial was last noted of.
     pub denials: Denials,
+    /// The event streams that are open.
+    pub streams: Streams,
 }
 
 /// The settings that handlers go by.
@@ -105,8 +113,8 @@ impl App {
         clock: Clock,
         settings: Settings,
     ) -> Self {
-        let (tally, denials) = (Tally::default(), Denials::default());
-        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials }))
+        let (tally, denials, streams) = (Tally::default(), Denials::default(), Streams::default());
+        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials, streams }))
     }
 }
 
@@ -189,6 +197,27 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(one_user.and(call.clone()).then(|user, call| answer(users::show(call, user))).boxed())
         .unify()
         .or(users_audit.and(call.clone()).then(|user, call| answer(audit::of_user(call, user))).boxed())
+        .unify()
+        .or(plain(path!("api" / "auth" / "verify"), &call, forward_auth::verify))
+        .unify()
+        .or(plain(path!("api" / "events"), &call, events::list))
+        .unify()
+        .or(path!("api" / "users" / UserRef / "sessions")
+            .and(call.clone())
+            .then(|user, call| answer(sessions::list(call, user)))
+            .boxed())
+        .unify()
+        .or(plain(path!("api" / "organizations"), &call, organizations::list))
+        .unify()
+        .or(path!("api" / "organizations" / ClerkId)
+            .and(call.clone())
+            .then(|id, call| answer(organizations::show(call, id)))
+            .boxed())
+        .unify()
+        .or(path!("api" / "organizations" / ClerkId / "members")
+            .and(call.clone())
+            .then(|id, call| answer(organizations::members(call, id)))
+            .boxed())
         .unify()
         .or(plain(path!("api" / "audit"), &call, audit::list))
         .unify()
