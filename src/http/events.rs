@@ -2,6 +2,7 @@
 
 mod stream;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use warp::http::header::ACCEPT;
@@ -10,7 +11,9 @@ use warp::reply::Response;
 use super::call::Call;
 use super::mirror::{self, PersonJson};
 use super::problem::{Kind, Problem};
-use super::{reply, users};
+use super::route::{Header, Operation, Route, Who};
+use super::{query, reply, users};
+use crate::api_key::Scope;
 use crate::audit::feed::Types;
 use crate::clock::Timestamp;
 use crate::page::Limit;
@@ -21,27 +24,41 @@ pub use self::stream::Streams;
 /// The header by which a reader that was cut off says which event it had last (WHATWG HTML, server-sent events).
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// An event as the API shows it.
-#[derive(Serialize)]
+/// Something that happened.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 struct EventJson<'a> {
+    /// The number of its entry in the log.
     seq: u64,
+    /// Clerk's name for it, or the action of the log's entry.
     r#type: &'a str,
+    /// When it was written down.
     at: String,
+    /// When it happened, as Clerk says.
     event_at: Option<String>,
     outcome: &'a str,
     reason: Option<&'a str>,
+    /// The message's id, for what Clerk said.
     request: Option<&'a str>,
+    /// The person it is about; null for nobody, and for somebody who was erased.
     user: Option<PersonJson>,
+    /// The object of Clerk's that it is about, if that is not a user: `session:sess_…`.
     object: Option<String>,
+    /// The fields that changed.
     changed: &'a [String],
+    /// Their values before and after, by name, where they are kept.
     changes: Option<&'a Map<String, Value>>,
+    /// The user or object as it is now, which may be later than the event; null when there is none any more.
     data: Option<Value>,
 }
 
 /// A page of events.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Events")]
 struct EventsJson<'a> {
+    /// Oldest first. May be fewer than asked for although more follow.
     items: Vec<EventJson<'a>>,
+    /// What to give as `after` to go on, also when there are no items.
     next_after: Option<u64>,
 }
 
@@ -91,19 +108,62 @@ impl<'de> Deserialize<'de> for Seq {
     }
 }
 
-#[derive(Deserialize)]
+/// The schema of [`Seq`].
+fn seq(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64,
+        "description": "Begin behind this event; without it, with the oldest there is.",
+    })
+}
+
+/// The schema of [`Types`].
+fn types(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9_.]{1,64}(\.\*)?(,[A-Za-z0-9_.]{1,64}(\.\*)?){0,31}$",
+        "description": "Only these types, separated by commas; `user.*` are all that begin with `user.`.",
+        "examples": ["user.created,user.deleted", "user.*"],
+    })
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    #[schemars(schema_with = "seq")]
     after: Option<Seq>,
     #[serde(default)]
+    #[schemars(schema_with = "types")]
     types: Types,
     #[serde(default)]
+    #[schemars(schema_with = "query::limit")]
     limit: Limit,
 }
 
+/// The feed.
+pub(super) fn routes() -> Vec<Route> {
+    let list = Operation::new("listEvents", "Follow what happens", list)
+        .tag("Events")
+        .describe(
+            "What Clerk said and what changed people's records, oldest first. A poller asks again with `after` set to \
+             `next_after`. With `Accept: text/event-stream` the answer stays open and brings the same items as \
+             server-sent events, each with its number as `id`; a reader that was cut off goes on where it was.",
+        )
+        .by(Who::Admin(Scope::AuditRead))
+        .query::<ListQuery>()
+        .header(Header {
+            name: "Last-Event-ID",
+            about: "The event a stream goes on behind; wins over `after`. For streams alone.",
+            pattern: "^[0-9]{1,15}$",
+            required: false,
+        })
+        .answers::<EventsJson<'_>>(200, "A page of events.")
+        .answers_in::<String>(200, "text/event-stream", "Events.")
+        .problems(&[409, 410]);
+    vec![Route::at("/api/events").get(list)]
+}
+
 /// A page of events, or all of them from there on, for admins.
-pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     let ListQuery { after, types, limit } = call.query()?;

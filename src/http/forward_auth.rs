@@ -1,6 +1,7 @@
 //! `/api/auth/verify`: says to a proxy who is asking, so that sites behind it need no sign-in of their own. Who it is
 //! stands in headers, which the proxy must hand on in the place of any that the client sent.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use warp::http::HeaderValue;
 use warp::http::header::{AUTHORIZATION, COOKIE};
@@ -8,12 +9,13 @@ use warp::reply::Response;
 
 use super::call::Call;
 use super::problem::{Kind, Problem};
+use super::route::{Operation, Route, Who};
 use crate::user::User;
 
 /// The cookie in which Clerk's browser library keeps the session token.
 const COOKIE_NAME: &str = "__session";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// Strangers may pass, too; a token that is no good is still refused.
@@ -25,9 +27,23 @@ struct Query {
     cookie: bool,
 }
 
+/// The question that proxies ask.
+pub(super) fn routes() -> Vec<Route> {
+    let verify = Operation::new("verify", "Tell a proxy who is asking", verify)
+        .tag("Session")
+        .describe(
+            "Forward-auth for nginx, Caddy and Traefik. The answer has no body, but the headers `X-Rollbook-User`, \
+             `X-Rollbook-Clerk-User`, `X-Rollbook-Role` and, for an address that was verified, `X-Rollbook-Email`. \
+             A stranger whom `optional` lets pass comes without them.",
+        )
+        .by(Who::MaybeSession)
+        .query::<Query>()
+        .answers_bare(200, "The request may pass.");
+    vec![Route::at("/api/auth/verify").get(verify)]
+}
+
 /// Who is asking, in headers.
-pub(super) async fn verify(mut call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn verify(mut call: Call) -> Result<Response, Problem> {
     let query: Query = call.query()?;
     if query.cookie && !call.headers.contains_key(AUTHORIZATION) {
         call.take_cookie()?;

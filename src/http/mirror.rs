@@ -1,6 +1,7 @@
 //! Clerk's other objects in our own words: sessions, organisations and their members. What Clerk leaves out, or sends in
 //! another type than it documents, is `null`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,13 +24,15 @@ pub(super) enum Reader {
     Owner,
 }
 
-/// A session as the API shows it.
-#[derive(Debug, Serialize)]
+/// A session of a user's.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ClerkSession")]
 pub(super) struct SessionJson {
     id: String,
     user_id: Option<String>,
     clerk_user_id: Option<String>,
     client_id: Option<String>,
+    /// What Clerk said last; `expired` or `abandoned` once its time is over.
     status: Option<String>,
     created_at: Option<String>,
     updated_at: Option<String>,
@@ -37,13 +40,15 @@ pub(super) struct SessionJson {
     expires_at: Option<String>,
     abandon_at: Option<String>,
     impersonated: bool,
+    /// Who impersonates the user in it; for admins.
     actor: Option<PersonJson>,
     latest_activity: Option<ActivityJson>,
     last_active_organization_id: Option<String>,
 }
 
 /// A person by both ids.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Person")]
 pub(super) struct PersonJson {
     /// Ours.
     pub(super) id: String,
@@ -52,7 +57,8 @@ pub(super) struct PersonJson {
 }
 
 /// From where a session was last used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Activity")]
 struct ActivityJson {
     browser: Option<String>,
     device: Option<String>,
@@ -61,13 +67,15 @@ struct ActivityJson {
     country: Option<String>,
 }
 
-/// An organisation as the API shows it.
-#[derive(Debug, Serialize)]
+/// An organisation.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Organization")]
 pub(super) struct OrganizationJson {
     id: String,
     name: Option<String>,
     slug: Option<String>,
     image_url: Option<String>,
+    /// As Clerk says.
     members_count: Option<u64>,
     max_allowed_memberships: Option<u64>,
     created_by: Option<String>,
@@ -75,12 +83,14 @@ pub(super) struct OrganizationJson {
     private_metadata: Option<Map<String, Value>>,
     created_at: Option<String>,
     updated_at: Option<String>,
+    /// Whether events of its own have come, or a membership alone has spoken of it so far.
     source: Word,
 }
 
 /// What is said of an organisation, and where.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "OrganizationSource")]
 enum Word {
     /// By events of its own.
     Organization,
@@ -88,8 +98,9 @@ enum Word {
     Membership,
 }
 
-/// A membership as the API shows it.
-#[derive(Debug, Serialize)]
+/// A membership.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
 pub(super) struct MemberJson {
     id: String,
     organization_id: Option<String>,
@@ -104,7 +115,8 @@ pub(super) struct MemberJson {
 }
 
 /// The member, as the membership describes them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MemberUser")]
 struct MemberUserJson {
     id: Option<String>,
     clerk_user_id: Option<String>,

@@ -1,22 +1,28 @@
 //! `/api/organizations…`: Clerk's organisations and who is in them, for admins.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use warp::reply::Response;
 
 use super::call::Call;
 use super::mirror::{self, MEMBERSHIP, MemberJson, ORGANIZATION, OrganizationJson};
 use super::problem::Problem;
-use super::reply;
+use super::query;
+use super::reply::{self, PageOf};
+use super::route::{Operation, Route, Who};
+use crate::api_key::Scope;
 use crate::audit::{Draft, Target};
 use crate::event::{Mirrored, ObjectKey};
 use crate::page::{Cursor, Limit, Page, PageRequest};
 use crate::user::ClerkId;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     #[serde(default)]
+    #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[schemars(schema_with = "query::object_cursor")]
     cursor: Option<Cursor>,
 }
 
@@ -26,9 +32,36 @@ impl ListQuery {
     }
 }
 
+/// Organisations and their members.
+pub(super) fn routes() -> Vec<Route> {
+    let list = Operation::new("listOrganizations", "List organisations", list)
+        .tag("Organisations")
+        .describe("Newest first; without those that only a membership has spoken of so far.")
+        .by(Who::Admin(Scope::UsersRead))
+        .query::<ListQuery>()
+        .answers::<PageOf<'_, OrganizationJson>>(200, "A page of organisations.");
+    let show = Operation::new("showOrganization", "See an organisation", show)
+        .tag("Organisations")
+        .describe("Where no event of its own has come yet, it is shown as one of its memberships describes it.")
+        .by(Who::Admin(Scope::UsersRead))
+        .answers::<OrganizationJson>(200, "The organisation.")
+        .problems(&[404]);
+    let members = Operation::new("listMembers", "List an organisation's members", members)
+        .tag("Organisations")
+        .describe("Newest membership first.")
+        .by(Who::Admin(Scope::UsersRead))
+        .query::<ListQuery>()
+        .answers::<PageOf<'_, MemberJson>>(200, "A page of members.")
+        .problems(&[404]);
+    vec![
+        Route::at("/api/organizations").get(list),
+        Route::at("/api/organizations/{id}").get(show),
+        Route::at("/api/organizations/{id}/members").get(members),
+    ]
+}
+
 /// A page of organisations, newest first. Those that only a membership has spoken of so far are not in it.
-pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     let query: ListQuery = call.query()?;
@@ -43,12 +76,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// One organisation; from what a membership says of it, where no event of its own has come yet.
-pub(super) async fn show(call: Call, id: ClerkId) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn show(call: Call) -> Result<Response, Problem> {
+    let key = key(call.part("id")?);
     call.no_query()?;
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
-    let key = key(id);
     let shown = match call.organization(&key)? {
         Some(organization) => organization.body.as_ref().map(|body| OrganizationJson::new(&key, body)),
         None => {
@@ -63,12 +95,12 @@ pub(super) async fn show(call: Call, id: ClerkId) -> Result<Response, Problem> {
 }
 
 /// A page of an organisation's members, newest membership first.
-pub(super) async fn members(call: Call, id: ClerkId) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn members(call: Call) -> Result<Response, Problem> {
+    let key = key(call.part("id")?);
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     let query: ListQuery = call.query()?;
-    let (key, request) = (key(id), query.page());
+    let request = query.page();
     let is_known = call.organization(&key)?.is_some();
     let is_first = request.cursor.is_none();
     let page = call.members(&key, request).await?;
