@@ -10,8 +10,10 @@ mod erase;
 mod erased;
 mod error;
 mod evidence;
+mod feed;
 mod ingest;
 mod live;
+mod mirror;
 mod prune;
 mod review;
 mod schema;
@@ -48,6 +50,7 @@ pub use self::at_rest::AtRest;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
+pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::review::{Review, ReviewError, Reviewed};
@@ -120,6 +123,8 @@ struct Inner {
 #[derive(Default)]
 struct Shared {
     counts: Mutex<Counts>,
+    /// The log's size, for those who wait for it to grow.
+    size: watch::Sender<u64>,
     batches: AtomicU64,
     operations: AtomicU64,
 }
@@ -127,6 +132,7 @@ struct Shared {
 impl Shared {
     fn publish(&self, counts: Counts, operations: usize) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        self.size.send_replace(counts.entries);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.operations.fetch_add(operations as u64, Ordering::Relaxed);
     }
@@ -180,7 +186,10 @@ impl Store {
         let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
         let (state, doubt) = State::load(&live.db(), clock.clone()).map_err(store)?;
-        let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
+        let counts = state.stats();
+        let shared =
+            Shared { counts: Mutex::new(counts), size: watch::Sender::new(counts.entries), ..Shared::default() };
+        let shared = Arc::new(shared);
         let failed = watch::Sender::new(false);
         let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
@@ -227,6 +236,12 @@ impl Store {
     #[must_use]
     pub fn counts(&self) -> Counts {
         *self.0.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log's size as of the last commit, to be waited on.
+    #[must_use]
+    pub fn size(&self) -> watch::Receiver<u64> {
+        self.0.shared.size.subscribe()
     }
 
     /// How many transactions were committed since the start, and how many operations in them.

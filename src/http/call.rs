@@ -190,7 +190,7 @@ impl Call {
         }
     }
 
-    fn refused(&self, reason: &'static str) -> Problem {
+    pub(super) fn refused(&self, reason: &'static str) -> Problem {
         self.app.tally.note("api.unauthenticated", reason);
         Problem::unauthorized().because(reason)
     }

@@ -254,23 +254,6 @@ impl Tx<'_> {
         self.put_object(key, kept.as_ref(), &after)?;
         Ok(Effect::of(outcome))
     }
-
-    fn object(&self, key: &ObjectKey) -> Result<Option<Mirrored>, Error> {
-        let row = self.tables.objects.get((key.kind.as_str(), key.id.as_str()))?;
-        row.map(|row| serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a mirrored object"))).transpose()
-    }
-
-    fn put_object(&mut self, key: &ObjectKey, before: Option<&Mirrored>, after: &Mirrored) -> Result<(), Error> {
-        let (kind, id) = (key.kind.as_str(), key.id.as_str());
-        for parent in before.iter().flat_map(|before| &before.parents).filter(|p| !after.parents.contains(p)) {
-            self.tables.object_children.remove((parent.to_string().as_str(), kind, id))?;
-        }
-        for parent in after.parents.iter().filter(|p| before.is_none_or(|before| !before.parents.contains(p))) {
-            self.tables.object_children.insert((parent.to_string().as_str(), kind, id), ())?;
-        }
-        self.tables.objects.insert((kind, id), &serde_json::to_vec(after).unwrap_or_default()[..])?;
-        Ok(())
-    }
 }
 
 /// How a newer version differs from the one kept: what changed, and from what to what. `updated_at` alone

@@ -14,7 +14,7 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::user::{ClerkId, PracticeId, Role, Source, Subscription, User, UserId};
 
 /// So many index rows a list may pass over in one go before it answers with what it has.
-const SCAN_BUDGET: usize = 5_000;
+pub(super) const SCAN_BUDGET: usize = 5_000;
 
 /// The letter of this list's cursors.
 const LIST: u8 = b'u';
