@@ -4,12 +4,14 @@
 //! Every command ends with 0 when it did what was asked, 1 when it did not, and 2 when the command line or a setting
 //! is wrong, so that trying again is useless.
 
+mod columns;
 pub mod demo;
 pub mod doctor;
 mod erasure;
 mod ever;
 pub mod export;
 pub mod healthcheck;
+pub mod keys;
 pub mod local;
 pub mod output;
 pub mod progress;
@@ -104,6 +106,9 @@ pub enum Command {
     /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
+    /// Make, list and revoke API keys, by which servers use the API
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Write users or the log to a file, for other programs
     #[command(subcommand)]
     Export(export::Export),
@@ -328,6 +333,7 @@ impl Command {
             Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
             Self::Demo(_) => BTreeMap::new(),
             Self::Export(export) => export.flags().0.clone(),
+            Self::Keys(keys) => keys.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
             | Self::Admin(Admin::Link(flags))
             | Self::Healthcheck(Healthcheck { flags, .. })

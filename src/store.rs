@@ -2,6 +2,7 @@
 //! is on disk. Nothing outside this module knows what the file is made of.
 
 mod admins;
+mod api_keys;
 mod at_rest;
 mod book;
 mod copy;
@@ -46,6 +47,7 @@ use crate::sync::Policy;
 use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};

@@ -59,6 +59,9 @@ impl Desk {
             }
             Request::Erase(erase) => return self.erase(erase, feed).await,
             Request::Verify(terms) => return self.verify(terms, feed).await,
+            Request::CreateKey(wanted) => return self.create_key(wanted).await,
+            Request::Keys => self.keys().await,
+            Request::RevokeKey { id } => self.revoke_key(id).await,
             Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user, feed).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
+use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
@@ -71,6 +72,15 @@ pub enum Request {
         /// Of this user alone.
         #[serde(with = "optional_text")]
         user: Option<UserRef>,
+    },
+    /// To make an API key.
+    CreateKey(Wanted),
+    /// For all API keys.
+    Keys,
+    /// To revoke an API key.
+    RevokeKey {
+        /// Which one.
+        id: KeyId,
     },
     /// For all users that fit, in one file.
     ExportUsers(UsersExport),
@@ -234,6 +244,24 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// A new API key.
+    KeyCreated {
+        /// The key.
+        key: ApiKey,
+        /// Its secret, which is not kept.
+        #[serde(with = "revealed")]
+        secret: Secret,
+    },
+    /// All API keys.
+    Keys {
+        /// The newest first.
+        keys: Vec<ApiKey>,
+    },
+    /// A key that is revoked.
+    KeyRevoked {
+        /// The key.
+        key: ApiKey,
+    },
     /// Everything was exported.
     Exported {
         /// How many users or entries.
@@ -309,6 +337,22 @@ mod optional_text {
     {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
+/// A key's secret, on its only way to its bearer.
+mod revealed {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::api_key::Secret;
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.reveal())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

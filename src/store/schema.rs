@@ -12,11 +12,11 @@ use super::error::{Error, OpenError};
 use super::tables;
 use crate::disk;
 
-/// The schema this binary writes. It reads 1 as well, and brings it up to date when it opens it.
-const SCHEMA: u32 = 2;
+/// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
+const SCHEMA: u32 = 3;
 
-/// The tables that files of schema 1 do not have.
-const SINCE_2: &[&str] = &["audit_checkpoint-1", "value_tags-1", "erased-1"];
+/// The tables that files of an earlier schema do not have, by the schema that brought them.
+const SINCE: &[(u32, &[&str])] = &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"])];
 
 /// The ending of a rewritten data file that does not have its name yet.
 pub(super) const SCRUB: &str = "scrub";
@@ -137,14 +137,13 @@ pub(super) fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
     };
     let stamp = meta.get("schema").map_err(|e| store(e.into()))?.ok_or_else(not_ours)?;
     let found = u32::from_be_bytes(stamp.value().try_into().map_err(|_| not_ours())?);
-    let missing_in_1 = match found {
-        SCHEMA => &[],
-        1 => SINCE_2,
-        _ => return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA }),
-    };
+    if !(1..=SCHEMA).contains(&found) {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA });
+    }
+    let came_later = |name: &&str| SINCE.iter().any(|(since, names)| *since > found && names.contains(name));
     let present: Vec<String> =
         txn.list_tables().map_err(|e| store(e.into()))?.map(|table| table.name().to_owned()).collect();
-    let is_there = |name: &str| missing_in_1.contains(&name) || present.iter().any(|p| p == name);
+    let is_there = |name: &&str| came_later(name) || present.iter().any(|p| p == name);
     if let Some(table) = tables::NAMES.iter().find(|name| !is_there(name)) {
         return Err(OpenError::Torn { path: path.to_owned(), table: (*table).to_owned() });
     }

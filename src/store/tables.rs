@@ -91,6 +91,8 @@ tables! {
     admin_links: &'static [u8; 32] => &'static [u8];
     /// SHA-256 of a session cookie → session, JSON.
     admin_sessions: &'static [u8; 32] => &'static [u8];
+    /// SHA-256 of an API key's secret → key, JSON ([`crate::api_key::ApiKey`]).
+    api_keys: &'static [u8; 32] => &'static [u8];
 }
 
 /// What is done with every table alike, whatever its rows are.
