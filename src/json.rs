@@ -153,6 +153,12 @@ impl Borrow<str> for Name<'_> {
 }
 
 impl<'a> Fields<'a> {
+    /// The members of what is written there; none when that is no object.
+    #[must_use]
+    pub fn read(raw: &'a RawValue) -> Self {
+        Fields(serde_json::from_str(raw.get()).unwrap_or_default())
+    }
+
     /// The member as a `T`, if it is one.
     #[must_use]
     pub fn value<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -174,7 +180,7 @@ impl<'a> Fields<'a> {
     /// The members of the member, if that is an object.
     #[must_use]
     pub fn object(&self, name: &str) -> Fields<'a> {
-        Fields(self.0.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default())
+        self.raw(name).map(Fields::read).unwrap_or_default()
     }
 
     /// Every member, by name.

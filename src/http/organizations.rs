@@ -69,9 +69,10 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let mut look = caller.entry(&call, "organizations.listed");
     look.count = Some(page.items.len() as u64);
     call.app.store.record(look).await?;
-    let shown = page.items.iter().filter_map(|(key, organization)| {
-        organization.body.as_ref().map(|body| OrganizationJson::new(key, body))
-    });
+    let shown = page
+        .items
+        .iter()
+        .filter_map(|(key, organization)| organization.body.as_ref().map(|body| OrganizationJson::new(key, body)));
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }
 
@@ -110,9 +111,10 @@ async fn members(call: Call) -> Result<Response, Problem> {
     let people: Vec<ClerkId> = page.items.iter().filter_map(|(_, membership)| mirror::member(membership)).collect();
     let look = about(caller.entry(&call, "members.listed"), key).listing(&people);
     call.app.store.record(look).await?;
-    let shown = page.items.iter().filter_map(|(key, membership)| {
-        membership.body.as_ref().map(|body| MemberJson::new(key, body))
-    });
+    let shown = page
+        .items
+        .iter()
+        .filter_map(|(key, membership)| membership.body.as_ref().map(|body| MemberJson::new(key, body)));
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }
 
