@@ -13,6 +13,7 @@
 
 mod doubt;
 mod erasure;
+pub mod feed;
 mod ranges;
 pub mod retention;
 

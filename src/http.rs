@@ -5,16 +5,22 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod docs;
+mod events;
 mod ever;
+mod forward_auth;
 pub mod guard;
 mod health;
 mod log;
+mod mirror;
 mod openapi;
+mod organizations;
 pub mod problem;
 mod query;
 pub mod reply;
 mod review;
 pub mod route;
+mod sessions;
 mod tally;
 mod users;
 mod webhook;
@@ -44,6 +50,7 @@ use crate::store::Store;
 pub use self::audit::entry;
 use self::call::{Call, call};
 use self::denials::Denials;
+pub use self::events::Streams;
 use self::guard::{Hosts, Peer};
 use self::problem::Problem;
 use self::route::{Route, Table};
@@ -73,6 +80,8 @@ pub struct Parts {
     pub tally: Tally,
     /// Whom a denial was last noted of.
     pub denials: Denials,
+    /// The event streams that are open.
+    pub streams: Streams,
     description: OnceLock<Value>,
 }
 
@@ -110,9 +119,20 @@ impl App {
         clock: Clock,
         settings: Settings,
     ) -> Self {
-        let (tally, denials) = (Tally::default(), Denials::default());
+        let (tally, denials, streams) = (Tally::default(), Denials::default(), Streams::default());
         let description = OnceLock::new();
-        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials, description }))
+        Self(Arc::new(Parts {
+            store,
+            notary,
+            webhooks,
+            sessions,
+            clock,
+            settings,
+            tally,
+            denials,
+            streams,
+            description,
+        }))
     }
 
     /// The description of the API.
@@ -190,12 +210,17 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 fn api() -> Vec<Route> {
     [
         users::routes(),
+        forward_auth::routes(),
+        sessions::routes(),
         ever::routes(),
+        organizations::routes(),
+        events::routes(),
         audit::routes(),
         review::routes(),
         log::routes(),
         webhook::routes(),
         health::routes(),
+        docs::routes(),
         openapi::routes(),
     ]
     .into_iter()

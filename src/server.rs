@@ -161,12 +161,14 @@ impl Server {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
         }
         let service = http::service(&self.app, self.hosts);
+        let streams = self.app.streams.clone();
         drop(self.app);
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = store.failed() => {}
             }
+            streams.stop();
         };
         let drained = accept::serve(self.listener, service, http::failed, self.limits, until).await;
         if drained.cut > 0 {

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Prunable, Sightings};
-use crate::user::{HandleKind, PracticeId, Role, UserRef};
+use crate::user::{HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 use crate::verify::{Kept, Report};
 
 /// What a command asks.
@@ -58,6 +58,12 @@ pub enum Request {
         role: Option<Role>,
         /// What becomes of the practice.
         practice: Practice,
+        /// The subscription's new plan, if it is to change.
+        #[serde(default)]
+        plan: Option<Plan>,
+        /// Its new state, if that is to change.
+        #[serde(default)]
+        status: Option<Standing>,
     },
     /// To erase a user, or to say what that would take.
     Erase(Erase),
@@ -152,6 +158,9 @@ pub struct Verify {
 pub struct Listing {
     /// Whose full name, last name, user name or e-mail address begins so.
     pub query: Option<String>,
+    /// With this e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
     /// With this role.
     pub role: Option<Role>,
     /// Of this practice.

@@ -28,6 +28,7 @@ struct Question {
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
     value: String,
     /// What it is; otherwise what it looks like.
+    #[serde(default)]
     #[schemars(schema_with = "kinds")]
     kind: Option<HandleKind>,
     /// Of this person alone, by Rollbook's id or Clerk's.

@@ -149,6 +149,10 @@ fn query_parameters(schema: &Value) -> Vec<Value> {
     let parameter = |(name, schema): (&String, &Value)| {
         let mut schema = schema.clone();
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
+        // A parameter that may be left out has no other way to say nothing.
+        if let Some(kinds) = schema["type"].as_array().filter(|kinds| kinds.len() == 2 && kinds[1] == "null") {
+            schema["type"] = kinds[0].clone();
+        }
         json!({
             "name": name, "in": "query", "required": required.contains(name.as_str()), "description": about,
             "schema": schema,

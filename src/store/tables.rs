@@ -50,7 +50,7 @@ tables! {
     /// Our id → when an erased person was deleted, milliseconds; erased while they were not, when they were erased. All
     /// that is left of them: late events and tokens are known by it.
     erased: u128 => i64;
-    /// (facet, our id): what users are listed and found by ([`super::users`]).
+    /// (facet, our id): what users are listed and found by (`users/facets.rs`).
     user_index: (&'static str, u128) => ();
     /// Clerk id → the newest sign-in seen for a user not on the roll yet, milliseconds.
     sign_ins: &'static str => i64;
