@@ -10,7 +10,7 @@ use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook;
-use crate::event::Outcome;
+use crate::event::{Delivery, Outcome};
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
 const MAX_BODY: usize = 1024 * 1024;
@@ -26,8 +26,7 @@ struct Health {
 
 /// What became of a message.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Delivered")]
-struct Reply {
+pub(super) struct Delivered {
     /// `applied`, `unchanged`, `stale`, `duplicate`, `recorded` or `quarantined`.
     #[schemars(with = "String")]
     outcome: Outcome,
@@ -66,7 +65,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .by(Who::Signature)
         .body::<Map<String, Value>>()
-        .answers::<Reply>(200, "What became of it.");
+        .answers::<Delivered>(200, "What became of it.");
     let health = Operation::new("webhookHealth", "Whether this is where webhooks go", health)
         .tag("Webhooks")
         .answers::<Health>(200, "It is.");
@@ -84,14 +83,30 @@ async fn health(_: Call) -> Result<Response, Problem> {
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {
+    let delivery = received(&mut call).await?;
+    ingest(&call, delivery).await
+}
+
+/// The message that the request is.
+///
+/// # Errors
+/// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
+pub(super) async fn received(call: &mut Call) -> Result<Delivery, Problem> {
     let body = call.body(MAX_BODY).await?;
     let received = call.app.webhooks.receive(&call.headers, &body, call.app.clock.now());
-    let delivery = received.map_err(|error| {
+    received.map_err(|error| {
         call.app.tally.refused("webhook.rejected", error.as_str());
         refused(error)
-    })?;
+    })
+}
+
+/// Applies the message, and says what became of it.
+///
+/// # Errors
+/// 503 when the store takes no writes.
+pub(super) async fn ingest(call: &Call, delivery: Delivery) -> Result<Response, Problem> {
     let ingested = call.app.store.ingest(delivery).await?;
-    Ok(reply::json(&Reply { outcome: ingested.outcome }))
+    Ok(reply::json(&Delivered { outcome: ingested.outcome }))
 }
 
 /// Says enough for an honest sender to find the mistake: Svix shows the answer in its dashboard.
