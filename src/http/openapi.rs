@@ -133,7 +133,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
         let (about, schema) = match name.trim_end_matches('*') {
             "index" => ("The number of an entry, from 0.", json!({ "type": "string", "pattern": "^[0-9]{1,19}$" })),
             "path" => ("The rest of the path, with its slashes.", json!({ "type": "string", "minLength": 1 })),
-            _ => ("Rollbook's id or Clerk's.", json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$" })),
+            _ => ("Rollbook's id or Clerk's.", json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })),
         };
         json!({
             "name": name.trim_end_matches('*'), "in": "path", "required": true, "description": about, "schema": schema,
