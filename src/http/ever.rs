@@ -104,7 +104,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// Who ever had the value on file.
 async fn ask(mut call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     call.no_query()?;
     let Question { value, kind, user } = call.json(LARGEST, FORM).await?;
     let person = match user {
