@@ -5,6 +5,7 @@ mod audit;
 pub mod call;
 mod caller;
 mod denials;
+mod docs;
 mod events;
 mod ever;
 mod forward_auth;
@@ -219,6 +220,7 @@ fn api() -> Vec<Route> {
         log::routes(),
         webhook::routes(),
         health::routes(),
+        docs::routes(),
         openapi::routes(),
     ]
     .into_iter()

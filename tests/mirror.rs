@@ -107,9 +107,7 @@ async fn a_session_runs_out_without_an_event() {
         server.outcome(event).await;
     }
     let token = token("user_1");
-    for (later, expected) in
-        [(9_999, ["pending", "active", "ended"]), (10_000, ["abandoned", "expired", "ended"])]
-    {
+    for (later, expected) in [(9_999, ["pending", "active", "ended"]), (10_000, ["abandoned", "expired", "ended"])] {
         clock.set(Timestamp::from_millis(began + later));
         let page = server.get_as(&token, "/api/users/user_1/sessions").await.json();
         assert_eq!(ids(&page), ["sess_idle", "sess_expires", "sess_ended"]);
@@ -152,7 +150,10 @@ async fn who_impersonates_somebody_is_told_to_admins_alone() {
     assert_eq!(theirs["actor"], json!({ "id": our_id("user_boss"), "clerk_user_id": "user_boss" }));
     assert_eq!(theirs["latest_activity"]["ip"], "192.0.2.1");
     let mine = server.get_as(&token("user_1"), "/api/users/user_1/sessions").await.json()["items"][0].clone();
-    assert_eq!((&mine["impersonated"], &mine["actor"], &mine["latest_activity"]), (&true.into(), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&mine["impersonated"], &mine["actor"], &mine["latest_activity"]),
+        (&true.into(), &Value::Null, &Value::Null)
+    );
 }
 
 #[tokio::test]

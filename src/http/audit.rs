@@ -109,17 +109,20 @@ struct ListQuery {
     /// Only entries with exactly this action.
     action: Option<String>,
     /// Only entries about this user or by them: Rollbook's id or Clerk's.
-    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     subject: Option<UserRef>,
     /// Only entries of this time or later.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
     /// Only entries before this time.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }
@@ -130,14 +133,17 @@ struct OwnQuery {
     /// Only entries with exactly this action.
     action: Option<String>,
     /// Only entries of this time or later.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
     /// Only entries before this time.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }

@@ -157,7 +157,7 @@ impl Call {
         let object = std::str::from_utf8(&body).ok().and_then(|text| json::parse_strict(text).ok());
         // An array would be read as the members in their order. The cause of a failure repeats what was sent, which
         // may be somebody's address: it stays out of the log.
-        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(object).ok());
+        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(whole(object)).ok());
         read.ok_or_else(|| Problem::bad_request(wrong))
     }
 
@@ -206,6 +206,20 @@ impl Call {
             session::Error::Unavailable { .. } => {}
         }
         error.into()
+    }
+}
+
+/// The same value, with whole numbers written as such: `2.0` is 2 to whoever sends it, but no number to a reader of
+/// integers.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let number = Value::Number(number);
+            json::whole_number(&number).map_or(number, Value::from)
+        }
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
     }
 }
 

@@ -85,7 +85,7 @@ impl Call {
         }
         let made = entry(self, session, "user.provisioned").about(id);
         match self.app.store.provision(id.clone(), claims(session), made).await? {
-            Provisioned::User(user) => Ok(*user),
+            Provisioned::Found(user) | Provisioned::Made(user) => Ok(*user),
             Provisioned::Deleted => Err(self.gone(session).await),
         }
     }

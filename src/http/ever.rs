@@ -16,6 +16,9 @@ use crate::user::{ClerkId, Handle, HandleKind, UserId, UserRef};
 /// The largest question, in bytes.
 const LARGEST: usize = 4 * 1024;
 
+/// The longest value, in characters: an e-mail address has at most 254.
+const LONGEST: usize = 256;
+
 /// What a question that cannot be read is told.
 const FORM: &str =
     "The body is not {\"value\": …}, with \"kind\" (email, phone, username, external-id) and \"user\" if need be.";
@@ -28,10 +31,11 @@ struct Question {
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
     value: String,
     /// What it is; otherwise what it looks like.
+    #[serde(default)]
     #[schemars(schema_with = "kinds")]
     kind: Option<HandleKind>,
     /// Of this person alone, by Rollbook's id or Clerk's.
-    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     user: Option<UserRef>,
 }
 
@@ -107,6 +111,9 @@ async fn ask(mut call: Call) -> Result<Response, Problem> {
         Some(user) => Some(call.person(&user)?.ok_or_else(Problem::not_found)?),
         None => None,
     };
+    if value.chars().count() > LONGEST {
+        return Err(Problem::bad_request("A value is at most 256 characters long."));
+    }
     let handles = Handle::typed(&value, kind);
     if handles.is_empty() {
         return Err(Problem::bad_request("The value is empty."));

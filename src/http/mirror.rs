@@ -135,7 +135,8 @@ impl SessionJson {
         let actor = id(&session.object("actor"), "sub");
         let impersonated = session.value::<Map<String, Value>>("actor").is_some();
         let (expires_at, abandon_at) = (at(&session, "expire_at"), at(&session, "abandon_at"));
-        let activity = session.value::<Map<String, Value>>("latest_activity").map(|_| session.object("latest_activity"));
+        let activity =
+            session.value::<Map<String, Value>>("latest_activity").map(|_| session.object("latest_activity"));
         let shown = reader == Reader::Admin || !impersonated;
         Self {
             id: key.id.to_string(),

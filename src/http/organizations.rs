@@ -22,6 +22,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::object_cursor")]
     cursor: Option<Cursor>,
 }
@@ -69,18 +70,19 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let mut look = caller.entry(&call, "organizations.listed");
     look.count = Some(page.items.len() as u64);
     call.app.store.record(look).await?;
-    let shown = page.items.iter().filter_map(|(key, organization)| {
-        organization.body.as_ref().map(|body| OrganizationJson::new(key, body))
-    });
+    let shown = page
+        .items
+        .iter()
+        .filter_map(|(key, organization)| organization.body.as_ref().map(|body| OrganizationJson::new(key, body)));
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }
 
 /// One organisation; from what a membership says of it, where no event of its own has come yet.
 async fn show(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
-    call.no_query()?;
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
+    call.no_query()?;
     let shown = match call.organization(&key)? {
         Some(organization) => organization.body.as_ref().map(|body| OrganizationJson::new(&key, body)),
         None => {
@@ -110,9 +112,10 @@ async fn members(call: Call) -> Result<Response, Problem> {
     let people: Vec<ClerkId> = page.items.iter().filter_map(|(_, membership)| mirror::member(membership)).collect();
     let look = about(caller.entry(&call, "members.listed"), key).listing(&people);
     call.app.store.record(look).await?;
-    let shown = page.items.iter().filter_map(|(key, membership)| {
-        membership.body.as_ref().map(|body| MemberJson::new(key, body))
-    });
+    let shown = page
+        .items
+        .iter()
+        .filter_map(|(key, membership)| membership.body.as_ref().map(|body| MemberJson::new(key, body)));
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }
 

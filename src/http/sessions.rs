@@ -21,6 +21,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::object_cursor")]
     cursor: Option<Cursor>,
 }
@@ -47,8 +48,9 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let page = call.app.store.children(parent, SESSION, PageRequest { limit, cursor }).await?;
     let reader = if caller.is_admin() { Reader::Admin } else { Reader::Owner };
     let now = call.app.clock.now();
-    let shown = page.items.iter().filter_map(|(key, session)| {
-        session.body.as_ref().map(|body| SessionJson::new(key, body, reader, now))
-    });
+    let shown = page
+        .items
+        .iter()
+        .filter_map(|(key, session)| session.body.as_ref().map(|body| SessionJson::new(key, body, reader, now)));
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }

@@ -186,6 +186,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::user_cursor")]
     cursor: Option<Cursor>,
 }

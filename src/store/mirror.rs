@@ -78,7 +78,12 @@ impl Mirror {
         Ok(list.page())
     }
 
-    fn children(&self, parent: &ObjectKey, kind: &str, page: &PageRequest) -> Result<Page<(ObjectKey, Mirrored)>, Error> {
+    fn children(
+        &self,
+        parent: &ObjectKey,
+        kind: &str,
+        page: &PageRequest,
+    ) -> Result<Page<(ObjectKey, Mirrored)>, Error> {
         let (parent, before) = (parent.to_string(), place(page)?);
         let mut list = Listing::new(page);
         let rows = self.children.range((parent.as_str(), kind, "")..(parent.as_str(), kind, before.as_str()))?;

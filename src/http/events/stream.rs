@@ -194,11 +194,8 @@ mod tests {
 
     fn waiting() -> (Waiting, watch::Sender<u64>, watch::Sender<bool>) {
         let (size, stopping) = (watch::Sender::new(1), watch::Sender::new(false));
-        let waiting = Waiting {
-            size: size.subscribe(),
-            stopping: stopping.subscribe(),
-            heartbeat: Instant::now() + HEARTBEAT,
-        };
+        let waiting =
+            Waiting { size: size.subscribe(), stopping: stopping.subscribe(), heartbeat: Instant::now() + HEARTBEAT };
         (waiting, size, stopping)
     }
 
