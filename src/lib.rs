@@ -15,6 +15,7 @@
 //! - [`tlog`]: the texts by which others read and check that tree (C2SP)
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
+//! - [`histogram`]: how large things were, by steps
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
@@ -111,6 +112,7 @@ pub mod control;
 pub mod disk;
 pub mod event;
 pub mod export;
+pub mod histogram;
 pub mod http;
 pub mod json;
 pub mod log;

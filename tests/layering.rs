@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
-const NOUNS: &[&str] = &["audit", "clock", "event", "json", "merkle", "page", "sync", "tlog", "user"];
+const NOUNS: &[&str] = &["audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "user"];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
@@ -43,6 +43,9 @@ const OWNED: &[(&str, &str)] = &[
     ("reqwest", "clerk"),
     ("warp", "http"),
     ("askama", "http"),
+    ("tower_http", "http"),
+    ("governor", "http"),
+    ("prometheus", "http"),
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("csv", "export"),

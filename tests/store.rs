@@ -107,7 +107,8 @@ async fn many_writers_at_once_share_transactions_and_each_hears_its_own_answer()
     let first = outcomes.iter().filter(|(_, outcome)| *outcome != Outcome::Duplicate).map(|(n, _)| *n);
     let (first, distinct) = (first.collect::<Vec<_>>(), outcomes.iter().map(|(n, _)| *n).collect::<BTreeSet<_>>());
     assert_eq!(first.len(), distinct.len(), "a message was applied twice or never");
-    let (transactions, operations) = store.commits();
+    let batches = store.figures().batches;
+    let (transactions, operations) = (batches.count(), batches.sum());
     assert_eq!(operations, 320);
     assert!(transactions < operations, "nobody shared a transaction");
     store.close().await;
@@ -131,7 +132,8 @@ async fn an_operation_that_cannot_be_done_fails_alone() {
         }
     }
     assert!(store.is_ready());
-    let (transactions, operations) = store.commits();
+    let batches = store.figures().batches;
+    let (transactions, operations) = (batches.count(), batches.sum());
     assert!(transactions < operations && operations == 100, "{transactions} transactions, {operations} operations");
     store.close().await;
     let db = file::open_disk(&disk);
