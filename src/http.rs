@@ -9,40 +9,44 @@ mod ever;
 pub mod guard;
 mod health;
 mod log;
+mod openapi;
 pub mod problem;
+mod query;
 pub mod reply;
 mod review;
+pub mod route;
 mod tally;
 mod users;
 mod webhook;
 
 use std::convert::Infallible;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hyper::Request;
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use serde_json::Value;
 use tower::Service;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderValue;
 use warp::http::header::CONNECTION;
-use warp::path::Tail;
+use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection, path};
 
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::Clock;
 use crate::notary::Notary;
 use crate::store::Store;
-use crate::user::UserRef;
 
 pub use self::audit::entry;
-use self::call::{Call, answer, call};
+use self::call::{Call, call};
 use self::denials::Denials;
 use self::guard::{Hosts, Peer};
 use self::problem::Problem;
+use self::route::{Route, Table};
 pub use self::tally::Tally;
 pub use self::users::record;
 
@@ -69,6 +73,7 @@ pub struct Parts {
     pub tally: Tally,
     /// Whom a denial was last noted of.
     pub denials: Denials,
+    description: OnceLock<Value>,
 }
 
 /// The settings that handlers go by.
@@ -106,7 +111,13 @@ impl App {
         settings: Settings,
     ) -> Self {
         let (tally, denials) = (Tally::default(), Denials::default());
-        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials }))
+        let description = OnceLock::new();
+        Self(Arc::new(Parts { store, notary, webhooks, sessions, clock, settings, tally, denials, description }))
+    }
+
+    /// The description of the API.
+    fn description(&self) -> &Value {
+        self.0.description.get_or_init(|| openapi::document(&Table::new(api()), &self.settings.public_origin))
     }
 }
 
@@ -165,62 +176,29 @@ impl<S> Answers for S where
 {
 }
 
-/// Every route. A rejection means only "not my path"; all else is an answer.
+/// Every route.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
-    let call = call(app);
-    let webhooks = path!("api" / "webhooks" / "clerk")
-        .or(path!("api" / "webhooks"))
-        .unify()
-        .or(path!("api" / "webhook" / "clerk"))
-        .unify();
-    let me = path!("api" / "auth" / "me").or(path!("auth" / "me")).unify();
-    let one_user = path!("api" / "users" / UserRef);
-    let users_audit = path!("api" / "users" / UserRef / "audit");
-
-    let api = plain(webhooks, &call, webhook::handle)
-        .or(plain(me, &call, users::me))
-        .unify()
-        .or(plain(path!("api" / "session"), &call, users::session))
-        .unify()
-        .or(plain(path!("api" / "users"), &call, users::list))
-        .unify()
-        .or(plain(path!("api" / "users" / "ever"), &call, ever::ask))
-        .unify()
-        .or(one_user.and(call.clone()).then(|user, call| answer(users::show(call, user))).boxed())
-        .unify()
-        .or(users_audit.and(call.clone()).then(|user, call| answer(audit::of_user(call, user))).boxed())
-        .unify()
-        .or(plain(path!("api" / "audit"), &call, audit::list))
-        .unify()
-        .or(plain(path!("api" / "audit" / "review"), &call, review::serve))
-        .unify()
-        .or(warp::path("log").and(warp::path::tail()).and(call.clone()).then(log_route).boxed())
-        .unify()
-        .or(plain(path!("health"), &call, health::health))
-        .unify()
-        .or(plain(path!("ready"), &call, health::ready))
-        .unify()
-        .or(plain(warp::path::end(), &call, health::front_door))
-        .unify()
-        .boxed();
-    let nothing = warp::any().map(|| Problem::not_found().into_response());
-    api.or(admin::routes(app)).unify().or(nothing).unify().map(reply::secured).boxed()
+    let table = Arc::new(Table::new(api()));
+    let api = warp::path::full().and(call(app)).then(move |path: FullPath, call: Call| {
+        let table = Arc::clone(&table);
+        async move { table.answer(path.as_str(), call).await }
+    });
+    admin::routes(app).or(api).unify().map(reply::secured).boxed()
 }
 
-/// Everything under `/log`, whose paths have parts of their own.
-async fn log_route(path: Tail, call: Call) -> Response {
-    answer(log::serve(call, path.as_str())).await
-}
-
-/// A route without a parameter in its path.
-fn plain<H, F>(
-    path: impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
-    call: &(impl Filter<Extract = (Call,), Error = Rejection> + Clone + Send + Sync + 'static),
-    handle: H,
-) -> BoxedFilter<(Response,)>
-where
-    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, Problem>> + Send,
-{
-    path.and(call.clone()).then(move |call| answer(handle(call))).boxed()
+/// The routes of the API, in the order in which they are described.
+fn api() -> Vec<Route> {
+    [
+        users::routes(),
+        ever::routes(),
+        audit::routes(),
+        review::routes(),
+        log::routes(),
+        webhook::routes(),
+        health::routes(),
+        openapi::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

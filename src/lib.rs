@@ -13,6 +13,7 @@
 //! - [`audit`]: one line of the log, to the byte
 //! - [`merkle`]: the hash tree over those lines (RFC 6962), in tiles
 //! - [`tlog`]: the texts by which others read and check that tree (C2SP)
+//! - [`api_key`]: what servers show instead of a session token, and what it lets them do
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
 //! - [`histogram`]: how large things were, by steps
@@ -103,6 +104,7 @@
 //!    from a user's own browser is for admins only. Whatever went wrong on the way became a
 //!    [`http::problem::Problem`]: a public sentence and an id out, the cause into the log under that id.
 
+pub mod api_key;
 pub mod audit;
 pub mod clerk;
 pub mod cli;

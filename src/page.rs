@@ -2,8 +2,6 @@
 
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
@@ -51,10 +49,14 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
-/// The key of the last item a caller has seen. Opaque outside: base64url of the key's bytes behind a
-/// byte that says which list it belongs to.
+/// The key of the last item a caller has seen: a letter that says which list it belongs to, then the key's bytes in
+/// lower-case hexadecimal. Opaque to callers. It is a place in the list's order, which stays one when the item that stood
+/// there is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 512;
 
 /// Text that is no cursor of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +87,9 @@ impl Cursor {
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
+        let Some((list, key)) = self.0.split_first() else { return Ok(()) };
+        write!(f, "{}", char::from(*list))?;
+        key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -93,11 +97,24 @@ impl FromStr for Cursor {
     type Err = BadCursor;
 
     fn from_str(s: &str) -> Result<Self, BadCursor> {
-        match URL_SAFE_NO_PAD.decode(s) {
-            Ok(bytes) if !bytes.is_empty() && bytes.len() <= 512 => Ok(Self(bytes)),
-            _ => Err(BadCursor),
+        let (list, key) = s.as_bytes().split_first().ok_or(BadCursor)?;
+        let (pairs, odd) = key.as_chunks();
+        if !list.is_ascii_lowercase() || !odd.is_empty() || pairs.len() > MAX_KEY {
+            return Err(BadCursor);
         }
+        let key: Vec<u8> = pairs.iter().copied().map(byte).collect::<Option<_>>().ok_or(BadCursor)?;
+        Ok(Self::new(*list, &key))
     }
+}
+
+/// The byte that two lower-case hexadecimal digits stand for.
+fn byte([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |d: u8| match d {
+        b'0'..=b'9' => Some(d - b'0'),
+        b'a'..=b'f' => Some(d - b'a' + 10),
+        _ => None,
+    };
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 impl<'de> Deserialize<'de> for Cursor {
@@ -157,5 +174,8 @@ mod tests {
         let cursor: Cursor = Cursor::new(b'u', b"key").to_string().parse().unwrap();
         assert_eq!(cursor.key(b'u'), Ok(&b"key"[..]));
         assert_eq!(cursor.key(b'a'), Err(BadCursor));
+        for bad in ["", "6b", "u6", "u6B", "u6g", "U6b", "é6b"] {
+            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+        }
     }
 }

@@ -132,7 +132,8 @@ fn ksuid_seconds(text: &str) -> Option<u64> {
 }
 
 /// How an API path names a user: by our id or by Clerk's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum UserRef {
     /// Our id.
     Id(UserId),
@@ -159,6 +160,20 @@ impl FromStr for UserRef {
             Ok(id) if s.len() == 36 => Ok(Self::Id(id)),
             _ => s.parse().map(Self::Clerk),
         }
+    }
+}
+
+impl TryFrom<String> for UserRef {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl From<UserRef> for String {
+    fn from(user: UserRef) -> Self {
+        user.to_string()
     }
 }
 

@@ -1,25 +1,37 @@
 //! `/api/audit` and `/api/users/{id}/audit`: the book as JSON, newest first.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::call::Call;
 use super::problem::Problem;
-use super::reply;
+use super::query;
+use super::reply::{self, PageOf};
+use super::route::{Operation, Route, Who};
+use crate::api_key::Scope;
 use crate::audit::{Entry, Filter, Source};
 use crate::clock::Moment;
-use crate::page::{Cursor, Limit, PageRequest};
+use crate::page::{Cursor, Limit, Page, PageRequest};
 use crate::user::{ClerkId, UserRef};
 
-/// An entry as the API shows it.
-#[derive(Serialize)]
+/// An entry of the log. A user who reads their own entries is told of others only what sort they are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Entry")]
 struct EntryJson<'a> {
+    /// Its number, from 0.
     seq: u64,
+    /// When it was written.
     at: String,
+    /// What was done: `user.created`, `users.listed`.
     action: &'a str,
+    /// Who did it: `clerk`, `user:…`, `admin:…`, `key:…`, `cli`, `system` or `anonymous`.
     actor: &'a str,
+    /// By which way: `webhook`, `api`, `admin`, `cli`, `sync` or `system`.
+    #[schemars(with = "String")]
     source: Source,
+    /// How it ended: `ok`, `denied`, `error`, or a message's outcome.
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -40,10 +52,13 @@ struct EntryJson<'a> {
 }
 
 /// What only admins see of an entry: who is meant, and the detail.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct People<'a> {
+    #[schemars(with = "Option<String>")]
     actor_user: Option<&'a ClerkId>,
+    #[schemars(with = "Option<String>")]
     target_user: Option<&'a ClerkId>,
+    #[schemars(with = "Option<String>")]
     impersonator_user: Option<&'a ClerkId>,
     detail: Option<&'a Map<String, Value>>,
 }
@@ -88,26 +103,42 @@ impl<'a> EntryJson<'a> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    /// Only entries with exactly this action.
     action: Option<String>,
-    subject: Option<String>,
+    /// Only entries about this user or by them: Rollbook's id or Clerk's.
+    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    subject: Option<UserRef>,
+    /// Only entries of this time or later.
+    #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
+    /// Only entries before this time.
+    #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
+    #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OwnQuery {
+    /// Only entries with exactly this action.
     action: Option<String>,
+    /// Only entries of this time or later.
+    #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
+    /// Only entries before this time.
+    #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
+    #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }
 
@@ -117,27 +148,46 @@ pub fn entry(entry: &Entry) -> Value {
     serde_json::to_value(EntryJson::full(entry)).unwrap_or_default()
 }
 
+/// The log in pages.
+pub(super) fn routes() -> Vec<Route> {
+    let all = Operation::new("listAudit", "List the log", list)
+        .tag("Audit")
+        .describe("Newest first. That it was read goes into the log too.")
+        .by(Who::Admin(Scope::AuditRead))
+        .query::<ListQuery>()
+        .answers::<PageOf<'_, EntryJson<'_>>>(200, "A page of entries.");
+    let own = Operation::new("listUserAudit", "List what the log has of a user", of_user)
+        .tag("Audit")
+        .describe("Newest first. Users read their own entries, in which other people and addresses are left out.")
+        .by(Who::SelfOr(Scope::AuditRead))
+        .query::<OwnQuery>()
+        .answers::<PageOf<'_, EntryJson<'_>>>(200, "A page of entries.")
+        .problems(&[404]);
+    vec![Route::at("/api/audit").get(all), Route::at("/api/users/{id}/audit").get(own)]
+}
+
 /// A page of the whole log, for admins.
-pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     let query: ListQuery = call.query()?;
-    let subject = match query.subject {
-        Some(text) => Some(call.person(&text)?),
-        None => None,
-    };
-    let filter = Filter {
-        action: query.action.filter(|action| !action.is_empty()),
-        subject: subject.clone(),
-        from: query.from.map(|m| m.0),
-        to: query.to.map(|m| m.0),
-    };
+    let subject = query.subject.as_ref().map(|subject| call.person(subject)).transpose()?;
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
-    let page = call.app.store.audit(filter, page).await?;
+    let page = if matches!(subject, Some(None)) {
+        // Our ids are in no entry: whom the roll does not know by one, the log does not know either.
+        Page { items: Vec::new(), next_cursor: None }
+    } else {
+        let filter = Filter {
+            action: query.action.filter(|action| !action.is_empty()),
+            subject: subject.clone().flatten(),
+            from: query.from.map(|m| m.0),
+            to: query.to.map(|m| m.0),
+        };
+        call.app.store.audit(filter, page).await?
+    };
     let mut entry = caller.entry(&call, "audit.listed");
     entry.count = Some(page.items.len() as u64);
-    if let Some(subject) = &subject {
+    if let Some(Some(subject)) = &subject {
         entry = entry.about(subject);
     }
     call.app.store.record(entry).await?;
@@ -146,8 +196,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// A page of one user's entries: all of them for admins, redacted for the user.
-pub(super) async fn of_user(call: Call, user: UserRef) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn of_user(call: Call) -> Result<Response, Problem> {
+    let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let query: OwnQuery = call.query()?;
     let user = call.readable(&caller, &user, "user.audit_read").await?;
@@ -167,11 +217,10 @@ pub(super) async fn of_user(call: Call, user: UserRef) -> Result<Response, Probl
 impl Call {
     /// The Clerk id of a person named by either id. Clerk's id is taken as it stands: the log may know
     /// people whom the roll no longer has.
-    pub(super) fn person(&self, text: &str) -> Result<ClerkId, Problem> {
-        let bad = || Problem::bad_request("The subject is neither a user's id nor a Clerk id.");
-        match text.parse().map_err(|_| bad())? {
-            UserRef::Clerk(id) => Ok(id),
-            UserRef::Id(id) => Ok(self.app.store.user(id)?.ok_or_else(bad)?.clerk_id),
+    pub(super) fn person(&self, user: &UserRef) -> Result<Option<ClerkId>, Problem> {
+        match user {
+            UserRef::Clerk(id) => Ok(Some(id.clone())),
+            UserRef::Id(id) => Ok(self.app.store.user(*id)?.map(|user| user.clerk_id)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -10,12 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use warp::http::{HeaderMap, Method};
-use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::App;
 use super::guard::{self, Peer};
 use super::problem::{Kind, Problem};
+use super::route::Parts;
 use crate::clerk::session::{self, Session};
 use crate::json;
 
@@ -32,6 +33,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The caller's address: the peer's, or the one a trusted proxy vouches for.
     pub ip: IpAddr,
+    parts: Parts,
     query: String,
     body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
 }
@@ -57,6 +59,7 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
             ip: guard::client_ip(&headers, peer, &app.settings.trusted_proxies),
             app: app.clone(),
             headers,
+            parts: Parts::new(),
             query,
             body: Box::pin(frames(body)),
         })
@@ -68,12 +71,21 @@ fn frames(
     body.map(|frame| frame.map(|mut data| data.copy_to_bytes(data.remaining())))
 }
 
-/// The reply to a call, or to what is wrong with it.
-pub async fn answer(reply: impl Future<Output = Result<Response, Problem>>) -> Response {
-    reply.await.unwrap_or_else(Problem::into_response)
-}
-
 impl Call {
+    /// The same call, with what stands in its path where the route has a name.
+    pub(super) fn at(self, parts: Parts) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// What stands in the path where the route says `{name}`, as a `T`.
+    ///
+    /// # Errors
+    /// 404 when it cannot be one.
+    pub fn part<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        let part = self.parts.iter().find(|(known, _)| *known == name);
+        part.and_then(|(_, text)| text.parse().ok()).ok_or_else(Problem::not_found)
+    }
+
     /// Refuses every method but `GET` (and so `HEAD`).
     ///
     /// # Errors

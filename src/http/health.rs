@@ -1,32 +1,54 @@
 //! `GET /health`, `GET /ready` and `GET /`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
 use super::call::Call;
 use super::problem::Problem;
 use super::reply;
+use super::route::{Operation, Route};
 
-#[derive(Serialize)]
+/// Always `ok`; what is not answers otherwise.
+#[derive(Serialize, JsonSchema)]
 struct Status {
     status: &'static str,
 }
 
+/// What is there for those who watch over the server.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::at("/health").get(
+            Operation::new("health", "Whether the process answers", health)
+                .tag("Operation")
+                .answers::<Status>(200, "It does."),
+        ),
+        Route::at("/ready").get(
+            Operation::new("ready", "Whether the store takes writes", ready)
+                .tag("Operation")
+                .describe("503 when it does not: after an error of the disk, or while the log is in doubt.")
+                .answers::<Status>(200, "It does."),
+        ),
+        Route::at("/").get(
+            Operation::new("frontDoor", "The way to the admin page", front_door)
+                .tag("Operation")
+                .answers_bare(303, "The admin page is at `/admin`."),
+        ),
+    ]
+}
+
 /// The process answers.
-pub(super) async fn health(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn health(_: Call) -> Result<Response, Problem> {
     Ok(reply::json(&Status { status: "ok" }))
 }
 
 /// Whoever opens the bare address in a browser wants the admin page.
-pub(super) async fn front_door(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn front_door(_: Call) -> Result<Response, Problem> {
     Ok(reply::see_other("/admin"))
 }
 
 /// The store takes writes.
-pub(super) async fn ready(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn ready(call: Call) -> Result<Response, Problem> {
     if call.app.store.is_ready() {
         Ok(reply::json(&Status { status: "ok" }))
     } else {

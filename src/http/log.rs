@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use warp::reply::Response;
@@ -17,6 +19,8 @@ use super::call::Call;
 use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use super::reply;
+use super::route::{Operation, Route, Who};
+use crate::api_key::Scope;
 use crate::merkle::{self, Hash, leaf_hash};
 use crate::notary::Published;
 use crate::store::{self, Evidence};
@@ -26,28 +30,68 @@ use crate::tlog::tile_path::TilePath;
 /// What a full tile, which never changes, may be kept for.
 const FOR_EVER: &str = "max-age=31536000, immutable";
 
-/// Answers for everything below `/log/`.
-pub(super) async fn serve(call: Call, path: &str) -> Result<Response, Problem> {
-    call.get_only()?;
-    let reader = call.log_reader().await?;
-    let parts: Vec<&str> = path.split('/').collect();
-    match parts[..] {
-        ["checkpoint"] => {
-            call.no_query()?;
-            Ok(text(call.published()?.note.clone()))
-        }
-        ["vkey"] => {
-            call.no_query()?;
-            let keys = call.app.notary.verifiers();
-            let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            if lines.is_empty() { Err(in_doubt()) } else { Ok(text(lines.join("\n") + "\n")) }
-        }
-        ["proof", "inclusion"] => inclusion(&call).await,
-        ["proof", "consistency"] => consistency(&call).await,
-        ["entries", name] => entry(&call, reader.as_ref(), name).await,
-        ["tile", ..] => tile(&call, path).await,
-        _ => Err(Problem::not_found()),
-    }
+/// The log's own routes.
+pub(super) fn routes() -> Vec<Route> {
+    let operation = |operation: Operation| operation.tag("Log").by(Who::Admin(Scope::LogRead));
+    let plain = "text/plain; charset=utf-8";
+    vec![
+        Route::at("/log/checkpoint").get(operation(
+            Operation::new("logCheckpoint", "The newest signed checkpoint", checkpoint)
+                .describe("A signed note (C2SP tlog-checkpoint). The rest of `/log` is as of this one.")
+                .answers_in::<String>(200, plain, "The note."),
+        )),
+        Route::at("/log/vkey").get(operation(
+            Operation::new("logVerifierKey", "The keys that checkpoints are verified with", vkey)
+                .describe("One line for each, the newest first. Keep them somewhere else than the log.")
+                .answers_in::<String>(200, plain, "The keys, in the form of C2SP signed-note."),
+        )),
+        Route::at("/log/tile/{path*}").get(operation(
+            Operation::new("logTile", "A tile of hashes or a bundle of entries", tile)
+                .describe(
+                    "In the layout of C2SP tlog-tiles: `0/x001/234`, `entries/000.p/5`. A full tile never changes.",
+                )
+                .answers_in::<String>(200, "application/octet-stream", "The file.")
+                .problems(&[404, 410]),
+        )),
+        Route::at("/log/proof/inclusion").get(operation(
+            Operation::new("proveInclusion", "Prove that an entry is in the log", inclusion)
+                .describe("RFC 6962, section 2.1.1. Hashes are in base64.")
+                .query::<InclusionQuery>()
+                .answers::<InclusionJson>(200, "The proof."),
+        )),
+        Route::at("/log/proof/consistency").get(operation(
+            Operation::new("proveConsistency", "Prove that the log only grew", consistency)
+                .describe("RFC 6962, section 2.1.2. Hashes are in base64.")
+                .query::<ConsistencyQuery>()
+                .answers::<ConsistencyJson>(200, "The proof."),
+        )),
+        Route::at("/log/entries/{index}").get(operation(
+            Operation::new("logEntry", "An entry with its proof", entry)
+                .describe("The detail comes with it for those who may read it.")
+                .answers::<ProvenJson<'_>>(200, "The entry.")
+                .problems(&[404, 410]),
+        )),
+        Route::at("/log/entries/{index}.tlog-proof").get(operation(
+            Operation::new("logEntryProof", "An entry's proof as a file", entry_proof)
+                .describe("In the form of C2SP tlog-proof.")
+                .answers_in::<String>(200, plain, "The proof.")
+                .problems(&[404, 410]),
+        )),
+    ]
+}
+
+async fn checkpoint(call: Call) -> Result<Response, Problem> {
+    call.log_reader().await?;
+    call.no_query()?;
+    Ok(text(call.published()?.note.clone()))
+}
+
+async fn vkey(call: Call) -> Result<Response, Problem> {
+    call.log_reader().await?;
+    call.no_query()?;
+    let keys = call.app.notary.verifiers();
+    let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    if lines.is_empty() { Err(in_doubt()) } else { Ok(text(lines.join("\n") + "\n")) }
 }
 
 fn in_doubt() -> Problem {
@@ -61,9 +105,11 @@ fn text(body: String) -> Response {
 }
 
 /// A tile of hashes or a bundle of entries.
-async fn tile(call: &Call, path: &str) -> Result<Response, Problem> {
+async fn tile(call: Call) -> Result<Response, Problem> {
+    call.log_reader().await?;
     call.no_query()?;
-    let path: TilePath = path.parse().map_err(|_| Problem::not_found())?;
+    let path: String = call.part("path")?;
+    let path: TilePath = format!("tile/{path}").parse().map_err(|_| Problem::not_found())?;
     if !path.is_within(call.published()?.checkpoint.size) {
         return Err(Problem::not_found());
     }
@@ -83,14 +129,19 @@ fn pruned() -> Problem {
     Problem::new(Kind::Gone, "These entries were pruned; the tree still covers them.")
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct InclusionQuery {
+    /// The entry's number, less than the size.
     index: u64,
+    /// The size of the log to prove it in; that of the newest checkpoint unless given.
+    #[schemars(range(min = 1))]
     size: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// A proof that an entry is in the log.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "InclusionProof")]
 struct InclusionJson {
     index: u64,
     size: u64,
@@ -99,7 +150,8 @@ struct InclusionJson {
     proof: Vec<String>,
 }
 
-async fn inclusion(call: &Call) -> Result<Response, Problem> {
+async fn inclusion(call: Call) -> Result<Response, Problem> {
+    call.log_reader().await?;
     let InclusionQuery { index, size } = call.query()?;
     let size = call.size(size)?;
     if index >= size {
@@ -119,14 +171,20 @@ async fn inclusion(call: &Call) -> Result<Response, Problem> {
     Ok(reply::json(&json.await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ConsistencyQuery {
+    /// The smaller size.
+    #[schemars(range(min = 1))]
     from: u64,
+    /// The larger size; that of the newest checkpoint unless given.
+    #[schemars(range(min = 1))]
     to: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// A proof that the log of one size begins with that of another.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConsistencyProof")]
 struct ConsistencyJson {
     from: u64,
     to: u64,
@@ -135,7 +193,8 @@ struct ConsistencyJson {
     proof: Vec<String>,
 }
 
-async fn consistency(call: &Call) -> Result<Response, Problem> {
+async fn consistency(call: Call) -> Result<Response, Problem> {
+    call.log_reader().await?;
     let ConsistencyQuery { from, to } = call.query()?;
     let to = call.size(to)?;
     if from == 0 || from > to {
@@ -150,22 +209,28 @@ async fn consistency(call: &Call) -> Result<Response, Problem> {
 }
 
 /// One entry with its proof.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProvenEntry")]
 struct ProvenJson<'a> {
     index: u64,
-    /// The leaf as JSON, and its exact bytes.
+    /// The leaf as JSON.
+    #[schemars(with = "Map<String, Value>")]
     leaf: &'a RawValue,
+    /// Its exact bytes, which are hashed.
     leaf_base64: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     detail: Option<&'a RawValue>,
     /// The salt that the leaf's commitment to the detail begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
     inclusion: Inclusion,
+    /// The signed note.
     checkpoint: &'a str,
 }
 
-#[derive(Serialize)]
+/// The way from the leaf to the root of the log of that size.
+#[derive(Serialize, JsonSchema)]
 struct Inclusion {
     size: u64,
     proof: Vec<String>,
@@ -178,23 +243,19 @@ struct Proven {
     path: Vec<Hash>,
 }
 
-async fn entry(call: &Call, reader: Option<&Caller>, name: &str) -> Result<Response, Problem> {
-    call.no_query()?;
-    let (index, as_text) = match name.strip_suffix(".tlog-proof") {
-        Some(index) => (index, true),
-        None => (name, false),
-    };
-    let index: u64 = index.parse().map_err(|_| Problem::not_found())?;
-    let published = call.covering(index, reader).await?;
-    let size = published.checkpoint.size;
-    let proven = call.app.store.examine(move |evidence| proven(evidence, index, size)).await?.ok_or_else(pruned)?;
-    if as_text {
-        let note = published.note.parse().map_err(|_| in_doubt())?;
-        let proof = Proof { extra: Vec::new(), index, path: proven.path, checkpoint: note };
-        return Ok(text(proof.to_string()));
-    }
-    if let Some(reader) = reader {
-        call.app.store.record(reader.entry(call, "log.entry_read").with("index", Some(index))).await?;
+async fn entry_proof(call: Call) -> Result<Response, Problem> {
+    let reader = call.log_reader().await?;
+    let (index, published, proven) = call.proven(reader.as_ref()).await?;
+    let note = published.note.parse().map_err(|_| in_doubt())?;
+    let proof = Proof { extra: Vec::new(), index, path: proven.path, checkpoint: note };
+    Ok(text(proof.to_string()))
+}
+
+async fn entry(call: Call) -> Result<Response, Problem> {
+    let reader = call.log_reader().await?;
+    let (index, published, proven) = call.proven(reader.as_ref()).await?;
+    if let Some(reader) = &reader {
+        call.app.store.record(reader.entry(&call, "log.entry_read").with("index", Some(index))).await?;
     }
     let malformed = || Problem::from(store::Error::Corrupt("an entry"));
     let detail = proven.detail.as_deref().filter(|_| reader.is_some());
@@ -208,7 +269,7 @@ async fn entry(call: &Call, reader: Option<&Caller>, name: &str) -> Result<Respo
         leaf_base64: STANDARD.encode(&proven.leaf),
         detail,
         salt: salt.map(|salt| STANDARD.encode(salt)),
-        inclusion: Inclusion { size, proof: base64(&proven.path) },
+        inclusion: Inclusion { size: published.checkpoint.size, proof: base64(&proven.path) },
         checkpoint: &published.note,
     }))
 }
@@ -243,6 +304,16 @@ impl Call {
         let caller = self.caller().await?;
         self.require_admin(&caller).await?;
         Ok(Some(caller))
+    }
+
+    /// The entry that the path names, with the way from it to the root, and the checkpoint over it.
+    async fn proven(&self, reader: Option<&Caller>) -> Result<(u64, Arc<Published>, Proven), Problem> {
+        self.no_query()?;
+        let index: u64 = self.part("index")?;
+        let published = self.covering(index, reader).await?;
+        let size = published.checkpoint.size;
+        let proven = self.app.store.examine(move |evidence| proven(evidence, index, size)).await?;
+        Ok((index, published, proven.ok_or_else(pruned)?))
     }
 
     fn published(&self) -> Result<Arc<Published>, Problem> {

@@ -1,6 +1,9 @@
 //! Errors as a caller sees them: RFC 9457 problem documents with a fixed public sentence and an id. The
 //! cause is logged once, here, under the same id, and never sent.
 
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
@@ -17,7 +20,7 @@ pub struct Problem {
     kind: Kind,
     detail: &'static str,
     cause: Option<String>,
-    allow: &'static str,
+    allow: Cow<'static, str>,
     retry_after: u64,
 }
 
@@ -57,6 +60,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::BadSignature,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Gone,
+        Self::MethodNotAllowed,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Misdirected,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
     /// Status, the last part of the problem's type, and title.
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -81,12 +103,17 @@ impl Kind {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// What went wrong, as RFC 9457 has it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
+    /// `urn:rollbook:problem:` and a word, the same for every problem of the kind.
     r#type: String,
     title: &'a str,
     status: u16,
+    /// What it means for the caller; one fixed sentence.
     detail: &'a str,
+    /// The id under which the server's log has the cause.
     error_id: &'a str,
 }
 
@@ -94,7 +121,7 @@ impl Problem {
     /// A problem of that kind, explained to the caller in that sentence.
     #[must_use]
     pub const fn new(kind: Kind, detail: &'static str) -> Self {
-        Self { kind, detail, cause: None, allow: "", retry_after: 0 }
+        Self { kind, detail, cause: None, allow: Cow::Borrowed(""), retry_after: 0 }
     }
 
     /// The request is not one we understand.
@@ -123,8 +150,8 @@ impl Problem {
 
     /// The path exists, but not with this method.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow, ..Self::new(Kind::MethodNotAllowed, "This path does not take that method.") }
+    pub fn method_not_allowed(allow: impl Into<Cow<'static, str>>) -> Self {
+        Self { allow: allow.into(), ..Self::new(Kind::MethodNotAllowed, "This path does not take that method.") }
     }
 
     /// Our own trouble; the caller should try again after so many seconds.
@@ -182,7 +209,7 @@ impl Problem {
     pub fn add_headers(&self, response: &mut Response) {
         let headers = response.headers_mut();
         if !self.allow.is_empty() {
-            headers.insert(ALLOW, HeaderValue::from_static(self.allow));
+            headers.extend(HeaderValue::from_str(&self.allow).ok().map(|allow| (ALLOW, allow)));
         }
         if self.retry_after > 0 {
             headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after));

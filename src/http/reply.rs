@@ -1,5 +1,6 @@
 //! Replies: JSON, and the headers every reply carries.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use warp::http::{HeaderValue, StatusCode};
@@ -59,12 +60,18 @@ pub fn error_id() -> String {
 }
 
 /// One page of a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub(super) struct PageOf<'a, T> {
+    /// May be fewer than asked for although more follow.
+    items: &'a [T],
+    /// Where the next page starts; null on the last one.
+    #[schemars(with = "Option<String>")]
+    next_cursor: Option<&'a Cursor>,
+}
+
+/// One page of a list.
 #[must_use]
 pub fn page<T: Serialize>(items: &[T], next_cursor: Option<&Cursor>) -> Response {
-    #[derive(Serialize)]
-    struct Body<'a, T> {
-        items: &'a [T],
-        next_cursor: Option<&'a Cursor>,
-    }
-    json(&Body { items, next_cursor })
+    json(&PageOf { items, next_cursor })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -10,7 +11,10 @@ use warp::reply::Response;
 use super::call::Call;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::reply;
+use super::query;
+use super::reply::{self, PageOf};
+use super::route::{Operation, Route, Who};
+use crate::api_key::Scope;
 use crate::clock::Timestamp;
 use crate::page::{Cursor, Limit, PageRequest};
 use crate::store::UserFilter;
@@ -23,12 +27,16 @@ enum Reader {
     Owner,
 }
 
-/// A user as the API shows them.
-#[derive(Serialize)]
+/// A user on the roll.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 #[expect(clippy::struct_excessive_bools, reason = "Clerk has that many flags")]
 struct UserJson<'a> {
+    /// Rollbook's id, a UUID.
     id: String,
+    /// Clerk's id; null once deleted.
     clerk_user_id: Option<&'a str>,
+    /// The primary e-mail address. Two users may have the same.
     email: Option<String>,
     email_verified: bool,
     phone: Option<String>,
@@ -40,6 +48,7 @@ struct UserJson<'a> {
     banned: bool,
     locked: bool,
     two_factor_enabled: bool,
+    #[schemars(with = "Value")]
     public_metadata: Option<&'a RawValue>,
     #[serde(flatten)]
     for_admins: Option<ForAdmins<'a>>,
@@ -47,20 +56,40 @@ struct UserJson<'a> {
     updated_at: Option<String>,
     last_sign_in_at: Option<String>,
     deleted_at: Option<String>,
+    /// `webhook`, `sync` or `token`.
+    #[schemars(with = "String")]
     source: Source,
+    #[schemars(with = "String")]
     role: &'a Role,
+    #[schemars(with = "Option<String>")]
     practice_id: Option<&'a PracticeId>,
+    #[schemars(with = "SubscriptionJson")]
     subscription: &'a Subscription,
+    /// Named counters.
     usage: &'a BTreeMap<String, u64>,
+    /// Clerk's object as received, less secrets; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     clerk: Option<Value>,
 }
 
 /// What only admins see of a user.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ForAdmins<'a> {
+    #[schemars(with = "Value")]
     private_metadata: Option<&'a RawValue>,
+    #[schemars(with = "Value")]
     unsafe_metadata: Option<&'a RawValue>,
+}
+
+/// What a user has subscribed to.
+#[derive(JsonSchema)]
+#[schemars(rename = "Subscription")]
+#[expect(dead_code, reason = "describes `Subscription`, which is a noun and knows nothing of schemas")]
+struct SubscriptionJson {
+    /// `free` at first.
+    plan: String,
+    /// `active` at first.
+    status: String,
 }
 
 impl<'a> UserJson<'a> {
@@ -122,30 +151,48 @@ enum Include {
     Clerk,
 }
 
-#[derive(Deserialize)]
+/// The schema of [`Include`].
+fn include(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "enum": ["clerk"], "description": "Adds Clerk's object as received, less secrets, as `clerk`." })
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OneQuery {
     #[serde(default)]
+    #[schemars(schema_with = "include")]
     include: Include,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    /// Only users whose full name, last name, user name or e-mail address begins so, in any case.
     query: Option<String>,
+    /// Only users with this primary e-mail address, in any case.
     email: Option<String>,
+    /// Only users with this role.
+    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
     role: Option<Role>,
+    /// Only users of this practice.
+    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
     practice: Option<PracticeId>,
+    /// Those deleted at Clerk instead of those on the roll.
     #[serde(default)]
     deleted: bool,
     #[serde(default)]
+    #[schemars(schema_with = "include")]
     include: Include,
     #[serde(default)]
+    #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[schemars(schema_with = "query::user_cursor")]
     cursor: Option<Cursor>,
 }
 
-#[derive(Serialize)]
+/// Whether somebody is signed in, and who.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 struct SessionJson<'a> {
     signed_in: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,9 +205,46 @@ pub fn record(user: &User) -> Value {
     serde_json::to_value(UserJson::new(user, Reader::Admin, Include::Nothing)).unwrap_or_default()
 }
 
+/// The roll.
+pub(super) fn routes() -> Vec<Route> {
+    let me = Operation::new("me", "See your own record", me)
+        .tag("Session")
+        .describe(
+            "Made from the token when no event of Clerk's has come yet (unless `ROLLBOOK_PROVISION` is off: 404).",
+        )
+        .by(Who::Session)
+        .query::<OneQuery>()
+        .answers::<UserJson<'_>>(200, "The record.")
+        .problems(&[404]);
+    let session = Operation::new("session", "See whether somebody is signed in", session)
+        .tag("Session")
+        .describe("Without a token nobody is; a token that is no good is refused all the same.")
+        .by(Who::MaybeSession)
+        .answers::<SessionJson<'_>>(200, "Whether, and who.")
+        .problems(&[404]);
+    let list = Operation::new("listUsers", "List users", list)
+        .tag("Users")
+        .describe("Newest first; those found by `query` or `email` in the order of what they were found by.")
+        .by(Who::Admin(Scope::UsersRead))
+        .query::<ListQuery>()
+        .answers::<PageOf<'_, UserJson<'_>>>(200, "A page of users.");
+    let show = Operation::new("showUser", "See a user", show)
+        .tag("Users")
+        .describe("Users see themselves; for them everybody else is not there.")
+        .by(Who::SelfOr(Scope::UsersRead))
+        .query::<OneQuery>()
+        .answers::<UserJson<'_>>(200, "The record.")
+        .problems(&[404]);
+    vec![
+        Route::at("/api/auth/me").also("/auth/me").get(me),
+        Route::at("/api/session").get(session),
+        Route::at("/api/users").get(list),
+        Route::at("/api/users/{id}").get(show),
+    ]
+}
+
 /// The caller's own record.
-pub(super) async fn me(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn me(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     let query: OneQuery = call.query()?;
     call.note_impersonation(&caller).await?;
@@ -168,8 +252,7 @@ pub(super) async fn me(call: Call) -> Result<Response, Problem> {
 }
 
 /// Whether somebody is signed in, and who.
-pub(super) async fn session(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn session(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let caller = call.optional_caller().await?;
     if let Some(caller) = &caller {
@@ -180,8 +263,7 @@ pub(super) async fn session(call: Call) -> Result<Response, Problem> {
 }
 
 /// A page of users, for admins.
-pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require_admin(&caller).await?;
     let ListQuery { query, email, role, practice, deleted, include, limit, cursor } = call.query()?;
@@ -194,8 +276,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// One user, for that user and for admins.
-pub(super) async fn show(call: Call, user: UserRef) -> Result<Response, Problem> {
-    call.get_only()?;
+async fn show(call: Call) -> Result<Response, Problem> {
+    let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let query: OneQuery = call.query()?;
     let user = call.readable(&caller, &user, "user.read").await?;

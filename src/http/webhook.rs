@@ -1,39 +1,86 @@
 //! `POST /api/webhooks/clerk` and its two other names.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use warp::http::Method;
+use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::call::Call;
 use super::problem::{Kind, Problem};
 use super::reply;
+use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook;
 use crate::event::Outcome;
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
 const MAX_BODY: usize = 1024 * 1024;
 
-#[derive(Serialize)]
+/// That this is where webhooks go.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookHealth")]
 struct Health {
     status: &'static str,
     service: &'static str,
     version: &'static str,
 }
 
-#[derive(Serialize)]
+/// What became of a message.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivered")]
 struct Reply {
+    /// `applied`, `unchanged`, `stale`, `duplicate`, `recorded` or `quarantined`.
+    #[schemars(with = "String")]
     outcome: Outcome,
 }
 
-/// Takes a webhook, or says that this is where they go.
-pub(super) async fn handle(call: Call) -> Result<Response, Problem> {
-    match call.method {
-        Method::GET => {
-            Ok(reply::json(&Health { status: "ok", service: "rollbook", version: env!("CARGO_PKG_VERSION") }))
-        }
-        Method::POST => receive(call).await,
-        _ => Err(Problem::method_not_allowed("GET, HEAD, POST")),
-    }
+/// The three headers of a signed message, as Svix names them. `webhook-…` (Standard Webhooks) will do as well.
+pub(super) const SIGNED: [Header; 3] = [
+    Header {
+        name: "svix-id",
+        about: "The message's id, the same at every attempt.",
+        pattern: "^[A-Za-z0-9_-]{1,128}$",
+        required: true,
+    },
+    Header {
+        name: "svix-timestamp",
+        about: "When it was signed, in seconds since 1970; at most five minutes off.",
+        pattern: "^[1-9][0-9]{9,10}$",
+        required: true,
+    },
+    Header {
+        name: "svix-signature",
+        about: "`v1,` and the signature in base64; several may stand here, separated by spaces.",
+        pattern: "^v1,[A-Za-z0-9+/]{43}=$",
+        required: true,
+    },
+];
+
+/// Where webhooks come in.
+pub(super) fn routes() -> Vec<Route> {
+    let receive = Operation::new("receiveWebhook", "Take a webhook of Clerk's", receive)
+        .tag("Webhooks")
+        .describe(
+            "The body is an event as Clerk sends it; the signature is over its bytes. What is answered 200 is on the disk. \
+             A message that was seen before changes nothing. One that carries a good signature is kept whatever is in it: \
+             what cannot be applied goes to quarantine.",
+        )
+        .by(Who::Signature)
+        .body::<Map<String, Value>>()
+        .answers::<Reply>(200, "What became of it.");
+    let health = Operation::new("webhookHealth", "Whether this is where webhooks go", health)
+        .tag("Webhooks")
+        .answers::<Health>(200, "It is.");
+    vec![
+        Route::at("/api/webhooks/clerk")
+            .also("/api/webhooks")
+            .also("/api/webhook/clerk")
+            .post(SIGNED.into_iter().fold(receive, Operation::header))
+            .get(health),
+    ]
+}
+
+async fn health(_: Call) -> Result<Response, Problem> {
+    Ok(reply::json(&Health { status: "ok", service: "rollbook", version: env!("CARGO_PKG_VERSION") }))
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {

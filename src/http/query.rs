@@ -1,0 +1,36 @@
+//! Query parameters that several lists share, as JSON Schema. Each says exactly what is taken.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// How many items.
+pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "integer", "minimum": 1, "maximum": 500, "default": 50,
+        "description": "How many items at most.",
+    })
+}
+
+/// A day or a moment.
+pub(super) fn moment(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [{ "type": "string", "format": "date" }, { "type": "string", "format": "date-time" }],
+        "examples": ["2026-01-31", "2026-01-31T12:00:00Z"],
+    })
+}
+
+/// Where a list of entries goes on.
+pub(super) fn entry_cursor(_: &mut SchemaGenerator) -> Schema {
+    cursor("^a[0-9a-f]{16}$")
+}
+
+/// Where a list of users goes on.
+pub(super) fn user_cursor(_: &mut SchemaGenerator) -> Schema {
+    cursor("^u[0-9a-f]{32}([0-9a-f]{2}){0,128}$")
+}
+
+fn cursor(pattern: &str) -> Schema {
+    json_schema!({
+        "type": "string", "pattern": pattern,
+        "description": "The `next_cursor` of the page before.",
+    })
+}
