@@ -12,6 +12,7 @@ mod file;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::tokens::ISSUER;
 use common::{Answer, CLERK, SECRET, deleted_event, sign, user_event};
@@ -27,6 +28,7 @@ use rollbook::clerk::webhook::Webhooks;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::event::Outcome;
 use rollbook::http::guard::Hosts;
+use rollbook::http::limit::Rate;
 use rollbook::http::{self, App, Settings};
 use rollbook::notary::Notary;
 use rollbook::page::{Limit, PageRequest};
@@ -279,6 +281,8 @@ async fn a_damaged_file_breaks_nothing_but_itself() {
     assert!(refused.contains("Damaged") && refused.contains("NotOurs") && stopped > 0, "{refused:?}, {stopped}");
 }
 
+const NO_LIMIT: Rate = Rate { per_second: None, also_local: false };
+
 /// The routes over a store on that disk, served for as long as the test runs.
 async fn serve(store: Store) -> String {
     let notary = Notary::open(store.clone(), Clock::system(), "localhost").await.unwrap();
@@ -290,13 +294,17 @@ async fn serve(store: Store) -> String {
         allow_impersonation: true,
         trusted_proxies: vec![],
         public_log: false,
+        cors: None,
+        rate_address: NO_LIMIT,
+        rate_token: NO_LIMIT,
     };
     let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::service(&app, Hosts::default());
     tokio::spawn(async move {
-        accept::serve(listener, service, http::failed, accept::Limits::default(), std::future::pending()).await
+        let (fault, limits) = (|fault, _: &_| http::failed(fault), accept::Limits::default());
+        accept::serve(listener, service, fault, limits, Arc::default(), std::future::pending()).await
     });
     url
 }
