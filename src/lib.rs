@@ -16,6 +16,7 @@
 //! - [`api_key`]: what servers show instead of a session token, and what it lets them do
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
+//! - [`histogram`]: how large things were, by steps
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
@@ -114,6 +115,7 @@ pub mod control;
 pub mod disk;
 pub mod event;
 pub mod export;
+pub mod histogram;
 pub mod http;
 pub mod json;
 pub mod log;
