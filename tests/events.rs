@@ -140,13 +140,21 @@ async fn types_are_names_and_beginnings() {
         ("user.deleted", 3, vec!["user.deleted"]),
         ("user.deleted,user.updated", 13, vec!["user.deleted", "user.updated"]),
         ("user.*", 45, vec!["user.assigned", "user.created", "user.deleted", "user.provisioned", "user.updated"]),
-        ("user.*,user.created", 45, vec!["user.assigned", "user.created", "user.deleted", "user.provisioned", "user.updated"]),
+        (
+            "user.*,user.created",
+            45,
+            vec!["user.assigned", "user.created", "user.deleted", "user.provisioned", "user.updated"],
+        ),
         ("use.*", 0, vec![]),
         ("user.read", 0, vec![]),
         ("users.*,api.*,system.*,events.*", 0, vec![]),
     ] {
         let items = walk(&server, &boss, &format!("types={wanted}")).await;
-        assert_eq!((items.len(), kinds(&items)), (count, expected.iter().map(ToString::to_string).collect()), "{wanted}");
+        assert_eq!(
+            (items.len(), kinds(&items)),
+            (count, expected.iter().map(ToString::to_string).collect()),
+            "{wanted}"
+        );
     }
     for bad in ["", "*", "user*", "user.created,", "us%20er", &vec!["a"; 33].join(",")] {
         let answer = server.get_as(&boss, &format!("/api/events?types={bad}")).await;

@@ -76,7 +76,10 @@ impl Reader {
 fn event(block: &str) -> Option<Value> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let event: Value = serde_json::from_str(field("data")?).unwrap();
-    assert_eq!((field("id").unwrap(), field("event").unwrap()), (&*event["seq"].to_string(), event["type"].as_str().unwrap()));
+    assert_eq!(
+        (field("id").unwrap(), field("event").unwrap()),
+        (&*event["seq"].to_string(), event["type"].as_str().unwrap())
+    );
     assert_eq!(block.lines().count(), 3);
     Some(event)
 }
@@ -134,10 +137,14 @@ async fn a_stream_tells_the_types_that_are_wanted() {
         server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
         server.outcome(&deleted_event(&format!("user_{n}"), T + 1)).await;
         let event = reader.next().await.unwrap();
-        assert_eq!((&event["type"], &event["user"]["clerk_user_id"]), (&"user.deleted".into(), &format!("user_{n}").into()));
+        assert_eq!(
+            (&event["type"], &event["user"]["clerk_user_id"]),
+            (&"user.deleted".into(), &format!("user_{n}").into())
+        );
     }
     for bad in ["x", "-1", "", "1 "] {
-        let request = server.request(Method::GET, "/api/events").bearer_auth(&boss).header("accept", "text/event-stream");
+        let request =
+            server.request(Method::GET, "/api/events").bearer_auth(&boss).header("accept", "text/event-stream");
         let answer = request.header("last-event-id", bad).send().await.unwrap();
         // A header's value ends where its last character is.
         let expected = if bad == "1 " { StatusCode::OK } else { StatusCode::BAD_REQUEST };
@@ -242,7 +249,10 @@ async fn so_many_streams_and_no_more() {
     let boss = server.admin("user_boss").await;
     let mut open = join_all((0..64).map(|_| Reader::open(&server, &boss, "", None))).await;
     let refused = ask(&server, &boss, "", None).await;
-    assert_eq!((refused.status(), &refused.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap()));
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap())
+    );
     assert_eq!(server.get_as(&boss, "/api/events").await.status, StatusCode::OK, "pages are no streams");
     drop(open.pop());
     let place = async { while ask(&server, &boss, "", None).await.status() != StatusCode::OK {} };

@@ -38,7 +38,8 @@ impl Proxy {
     async fn start(command: &mut Command, address: SocketAddr) -> Self {
         let child = command.stdin(Stdio::null()).spawn().unwrap();
         let client = Client::builder().no_proxy().local_address(CLIENT);
-        let proxy = Self { child, address, client: client.redirect(reqwest::redirect::Policy::none()).build().unwrap() };
+        let proxy =
+            Self { child, address, client: client.redirect(reqwest::redirect::Policy::none()).build().unwrap() };
         let ready = async {
             while TcpStream::connect(address).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -177,7 +178,10 @@ async fn webhooks_and_addresses(server: &TestServer, proxy: &Proxy) {
     assert_eq!((answer.status, answer.json()["outcome"].as_str()), (StatusCode::OK, Some("applied")));
     let too_large = proxy.request(Method::POST, ROLLBOOK, "/api/webhooks/clerk").body("x".repeat((1 << 20) + 1));
     let answer = Answer::of(too_large.send().await.unwrap()).await;
-    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::PAYLOAD_TOO_LARGE, "application/problem+json"));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::PAYLOAD_TOO_LARGE, "application/problem+json")
+    );
     let admin = proxy.get(ROLLBOOK, "/admin", &[]).await;
     assert_eq!(admin.header("content-type"), "text/html; charset=utf-8");
 
