@@ -9,6 +9,7 @@ mod entry;
 mod erase;
 mod ever;
 mod form;
+mod keys;
 mod limit;
 pub mod link;
 mod overview;
@@ -106,6 +107,8 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["keys"] => keys::serve(desk, call).await,
+        ["keys", id, "revoke"] => keys::revoke(call, id).await,
         _ => Err(Problem::not_found().into()),
     }
 }

@@ -175,7 +175,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A page of the whole log, for admins.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::AuditRead).await?;
     let query: ListQuery = call.query()?;
     let subject = query.subject.as_ref().map(|subject| call.person(subject)).transpose()?;
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
@@ -206,7 +206,7 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let query: OwnQuery = call.query()?;
-    let user = call.readable(&caller, &user, "user.audit_read").await?;
+    let user = call.readable(&caller, Scope::AuditRead, &user, "user.audit_read").await?;
     let filter = Filter {
         action: query.action.filter(|action| !action.is_empty()),
         subject: Some(user.clerk_id.clone()),
@@ -215,7 +215,7 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     };
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = call.app.store.audit(filter, page).await?;
-    let show = if caller.is_admin() { EntryJson::full } else { EntryJson::redacted };
+    let show = if caller.may(Scope::AuditRead) { EntryJson::full } else { EntryJson::redacted };
     let shown: Vec<EntryJson<'_>> = page.items.iter().map(show).collect();
     Ok(reply::page(&shown, page.next_cursor.as_ref()))
 }

@@ -166,7 +166,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A page of events, or all of them from there on, for admins.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::AuditRead).await?;
     let ListQuery { after, types, limit } = call.query()?;
     let last = last_event(&call)?;
     let mut request = FeedRequest { after: after.map(|Seq(seq)| seq), types, limit };

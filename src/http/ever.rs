@@ -104,7 +104,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// Who ever had the value on file.
 async fn ask(mut call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     call.no_query()?;
     let Question { value, kind, user } = call.json(LARGEST, FORM).await?;
     let person = match user {
@@ -114,10 +114,11 @@ async fn ask(mut call: Call) -> Result<Response, Problem> {
     if value.chars().count() > LONGEST {
         return Err(Problem::bad_request("A value is at most 256 characters long."));
     }
-    let handles = Handle::typed(&value, kind);
-    if handles.is_empty() {
+    if value.trim().is_empty() {
         return Err(Problem::bad_request("The value is empty."));
     }
+    // What cannot be of that kind was never on file.
+    let handles = Handle::typed(&value, kind);
     let entry = caller.entry(&call, "value.looked_up");
     let found = call.app.store.ever_on_file(handles, person, entry).await?;
     Ok(reply::json(&Answer { items: found.items.iter().map(Into::into).collect(), count: found.count }))

@@ -48,7 +48,7 @@ async fn verify(mut call: Call) -> Result<Response, Problem> {
     if query.cookie && !call.headers.contains_key(AUTHORIZATION) {
         call.take_cookie()?;
     }
-    let caller = if query.optional { call.optional_caller().await } else { call.caller().await.map(Some) };
+    let caller = if query.optional { call.maybe_signed_in().await } else { call.signed_in().await.map(Some) };
     let mut response = Response::default();
     if let Some(caller) = caller.map_err(passable)? {
         add_headers(&mut response, caller.user());
@@ -101,11 +101,12 @@ impl Call {
         let (first, second) = (tokens.next(), tokens.next());
         drop(tokens);
         if second.is_some() {
-            return Err(self.refused("two_tokens"));
+            return Err(self.unauthenticated("two_tokens"));
         }
         // An empty one is what is left after signing out.
         let Some(token) = first.filter(|token| !token.is_empty()) else { return Ok(()) };
-        let value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| self.refused("not_bearer"))?;
+        let value =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| self.unauthenticated("not_bearer"))?;
         self.headers.insert(AUTHORIZATION, value);
         Ok(())
     }

@@ -150,6 +150,10 @@ fn query_parameters(schema: &Value) -> Vec<Value> {
         let mut schema = schema.clone();
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
         // A parameter that may be left out has no other way to say nothing.
+        if let Some(schema) = schema.as_object_mut().filter(|schema| schema.get("default").is_some_and(Value::is_null))
+        {
+            schema.remove("default");
+        }
         if let Some(kinds) = schema["type"].as_array().filter(|kinds| kinds.len() == 2 && kinds[1] == "null") {
             schema["type"] = kinds[0].clone();
         }

@@ -64,7 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A page of organisations, newest first. Those that only a membership has spoken of so far are not in it.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     let query: ListQuery = call.query()?;
     let page = call.app.store.objects(ORGANIZATION, query.page()).await?;
     let mut look = caller.entry(&call, "organizations.listed");
@@ -81,7 +81,7 @@ async fn list(call: Call) -> Result<Response, Problem> {
 async fn show(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     call.no_query()?;
     let shown = match call.organization(&key)? {
         Some(organization) => organization.body.as_ref().map(|body| OrganizationJson::new(&key, body)),
@@ -100,7 +100,7 @@ async fn show(call: Call) -> Result<Response, Problem> {
 async fn members(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     let query: ListQuery = call.query()?;
     let request = query.page();
     let is_known = call.organization(&key)?.is_some();

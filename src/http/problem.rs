@@ -135,10 +135,10 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
-    /// No valid session. One sentence for every reason, so that nobody learns which check failed.
+    /// No valid session or key. One sentence for every reason, so that nobody learns which check failed.
     #[must_use]
     pub const fn unauthorized() -> Self {
-        Self::new(Kind::Unauthorized, "A valid session token is required in the Authorization header.")
+        Self::new(Kind::Unauthorized, "A valid session token or API key is required in the Authorization header.")
     }
 
     /// The caller may not do this.

@@ -43,10 +43,10 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let ListQuery { limit, cursor } = call.query()?;
-    let user = call.readable(&caller, &user, "sessions.listed").await?;
+    let user = call.readable(&caller, Scope::UsersRead, &user, "sessions.listed").await?;
     let parent = ObjectKey { kind: "user".to_owned(), id: user.clerk_id.clone() };
     let page = call.app.store.children(parent, SESSION, PageRequest { limit, cursor }).await?;
-    let reader = if caller.is_admin() { Reader::Admin } else { Reader::Owner };
+    let reader = if caller.may(Scope::UsersRead) { Reader::Admin } else { Reader::Owner };
     let now = call.app.clock.now();
     let shown = page
         .items

@@ -87,7 +87,7 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
     let body = call.body(MAX_BODY).await?;
     let received = call.app.webhooks.receive(&call.headers, &body, call.app.clock.now());
     let delivery = received.map_err(|error| {
-        call.app.tally.note("webhook.rejected", error.as_str());
+        call.app.tally.refused("webhook.rejected", error.as_str());
         refused(error)
     })?;
     let ingested = call.app.store.ingest(delivery).await?;

@@ -21,6 +21,7 @@ use super::super::call::Call;
 use super::super::caller::Caller;
 use super::super::problem::Problem;
 use super::shown;
+use crate::api_key::Scope;
 use crate::store::{FeedPage, FeedRequest};
 
 /// So many streams may be open at once.
@@ -150,7 +151,7 @@ impl Open {
     /// Whether the reader still is who may read: tokens run out, and rights are taken back.
     async fn is_allowed(&self) -> bool {
         match self.call.caller().await {
-            Ok(caller) => self.call.require_admin(&caller).await.is_ok(),
+            Ok(caller) => self.call.require(&caller, Scope::AuditRead).await.is_ok(),
             Err(_) => false,
         }
     }
