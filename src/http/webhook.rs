@@ -1,5 +1,7 @@
 //! `POST /api/webhooks/clerk` and its two other names.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -83,29 +85,35 @@ async fn health(_: Call) -> Result<Response, Problem> {
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {
-    let delivery = received(&mut call).await?;
-    ingest(&call, delivery).await
+    let (delivery, began) = received(&mut call).await?;
+    ingest(&call, delivery, began).await
 }
 
-/// The message that the request is.
+/// The message that the request is, and when its body was there.
 ///
 /// # Errors
 /// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
-pub(super) async fn received(call: &mut Call) -> Result<Delivery, Problem> {
-    let body = call.body(MAX_BODY).await?;
-    let received = call.app.webhooks.receive(&call.headers, &body, call.app.clock.now());
-    received.map_err(|error| {
-        call.app.tally.refused("webhook.rejected", error.as_str());
-        refused(error)
-    })
+pub(super) async fn received(call: &mut Call) -> Result<(Delivery, Instant), Problem> {
+    let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
+    let not_taken = |reason| app.metrics.not_delivered(reason);
+    let (body, began) = (body.inspect_err(|_| not_taken("bad_body"))?, Instant::now());
+    let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
+    let delivery = received.map_err(|error| {
+        not_taken(error.as_str());
+        app.tally.refused("webhook.rejected", error.as_str());
+        call.count_bad_signature().err().unwrap_or_else(|| refused(error))
+    })?;
+    Ok((delivery, began))
 }
 
 /// Applies the message, and says what became of it.
 ///
 /// # Errors
 /// 503 when the store takes no writes.
-pub(super) async fn ingest(call: &Call, delivery: Delivery) -> Result<Response, Problem> {
-    let ingested = call.app.store.ingest(delivery).await?;
+pub(super) async fn ingest(call: &Call, delivery: Delivery, began: Instant) -> Result<Response, Problem> {
+    let metrics = &call.app.metrics;
+    let ingested = call.app.store.ingest(delivery).await.inspect_err(|_| metrics.not_delivered("unavailable"))?;
+    metrics.delivered(ingested.outcome, began.elapsed());
     Ok(reply::json(&Delivered { outcome: ingested.outcome }))
 }
 

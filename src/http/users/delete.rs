@@ -57,7 +57,7 @@ async fn delete(call: Call) -> Result<Response, Problem> {
 
 async fn delete_by_webhook(mut call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
-    let delivery = webhook::received(&mut call).await?;
+    let (delivery, began) = webhook::received(&mut call).await?;
     let deleted = match delivery.content.as_ref().map(|event| &event.change) {
         Ok(Change::UserDeleted { id, .. }) => UserId::of(id),
         _ => return Err(Problem::bad_request("The event is not one that deletes a user.")),
@@ -65,5 +65,5 @@ async fn delete_by_webhook(mut call: Call) -> Result<Response, Problem> {
     if deleted != user.id() {
         return Err(Problem::bad_request("The event is about another user than the path."));
     }
-    webhook::ingest(&call, delivery).await
+    webhook::ingest(&call, delivery, began).await
 }
