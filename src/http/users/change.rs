@@ -1,7 +1,9 @@
 //! `PATCH /api/users/{id}`: what is the operator's of a record.
 
 use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::record::{Include, UserJson, own};
@@ -30,7 +32,7 @@ struct Body {
     #[serde(default, deserialize_with = "said")]
     #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
     practice_id: Option<Option<PracticeId>>,
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "object")]
     #[schemars(with = "SubscriptionBody")]
     subscription: Option<SubscriptionBody>,
 }
@@ -52,6 +54,12 @@ struct SubscriptionBody {
 /// A member that is there, whatever it says: null is something to say as well, where the type knows it.
 fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// The same for an object: an array would be read as the members in their order.
+fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let members = Map::<String, Value>::deserialize(deserializer)?;
+    serde_json::from_value(Value::Object(members)).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn operation() -> Operation {
