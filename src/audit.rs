@@ -13,6 +13,7 @@
 
 mod doubt;
 mod erasure;
+pub mod feed;
 mod ranges;
 pub mod retention;
 
@@ -25,6 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::api_key::KeyId;
 use crate::clock::Timestamp;
 use crate::event::ObjectKey;
 use crate::json::Object;
@@ -41,7 +43,7 @@ pub const MAX_LEAF: usize = 4096;
 pub const MAX_DETAIL: usize = 64 * 1024;
 
 /// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// Clerk, by a webhook.
     Clerk,
@@ -49,12 +51,30 @@ pub enum Actor {
     User(ClerkId),
     /// An admin of the admin page, by name.
     Admin(String),
+    /// A server, with an API key.
+    Key(KeyId),
     /// Somebody at the terminal of the machine.
     Cli,
     /// Rollbook itself.
     System,
     /// Somebody who did not say who they are.
     Anonymous,
+}
+
+impl Actor {
+    /// How a leaf says it; `None` for a user, who stands in a leaf by a reference that is the store's to make.
+    #[must_use]
+    pub fn word(&self) -> Option<String> {
+        match self {
+            Self::Clerk => Some("clerk".to_owned()),
+            Self::User(_) => None,
+            Self::Admin(name) => Some(format!("admin:{name}")),
+            Self::Key(id) => Some(format!("key:{id}")),
+            Self::Cli => Some("cli".to_owned()),
+            Self::System => Some("system".to_owned()),
+            Self::Anonymous => Some("anonymous".to_owned()),
+        }
+    }
 }
 
 /// By which way something was done.
@@ -82,6 +102,8 @@ pub enum Target {
     User(ClerkId),
     /// A mirrored object that is no person's: an organisation, a role.
     Object(ObjectKey),
+    /// An API key.
+    Key(KeyId),
 }
 
 /// An entry to be written. What the store adds (place, time, references, commitment) is not in it.
@@ -185,7 +207,7 @@ impl Draft {
 pub struct Leaf {
     /// What was done.
     pub action: String,
-    /// Who: `clerk`, `user:<ref>`, `admin:<name>`, `cli`, `system`, `anonymous`.
+    /// Who: `clerk`, `user:<ref>`, `admin:<name>`, `key:<id>`, `cli`, `system`, `anonymous`.
     pub actor: String,
     /// When it was written, milliseconds since 1970; never less than the entry before.
     pub at: Timestamp,

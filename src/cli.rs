@@ -4,12 +4,14 @@
 //! Every command ends with 0 when it did what was asked, 1 when it did not, and 2 when the command line or a setting
 //! is wrong, so that trying again is useless.
 
+mod columns;
 pub mod demo;
 pub mod doctor;
 mod erasure;
 mod ever;
 pub mod export;
 pub mod healthcheck;
+pub mod keys;
 pub mod local;
 pub mod output;
 pub mod progress;
@@ -28,7 +30,7 @@ use jiff::civil::Date;
 use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
-use crate::user::{BadName, HandleKind, PracticeId, Role, UserRef};
+use crate::user::{BadName, HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 
 use self::verify::Verify;
 
@@ -104,6 +106,9 @@ pub enum Command {
     /// List, show, change and erase users
     #[command(subcommand)]
     Users(Users),
+    /// Make, list and revoke API keys, by which servers use the API
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Write users or the log to a file, for other programs
     #[command(subcommand)]
     Export(export::Export),
@@ -184,7 +189,7 @@ pub enum Users {
     List(UsersList),
     /// Show one user
     Show(UsersShow),
-    /// Change a user's role or practice
+    /// Change a user's role, practice or subscription
     Set(UsersSet),
     /// Erase everything that is kept of a person; the log's proof stays whole
     #[command(after_help = RETENTION)]
@@ -243,6 +248,9 @@ pub struct UsersList {
     /// Only those whose full name, last name, user name or e-mail address begins so
     #[arg(long)]
     pub query: Option<String>,
+    /// Only those with this e-mail address
+    #[arg(long)]
+    pub email: Option<String>,
     /// Only those with this role
     #[arg(long)]
     pub role: Option<Role>,
@@ -275,7 +283,7 @@ pub struct UsersShow {
 
 /// `rollbook users set`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").args(["role", "practice", "no_practice"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("change").args(["role", "practice", "no_practice", "plan", "status"]).required(true).multiple(true))]
 pub struct UsersSet {
     /// The user's id, Rollbook's or Clerk's
     pub user: UserRef,
@@ -288,6 +296,12 @@ pub struct UsersSet {
     /// The user belongs to no practice
     #[arg(long)]
     pub no_practice: bool,
+    /// The subscription's plan
+    #[arg(long)]
+    pub plan: Option<Plan>,
+    /// The subscription's state, such as active
+    #[arg(long)]
+    pub status: Option<Standing>,
     /// Settings.
     #[command(flatten)]
     pub flags: LocalFlags,
@@ -328,6 +342,7 @@ impl Command {
             Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
             Self::Demo(_) => BTreeMap::new(),
             Self::Export(export) => export.flags().0.clone(),
+            Self::Keys(keys) => keys.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
             | Self::Admin(Admin::Link(flags))
             | Self::Healthcheck(Healthcheck { flags, .. })
@@ -355,6 +370,7 @@ impl Users {
         match self {
             Self::List(list) => Request::Users(Listing {
                 query: list.query.clone(),
+                email: list.email.clone(),
                 role: list.role.clone(),
                 practice: list.practice.clone(),
                 deleted: list.deleted,
@@ -370,6 +386,8 @@ impl Users {
                     None if set.no_practice => Practice::None,
                     None => Practice::Keep,
                 },
+                plan: set.plan.clone(),
+                status: set.status.clone(),
             },
             Self::Erase(erase) => Request::Erase(Erase {
                 id: erase.user.clone(),

@@ -19,6 +19,7 @@ mod client;
 mod connection;
 mod export;
 mod feed;
+mod keys;
 mod message;
 mod retention;
 mod server;

@@ -6,18 +6,24 @@ pub mod call;
 mod caller;
 pub mod cors;
 mod denials;
+mod docs;
+mod events;
 mod ever;
+mod forward_auth;
 pub mod guard;
 mod health;
 pub mod limit;
 mod log;
 pub mod metrics;
+mod mirror;
 mod openapi;
+mod organizations;
 pub mod problem;
 mod query;
 pub mod reply;
 mod review;
 pub mod route;
+mod sessions;
 mod tally;
 mod users;
 mod webhook;
@@ -49,6 +55,7 @@ pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
 use self::denials::Denials;
+pub use self::events::Streams;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
 use self::metrics::Metrics;
@@ -80,6 +87,8 @@ pub struct Parts {
     pub tally: Tally,
     /// Whom a denial was last noted of.
     pub denials: Denials,
+    /// The event streams that are open.
+    pub streams: Streams,
     /// How much each caller may still ask.
     pub limits: Limits,
     /// What is measured.
@@ -140,6 +149,7 @@ impl App {
             settings,
             tally: Tally::default(),
             denials: Denials::default(),
+            streams: Streams::default(),
             metrics: Metrics::default(),
             description: OnceLock::new(),
         }))
@@ -256,13 +266,18 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 fn api() -> Vec<Route> {
     [
         users::routes(),
+        forward_auth::routes(),
+        sessions::routes(),
         ever::routes(),
+        organizations::routes(),
+        events::routes(),
         audit::routes(),
         review::routes(),
         log::routes(),
         webhook::routes(),
         health::routes(),
         metrics::routes(),
+        docs::routes(),
         openapi::routes(),
     ]
     .into_iter()

@@ -86,6 +86,16 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
+/// The whole number that a value is, however it is written: some writers of JSON give one a fraction of zero. Beyond 2^53
+/// such a fraction proves nothing, and there is none.
+#[must_use]
+pub fn whole_number(value: &Value) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and within what a double holds exactly")]
+    let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < EXACT).map(|n| n as i64);
+    value.as_i64().or_else(whole)
+}
+
 /// A JSON object in canonical form: keys sorted, no white space. Two equal objects are equal bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -143,6 +153,12 @@ impl Borrow<str> for Name<'_> {
 }
 
 impl<'a> Fields<'a> {
+    /// The members of what is written there; none when that is no object.
+    #[must_use]
+    pub fn read(raw: &'a RawValue) -> Self {
+        Fields(serde_json::from_str(raw.get()).unwrap_or_default())
+    }
+
     /// The member as a `T`, if it is one.
     #[must_use]
     pub fn value<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -164,7 +180,7 @@ impl<'a> Fields<'a> {
     /// The members of the member, if that is an object.
     #[must_use]
     pub fn object(&self, name: &str) -> Fields<'a> {
-        Fields(self.0.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default())
+        self.raw(name).map(Fields::read).unwrap_or_default()
     }
 
     /// Every member, by name.

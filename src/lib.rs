@@ -72,8 +72,8 @@
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
 //! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an
-//! open set-up form; cookies in the API; script on the admin page; lists by offset; mutable global state;
-//! `unsafe`.
+//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); script on
+//! the admin page; lists by offset; mutable global state; `unsafe`.
 //!
 //! # A webhook, walked
 //!
@@ -93,13 +93,14 @@
 //!
 //! 1. `GET /api/users/{id}` comes through the same loop and guard. `{id}` is a [`user::UserRef`]; what cannot be one is
 //!    not a path of ours, 404.
-//! 2. [`http::call::Call::session`] takes the token from the one `Authorization` header.
-//!    [`clerk::session::Sessions::verify`] knows it already, or finds the key by its id ([`clerk::jwks::Keys`]), checks
-//!    RS256 and the signature, then issuer, times and origin by our own clock.
+//! 2. A token is taken from the one `Authorization` header. [`clerk::session::Sessions::verify`] knows it already, or
+//!    finds the key by its id ([`clerk::jwks::Keys`]), checks RS256 and the signature, then issuer, times and origin by
+//!    our own clock. Or it is an API key ([`api_key`]): its hash is looked up for every request, so that a revoked one is
+//!    refused at once.
 //! 3. The caller's record is read. Somebody Clerk knows and we do not yet is put on the roll now
 //!    ([`store::Store::provision`]); the deleted and the banned get 403.
-//! 4. Their own record is theirs to read. An admin may read anybody's, once that is in the log: the entry is on disk
-//!    before the answer leaves. For everybody else another's record is 404, as if it were not there.
+//! 4. Their own record is theirs to read. An admin, or a key with the scope, may read anybody's, once that is in the log:
+//!    the entry is on disk before the answer leaves. For everybody else another's record is 404, as if it were not there.
 //! 5. The row becomes JSON by a type of its own, so that file and API can change apart; what Clerk keeps
 //!    from a user's own browser is for admins only. Whatever went wrong on the way became a
 //!    [`http::problem::Problem`]: a public sentence and an id out, the cause into the log under that id.

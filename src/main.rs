@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use rollbook::cli::{Cli, Command, demo, doctor, export, healthcheck, local, prune, scrub, send_test, serve, verify};
+use rollbook::cli::{
+    Cli, Command, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, verify,
+};
 use rollbook::config::{self, Config, Faults, Local, Sources};
 
 /// The command line or a setting is wrong: trying again is useless.
@@ -116,6 +118,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Export(export) => {
             let local = Local::read(get)?;
             block_on(async { Ok(export::run(export, &local, &mut out).await?) })
+        }
+        Command::Keys(command) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(keys::run(command, &local, &mut out, &mut std::io::stderr()).await?) })
         }
         Command::Users(users) => {
             let local = Local::read(get)?;

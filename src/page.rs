@@ -10,6 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 pub struct Limit(usize);
 
 impl Limit {
+    /// The smallest page.
+    pub const MIN: Self = Self(1);
+
     /// The largest page.
     pub const MAX: Self = Self(500);
 

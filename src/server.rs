@@ -193,13 +193,14 @@ impl Server {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
         }
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
-        let connections = self.app.metrics.connections.clone();
+        let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
         drop(self.app);
         let until = async {
             tokio::select! {
                 () = shutdown => {}
                 () = store.failed() => {}
             }
+            streams.stop();
         };
         let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {

@@ -2,7 +2,9 @@
 //! is on disk. Nothing outside this module knows what the file is made of.
 
 mod admins;
+mod api_keys;
 mod at_rest;
+mod billing;
 mod book;
 mod copy;
 mod detail;
@@ -10,9 +12,11 @@ mod erase;
 mod erased;
 mod error;
 mod evidence;
+mod feed;
 mod figures;
 mod ingest;
 mod live;
+mod mirror;
 mod prune;
 mod review;
 mod schema;
@@ -33,7 +37,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
-use serde_json::json;
 use tokio::sync::watch;
 
 use crate::audit::{self, Actor, Doubt, Draft, Entry, Source};
@@ -42,20 +45,22 @@ use crate::event::{Delivery, Outcome, Version};
 use crate::json::Object;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::sync::Policy;
-use crate::user::{self, ClerkId, PracticeId, Role, User, UserId};
+use crate::user::{self, ClerkId, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
+pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 pub use self::figures::Figures;
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::review::{Review, ReviewError, Reviewed};
 pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
-pub use self::users::UserFilter;
+pub use self::users::{ChangeError, Expected, MAX_COUNT, Revision, UserFilter, UserPatch};
 pub use self::values::{Moment, Sighting, Sightings};
 pub use self::walk::Stretch;
 
@@ -78,19 +83,12 @@ pub struct Ingested {
 /// What a valid token of a user not yet synced led to.
 #[derive(Debug, Clone)]
 pub enum Provisioned {
-    /// The user, found or made.
-    User(Box<User>),
+    /// The user, who was there.
+    Found(Box<User>),
+    /// The user, made now.
+    Made(Box<User>),
     /// Clerk deleted this user.
     Deleted,
-}
-
-/// What an operator changes of a user. `None` leaves a field as it is.
-#[derive(Debug, Clone, Default)]
-pub struct UserPatch {
-    /// The role.
-    pub role: Option<Role>,
-    /// The practice, or that there is none any more.
-    pub practice_id: Option<Option<PracticeId>>,
 }
 
 /// Who asks for a change, for the log.
@@ -100,6 +98,14 @@ pub struct By {
     pub actor: Actor,
     /// By which way.
     pub source: Source,
+}
+
+impl By {
+    /// An entry that says they did that.
+    #[must_use]
+    pub fn entry(&self, action: &str) -> Draft {
+        Draft::new(action, self.actor.clone(), self.source)
+    }
 }
 
 /// A handle to the store. Cheap to clone; the file is closed when the last one is gone.
@@ -122,12 +128,15 @@ struct Inner {
 #[derive(Default)]
 struct Shared {
     counts: Mutex<Counts>,
+    /// The log's size, for those who wait for it to grow.
+    size: watch::Sender<u64>,
     figures: Mutex<Figures>,
 }
 
 impl Shared {
     fn publish(&self, counts: Counts, operations: usize, took: Duration) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        self.size.send_replace(counts.entries);
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).note(operations, took);
     }
 }
@@ -180,7 +189,10 @@ impl Store {
         let live = Arc::new(live);
         let store = |cause| OpenError::Store { path: path.to_owned(), cause };
         let (state, doubt) = State::load(&live.db(), clock.clone()).map_err(store)?;
-        let shared = Arc::new(Shared { counts: Mutex::new(state.stats()), ..Shared::default() });
+        let counts = state.stats();
+        let shared =
+            Shared { counts: Mutex::new(counts), size: watch::Sender::new(counts.entries), ..Shared::default() };
+        let shared = Arc::new(shared);
         let failed = watch::Sender::new(false);
         let (queue, thread) = Writer::start(live.clone(), state, shared.clone(), failed.clone())
             .map_err(|cause| OpenError::Inaccessible { path: path.to_owned(), cause })?;
@@ -229,6 +241,12 @@ impl Store {
         *self.0.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The log's size as of the last commit, to be waited on.
+    #[must_use]
+    pub fn size(&self) -> watch::Receiver<u64> {
+        self.0.shared.size.subscribe()
+    }
+
     /// What the writer has done since the start, and how many wait for it.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -258,13 +276,12 @@ impl Store {
                 return Ok(Provisioned::Deleted);
             }
             if let Some(user) = tx.user(UserId::of(&id))? {
-                return Ok(Provisioned::User(Box::new(user)));
+                return Ok(Provisioned::Found(Box::new(user)));
             }
-            let mut user = User::new(id.clone(), user::Source::Token, Version::none(), claims.clone());
-            user.signed_in_at = tx.tables.sign_ins.remove(id.as_str())?.map(|at| Timestamp::from_millis(at.value()));
+            let user = tx.new_user(&id, user::Source::Token, Version::none(), claims.clone())?;
             tx.put_user(None, user.clone())?;
             tx.append(&entry, now)?;
-            Ok(Provisioned::User(Box::new(user)))
+            Ok(Provisioned::Made(Box::new(user)))
         })
         .await
     }
@@ -300,39 +317,6 @@ impl Store {
         self.scan(move |txn| {
             let roll = Roll { users: open(txn, tables::users())?, index: open(txn, tables::user_index())? };
             roll.list(&filter, &page)
-        })
-        .await
-    }
-
-    /// Changes what is the operator's of a user; `None` when there is no such user. An entry is written
-    /// only when something changed.
-    ///
-    /// # Errors
-    /// When the store takes no writes.
-    pub async fn set_user(&self, id: UserId, patch: UserPatch, by: By) -> Result<Option<User>, Error> {
-        let now = self.now();
-        self.write(move |tx| {
-            let Some(before) = tx.user(id)? else { return Ok(None) };
-            let mut user = before.clone();
-            user.role = patch.role.clone().unwrap_or(user.role);
-            user.practice_id = patch.practice_id.clone().unwrap_or(user.practice_id);
-            let mut changes = serde_json::Map::new();
-            if user.role != before.role {
-                changes.insert("role".to_owned(), json!({ "before": before.role, "after": user.role }));
-            }
-            if user.practice_id != before.practice_id {
-                changes.insert(
-                    "practice_id".to_owned(),
-                    json!({ "before": before.practice_id, "after": user.practice_id }),
-                );
-            }
-            if !changes.is_empty() {
-                let mut draft = Draft::new("user.assigned", by.actor.clone(), by.source).about(&before.clerk_id);
-                draft.changed = audit::field_names(changes.keys().map(String::as_str));
-                tx.append(&draft.with("changes", Some(changes)), now)?;
-                tx.put_user(Some(&before), user.clone())?;
-            }
-            Ok(Some(user))
         })
         .await
     }

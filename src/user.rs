@@ -2,6 +2,7 @@
 //! of it that can be read again at any time; role, practice, subscription and usage are the operator's.
 
 mod handle;
+mod subscription;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::event::Version;
 use crate::json::Object;
 
 pub use self::handle::{BadHandleKind, Handle, HandleChanges, HandleKind, handles, handles_within};
+pub use self::subscription::{Assignment, BILLING, Subscription};
 
 /// Clerk's id of a user, `user_…`. Never empty, at most 128 bytes of printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -186,7 +188,7 @@ impl fmt::Display for UserRef {
     }
 }
 
-/// Text that cannot be a role or a practice id.
+/// Text that cannot be a role, a practice id or another name of that kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("1 to 64 characters out of A-Z, a-z, 0-9, '_', '-', '.' and ':'")]
 pub struct BadName;
@@ -195,7 +197,7 @@ pub struct BadName;
 macro_rules! names {
     ($($(#[$doc:meta])+ $name:ident)+) => {
         $($(#[$doc])+
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -242,6 +244,12 @@ names! {
     Role
     /// The practice (or site, or department) a user belongs to.
     PracticeId
+    /// A plan, as an operator names it.
+    Plan
+    /// The state of a subscription, as an operator names it; Clerk's are `active`, `past_due`, `canceled` and `ended`.
+    Standing
+    /// What is counted of a user.
+    Counter
 }
 
 impl Role {
@@ -274,21 +282,6 @@ pub enum Source {
     Token,
 }
 
-/// What a user has subscribed to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscription {
-    /// The plan's name, `free` for everybody at first.
-    pub plan: String,
-    /// The subscription's state, `active` at first.
-    pub status: String,
-}
-
-impl Default for Subscription {
-    fn default() -> Self {
-        Self { plan: "free".to_owned(), status: "active".to_owned() }
-    }
-}
-
 /// A person on the roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -300,8 +293,10 @@ pub struct User {
     pub role: Role,
     /// The practice an admin assigned.
     pub practice_id: Option<PracticeId>,
-    /// The subscription.
+    /// The subscription, worked out from what Clerk Billing and the operator say ([`Subscription::of`]).
     pub subscription: Subscription,
+    /// What the operator said of the subscription last, if they did.
+    pub assigned: Option<Assignment>,
     /// Named counters.
     pub usage: BTreeMap<String, u64>,
     /// Where the mirrored object came from.
@@ -326,6 +321,7 @@ impl User {
             role: Role::default(),
             practice_id: None,
             subscription: Subscription::default(),
+            assigned: None,
             usage: BTreeMap::new(),
             source,
             version,

@@ -29,9 +29,11 @@ async fn assign(server: &TestServer, id: &str, role: &str, practice: Option<&str
     let patch = UserPatch {
         role: Some(role.parse().unwrap()),
         practice_id: Some(practice.map(|practice| practice.to_owned().try_into().unwrap())),
+        ..UserPatch::default()
     };
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    server.app.store.set_user(UserId::of(&common::clerk_id(id)), patch, by).await.unwrap().unwrap();
+    let entry = by.entry("user.assigned");
+    server.app.store.set_user(UserId::of(&common::clerk_id(id)), patch, None, entry).await.unwrap().unwrap();
 }
 
 fn names(object: &Value) -> Vec<&str> {

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub type SecretHash = [u8; 32];
 
 /// A secret. It is not shown by `Debug` and has no `Display`.
+#[derive(Clone)]
 pub struct Secret(String);
 
 /// Text that is no secret of an API key.
@@ -79,8 +80,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_can_be_checked_by_hand() {
-        // printf 'rbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' | sha256sum
-        let hex: String = Secret::new(&[0; 32]).hash().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "a0ab5ebddc89a6d584499fcc9f0937b1040aa7a727cc8d3c97abf89a3498a800");
+        // printf 'rbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' | openssl dgst -sha256 -binary | base64 | tr +/ -_
+        assert_eq!(URL_SAFE_NO_PAD.encode(Secret::new(&[0; 32]).hash()), "oKtevdyJptWESZ_Mnwk3sQQKp6cnzI08l6v4mjSYqAA");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::clean;
 use crate::clock::Timestamp;
 use crate::event::{Change, Client, Event, ObjectKey, Reason, Unusable};
-use crate::json::{Object, parse_strict};
+use crate::json::{self, Object, parse_strict};
 use crate::user::ClerkId;
 
 /// A kind of object that is mirrored.
@@ -131,13 +131,9 @@ fn event_time(value: &Value) -> Option<Timestamp> {
     value.as_i64().filter(|at| (0..1 << 53).contains(at)).map(Timestamp::from_seconds_or_millis)
 }
 
-/// A time in `data`. Some JSON writers give whole numbers a fraction of zero.
+/// A time in `data`.
 fn time(data: &Map<String, Value>, name: &str) -> Option<Timestamp> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let value = data.get(name)?;
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within what a double holds exactly")]
-    let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < EXACT).map(|n| n as i64);
-    value.as_i64().or_else(whole).map(Timestamp::from_seconds_or_millis)
+    json::whole_number(data.get(name)?).map(Timestamp::from_seconds_or_millis)
 }
 
 /// What the event changes; `None` when the object it is about has no usable id.

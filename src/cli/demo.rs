@@ -75,7 +75,7 @@ pub enum Error {
     Id(#[from] BadId),
     /// The store gave up.
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] crate::store::ChangeError),
 }
 
 impl From<BindError> for Error {
@@ -116,8 +116,8 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
 
     let admin: ClerkId = stage.person(0).user_id().parse()?;
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    let patch = UserPatch { role: "ADMIN".parse().ok(), practice_id: None };
-    app.store.set_user(UserId::of(&admin), patch, by).await?;
+    let patch = UserPatch { role: "ADMIN".parse().ok(), ..UserPatch::default() };
+    app.store.set_user(UserId::of(&admin), patch, None, by.entry("user.assigned")).await?;
     let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), stage.now, TOKEN_LIFE)?;
     let origin = &app.settings.public_origin;
     let link = link::mint(&app.store, "admin", stage.now, Actor::Cli, Source::Cli, origin).await;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::columns::{self, printable};
 use super::{Admin, Users, erasure, ever, progress, prune, scrub, serve};
 use crate::clock::Clock;
 use crate::config::Local;
@@ -225,7 +226,11 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         }
         Reply::Sightings(sightings) => ever::show(&sightings, out)?,
         // Said by the commands themselves, which know what it was for.
-        Reply::Exported { .. } | Reply::Verified(_) => {}
+        Reply::Exported { .. }
+        | Reply::Verified(_)
+        | Reply::KeyCreated { .. }
+        | Reply::Keys { .. }
+        | Reply::KeyRevoked { .. } => {}
         Reply::NotFound => return Err(Error::NotFound),
         Reply::Refused { reason } => return Err(Error::Refused(reason)),
     }
@@ -248,19 +253,9 @@ fn table(users: &[Value], next: Option<&Cursor>, out: &mut (dyn Write + Send)) -
     }
     let mut rows = vec![["USER", "ROLE", "EMAIL", "NAME"].map(str::to_owned)];
     rows.extend(users.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let [id, role, email] = [width(0), width(1), width(2)];
-    for row in &rows {
-        let line = format!("{:id$}  {:role$}  {:email$}  {}", row[0], row[1], row[2], row[3]);
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    columns::write(&rows, out)?;
     match next {
         Some(cursor) => writeln!(out, "more: --cursor {cursor}"),
         None => Ok(()),
     }
-}
-
-/// A name as a terminal may show it: no control characters, which could rewrite the line.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

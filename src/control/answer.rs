@@ -10,7 +10,7 @@ use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
-use crate::store::{self, By, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
+use crate::store::{self, By, ChangeError, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
 use crate::user::{Handle, HandleKind, UserRef};
 
 /// What the admin is called whose password a link sets.
@@ -49,16 +49,19 @@ impl Desk {
             Request::ExportLog { details } => return exported(self.export_log(details, feed).await),
             Request::User { id } => self.user(&id).await,
             Request::Users(listing) => self.users(listing).await,
-            Request::SetUser { id, role, practice } => {
+            Request::SetUser { id, role, practice, plan, status } => {
                 let practice_id = match practice {
                     Practice::Keep => None,
                     Practice::None => Some(None),
                     Practice::Is(practice) => Some(Some(practice)),
                 };
-                self.set_user(&id, UserPatch { role, practice_id }).await
+                self.set_user(&id, UserPatch { role, practice_id, plan, status }).await
             }
             Request::Erase(erase) => return self.erase(erase, feed).await,
             Request::Verify(terms) => return self.verify(terms, feed).await,
+            Request::CreateKey(wanted) => return self.create_key(wanted).await,
+            Request::Keys => self.keys().await,
+            Request::RevokeKey { id } => self.revoke_key(id).await,
             Request::EverOnFile { value, kind, user } => self.ever_on_file(&value, kind, user, feed).await,
         };
         answered.unwrap_or_else(|error| Reply::Refused { reason: error.to_string() })
@@ -96,8 +99,8 @@ impl Desk {
     }
 
     async fn users(&self, listing: Listing) -> Result<Reply, Error> {
-        let Listing { query, role, practice, deleted, limit, cursor } = listing;
-        let filter = UserFilter { query, email: None, role, practice, deleted };
+        let Listing { query, email, role, practice, deleted, limit, cursor } = listing;
+        let filter = UserFilter { query, email, role, practice, deleted };
         let page = self.store.users(filter, PageRequest { limit, cursor }).await?;
         let look = Draft::new("users.listed", Actor::Cli, Source::Cli);
         self.store.record(look.listing(page.items.iter().map(|user| &user.clerk_id))).await?;
@@ -105,8 +108,11 @@ impl Desk {
     }
 
     async fn set_user(&self, id: &UserRef, patch: UserPatch) -> Result<Reply, Error> {
-        let user = self.store.set_user(id.id(), patch, cli()).await?;
-        Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) }))
+        match self.store.set_user(id.id(), patch, None, cli().entry("user.assigned")).await {
+            Ok(user) => Ok(user.map_or(Reply::NotFound, |user| Reply::User { user: record(&user) })),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(error) => Ok(Reply::Refused { reason: error.to_string() }),
+        }
     }
 
     /// Erases somebody, or says what that would take. It is done also when nobody waits for it any more.

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
+use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::{Extent, Prunable, Sightings};
-use crate::user::{HandleKind, PracticeId, Role, UserRef};
+use crate::user::{HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 use crate::verify::{Kept, Report};
 
 /// What a command asks.
@@ -57,6 +58,12 @@ pub enum Request {
         role: Option<Role>,
         /// What becomes of the practice.
         practice: Practice,
+        /// The subscription's new plan, if it is to change.
+        #[serde(default)]
+        plan: Option<Plan>,
+        /// Its new state, if that is to change.
+        #[serde(default)]
+        status: Option<Standing>,
     },
     /// To erase a user, or to say what that would take.
     Erase(Erase),
@@ -71,6 +78,15 @@ pub enum Request {
         /// Of this user alone.
         #[serde(with = "optional_text")]
         user: Option<UserRef>,
+    },
+    /// To make an API key.
+    CreateKey(Wanted),
+    /// For all API keys.
+    Keys,
+    /// To revoke an API key.
+    RevokeKey {
+        /// Which one.
+        id: KeyId,
     },
     /// For all users that fit, in one file.
     ExportUsers(UsersExport),
@@ -142,6 +158,9 @@ pub struct Verify {
 pub struct Listing {
     /// Whose full name, last name, user name or e-mail address begins so.
     pub query: Option<String>,
+    /// With this e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
     /// With this role.
     pub role: Option<Role>,
     /// Of this practice.
@@ -234,6 +253,24 @@ pub enum Reply {
     },
     /// Who had a value on file.
     Sightings(Sightings),
+    /// A new API key.
+    KeyCreated {
+        /// The key.
+        key: ApiKey,
+        /// Its secret, which is not kept.
+        #[serde(with = "revealed")]
+        secret: Secret,
+    },
+    /// All API keys.
+    Keys {
+        /// The newest first.
+        keys: Vec<ApiKey>,
+    },
+    /// A key that is revoked.
+    KeyRevoked {
+        /// The key.
+        key: ApiKey,
+    },
     /// Everything was exported.
     Exported {
         /// How many users or entries.
@@ -309,6 +346,22 @@ mod optional_text {
     {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
+/// A key's secret, on its only way to its bearer.
+mod revealed {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::api_key::Secret;
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.reveal())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

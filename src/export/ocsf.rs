@@ -47,8 +47,7 @@ pub(super) fn event(entry: &Entry, log: &str) -> Value {
         "actor": actor(entry),
         "src_endpoint": source(entry),
         "http_request": detail(entry, "user_agent").map(|agent| json!({ "user_agent": agent })),
-        // How often something happened; elsewhere the log counts people.
-        "count": leaf.count.filter(|_| leaf.actor == "anonymous"),
+        "count": leaf.count.filter(|_| counts_events(leaf)),
         "raw_data": String::from_utf8_lossy(&entry.bytes),
         "raw_data_hash": { "algorithm_id": OTHER, "algorithm": LEAF_HASH, "value": hex(&leaf_hash(&entry.bytes)) },
         "unmapped": unmapped(leaf),
@@ -66,6 +65,13 @@ pub(super) fn event(entry: &Entry, log: &str) -> Value {
         event.retain(|_, value| !value.is_null());
     }
     event
+}
+
+/// Whether the entry's count is how often something happened; elsewhere the log counts people and entries.
+fn counts_events(leaf: &Leaf) -> bool {
+    let action = leaf.action.as_str();
+    leaf.actor == "anonymous"
+        || leaf.actor.starts_with("key:") && matches!(action, "api.denied" | "log.read" | "metrics.read")
 }
 
 /// Informational, low, or high for what questions the log itself.
@@ -168,7 +174,7 @@ fn unmapped(leaf: &Leaf) -> Value {
         ("target", leaf.target.as_deref().map(Value::from)),
         ("impersonator", leaf.impersonator.as_deref().map(Value::from)),
         ("changed", (!leaf.changed.is_empty()).then(|| json!(leaf.changed))),
-        ("count", leaf.count.filter(|_| leaf.actor != "anonymous").map(Value::from)),
+        ("count", leaf.count.filter(|_| !counts_events(leaf)).map(Value::from)),
         ("event_at", leaf.event_at.map(Timestamp::as_millis).map(Value::from)),
     ])
 }

@@ -9,6 +9,7 @@ mod entry;
 mod erase;
 mod ever;
 mod form;
+mod keys;
 mod limit;
 pub mod link;
 mod overview;
@@ -21,7 +22,7 @@ mod sign_in;
 mod token;
 mod user;
 mod users;
-mod view;
+pub(super) mod view;
 mod when;
 
 use std::sync::Arc;
@@ -92,13 +93,13 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 
 /// The page at that path behind `/admin/`, which is matched as it was sent: nothing is decoded.
 async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
-    csrf::needs_private_way(&call.headers, &call.app.settings.public_origin)?;
     let parts: Vec<&str> = path.split('/').collect();
+    if let ["assets", name] = parts[..] {
+        call.get_only()?;
+        return Ok(assets::serve(name)?);
+    }
+    csrf::needs_private_way(&call.headers, &call.app.settings.public_origin)?;
     match parts[..] {
-        ["assets", name] => {
-            call.get_only()?;
-            Ok(assets::serve(name)?)
-        }
         ["setup"] => setup::serve(desk, call).await,
         ["sign-in"] => sign_in::serve(desk, call).await,
         ["sign-out"] => sign_in::out(call).await,
@@ -109,6 +110,8 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["keys"] => keys::serve(desk, call).await,
+        ["keys", id, "revoke"] => keys::revoke(call, id).await,
         _ => Err(Problem::not_found().into()),
     }
 }

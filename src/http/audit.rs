@@ -109,17 +109,20 @@ struct ListQuery {
     /// Only entries with exactly this action.
     action: Option<String>,
     /// Only entries about this user or by them: Rollbook's id or Clerk's.
-    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     subject: Option<UserRef>,
     /// Only entries of this time or later.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
     /// Only entries before this time.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }
@@ -130,14 +133,17 @@ struct OwnQuery {
     /// Only entries with exactly this action.
     action: Option<String>,
     /// Only entries of this time or later.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     from: Option<Moment>,
     /// Only entries before this time.
+    #[serde(default)]
     #[schemars(schema_with = "query::moment")]
     to: Option<Moment>,
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::entry_cursor")]
     cursor: Option<Cursor>,
 }
@@ -169,7 +175,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A page of the whole log, for admins.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::AuditRead).await?;
     let query: ListQuery = call.query()?;
     let subject = query.subject.as_ref().map(|subject| call.person(subject)).transpose()?;
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
@@ -200,7 +206,7 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let query: OwnQuery = call.query()?;
-    let user = call.readable(&caller, &user, "user.audit_read").await?;
+    let user = call.readable(&caller, Scope::AuditRead, &user, "user.audit_read").await?;
     let filter = Filter {
         action: query.action.filter(|action| !action.is_empty()),
         subject: Some(user.clerk_id.clone()),
@@ -209,7 +215,7 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     };
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = call.app.store.audit(filter, page).await?;
-    let show = if caller.is_admin() { EntryJson::full } else { EntryJson::redacted };
+    let show = if caller.may(Scope::AuditRead) { EntryJson::full } else { EntryJson::redacted };
     let shown: Vec<EntryJson<'_>> = page.items.iter().map(show).collect();
     Ok(reply::page(&shown, page.next_cursor.as_ref()))
 }

@@ -17,7 +17,6 @@ use super::App;
 use super::guard::{self, Peer};
 use super::problem::{Kind, Problem};
 use super::route::Parts;
-use crate::clerk::session::{self, Session};
 use crate::json;
 
 /// How long a body may take to arrive.
@@ -160,55 +159,41 @@ impl Call {
         let object = std::str::from_utf8(&body).ok().and_then(|text| json::parse_strict(text).ok());
         // An array would be read as the members in their order. The cause of a failure repeats what was sent, which
         // may be somebody's address: it stays out of the log.
-        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(object).ok());
+        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(whole(object)).ok());
         read.ok_or_else(|| Problem::bad_request(wrong))
     }
 
-    /// The session of the token in the `Authorization` header.
+    /// What stands in the `Authorization` header, if there is one: a session token or an API key.
     ///
     /// # Errors
-    /// 401 without a valid one, 403 while the session is pending, 503 when there is nothing to check it with.
-    pub async fn session(&self) -> Result<Session, Problem> {
-        if let Some(session) = self.optional_session().await? {
-            Ok(session)
-        } else {
-            self.app.tally.note("api.unauthenticated", "no_token");
-            Err(Problem::unauthorized())
-        }
-    }
-
-    /// The session, if the request comes with an `Authorization` header at all.
-    ///
-    /// # Errors
-    /// As [`Call::session`], but for a missing header.
-    pub async fn optional_session(&self) -> Result<Option<Session>, Problem> {
+    /// 401 when there are two, or it is of another scheme than `Bearer`.
+    pub(super) fn bearer(&self) -> Result<Option<&str>, Problem> {
         let mut values = self.headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return if self.headers.contains_key(AUTHORIZATION) { Err(self.refused("two_tokens")) } else { Ok(None) };
-        };
-        let Some(token) = bearer(value) else { return Err(self.refused("not_bearer")) };
-        match self.app.sessions.verify(token).await {
-            Ok(session) => self.count_token(session.id()).map(|()| Some(session)),
-            Err(error) => Err(self.not_verified(error).await),
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => bearer(value).map(Some).ok_or_else(|| self.unauthenticated("not_bearer")),
+            (Some(_), Some(_)) => Err(self.unauthenticated("two_tokens")),
         }
     }
 
-    fn refused(&self, reason: &'static str) -> Problem {
-        self.app.tally.note("api.unauthenticated", reason);
+    /// Counts that the caller did not prove who they are.
+    pub(super) fn unauthenticated(&self, reason: &'static str) -> Problem {
+        self.app.tally.refused("api.unauthenticated", reason);
         Problem::unauthorized().because(reason)
     }
+}
 
-    async fn not_verified(&self, error: session::Error) -> Problem {
-        match &error {
-            session::Error::Invalid(fault) => self.app.tally.note("api.unauthenticated", fault.as_str()),
-            session::Error::Pending(session) => {
-                if let Err(problem) = self.denied(session, "session_pending", None).await {
-                    return problem;
-                }
-            }
-            session::Error::Unavailable { .. } => {}
+/// The same value, with whole numbers written as such: `2.0` is 2 to whoever sends it, but no number to a reader of
+/// integers.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let number = Value::Number(number);
+            json::whole_number(&number).map_or(number, Value::from)
         }
-        error.into()
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
     }
 }
 

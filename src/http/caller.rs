@@ -1,131 +1,138 @@
-//! Who is calling, and what they may see.
+//! Who is calling, and what they may do: somebody with a session, or a server with an API key.
 
-use serde_json::{Map, Value};
+mod key;
+mod person;
 
 use super::call::Call;
 use super::problem::Problem;
+use crate::api_key::{ApiKey, Scope, Secret};
 use crate::audit::{Actor, Draft, Source};
-use crate::clerk::session::Session;
-use crate::json::Object;
-use crate::store::Provisioned;
-use crate::user::{ClerkId, User, UserId};
+use crate::user::ClerkId;
 
-/// Somebody with a valid session and a live record. Made by [`Call::caller`] alone.
+pub(super) use self::person::Person;
+
+/// What somebody is told who is no admin.
+const ADMINS: &str = "This is for admins.";
+
+/// Somebody who proved who they are. Made by [`Call::caller`] alone.
 #[derive(Debug)]
-pub(super) struct Caller {
-    session: Session,
-    user: User,
+pub(super) enum Caller {
+    /// Somebody with a valid session and a live record.
+    Person(Box<Person>),
+    /// The bearer of a key that is neither expired nor revoked.
+    Key(ApiKey),
 }
 
 impl Caller {
-    /// The caller's own record.
-    pub(super) const fn user(&self) -> &User {
-        &self.user
-    }
-
-    /// Whether the caller may read and change everybody.
-    pub(super) fn is_admin(&self) -> bool {
-        self.user.role.is_admin()
+    /// Whether the caller may do that with everybody: an admin may, and a key with the scope.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        match self {
+            Self::Person(person) => person.is_admin(),
+            Self::Key(key) => key.scopes.contains(scope),
+        }
     }
 
     /// An entry that says the caller did something.
     pub(super) fn entry(&self, call: &Call, action: &str) -> Draft {
-        entry(call, &self.session, action)
+        match self {
+            Self::Person(person) => person.entry(call, action),
+            Self::Key(key) => entry(call, Actor::Key(key.id.clone()), action),
+        }
     }
 }
 
 impl Call {
-    /// The caller, whose record is made now if no event has come yet.
+    /// Whoever calls.
     ///
     /// # Errors
-    /// Those of [`Call::session`]; 403 for a deleted or banned user, or an impersonated session where those
-    /// are not allowed; 404 when the user is not synced and may not be provisioned.
+    /// 401 without a valid token or key; 403 for a session that is pending or impersonated where that is not allowed, and
+    /// for a deleted or banned user; 404 when the user is not synced and may not be provisioned; 503 when there is nothing
+    /// to check a token with.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
-        let session = self.session().await?;
-        self.known(session).await
+        match self.optional_caller().await? {
+            Some(caller) => Ok(caller),
+            None => Err(self.unauthenticated("no_token")),
+        }
     }
 
-    /// The caller, if the request comes with a token.
+    /// Whoever calls, if the request comes with an `Authorization` header at all.
     ///
     /// # Errors
-    /// Those of [`Call::caller`], but for a missing token.
+    /// Those of [`Call::caller`], but for a missing header.
     pub(super) async fn optional_caller(&self) -> Result<Option<Caller>, Problem> {
-        match self.optional_session().await? {
-            Some(session) => self.known(session).await.map(Some),
+        let Some(token) = self.bearer()? else { return Ok(None) };
+        let caller = if token.starts_with(Secret::PREFIX) {
+            Caller::Key(self.key(token).await?)
+        } else {
+            Caller::Person(Box::new(self.known(token).await?))
+        };
+        Ok(Some(caller))
+    }
+
+    /// The user who calls, where a key will not do: it stands for nobody.
+    ///
+    /// # Errors
+    /// Those of [`Call::caller`]; 403 for a key, noted in the log.
+    pub(super) async fn signed_in(&self) -> Result<Person, Problem> {
+        let caller = self.caller().await?;
+        self.only_person(caller).await
+    }
+
+    /// The user who calls, if the request comes with an `Authorization` header at all.
+    ///
+    /// # Errors
+    /// Those of [`Call::signed_in`], but for a missing header.
+    pub(super) async fn maybe_signed_in(&self) -> Result<Option<Person>, Problem> {
+        match self.optional_caller().await? {
+            Some(caller) => self.only_person(caller).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn known(&self, session: Session) -> Result<Caller, Problem> {
-        if session.actor().is_some() && !self.app.settings.allow_impersonation {
-            self.denied(&session, "impersonated", None).await?;
-            return Err(Problem::forbidden("Impersonated sessions are not allowed here."));
-        }
-        let user = match self.app.store.user(UserId::of(session.user()))? {
-            Some(user) => user,
-            None => self.provision(&session).await?,
-        };
-        if user.deleted_at.is_some() {
-            return Err(self.gone(&session).await);
-        }
-        if user.profile().banned {
-            self.denied(&session, "banned", None).await?;
-            return Err(Problem::forbidden("This user is banned."));
-        }
-        Ok(Caller { session, user })
-    }
-
-    async fn provision(&self, session: &Session) -> Result<User, Problem> {
-        let id = session.user();
-        if self.app.store.deleted_at(id)?.is_some() {
-            return Err(self.gone(session).await);
-        }
-        if !self.app.settings.provision {
-            return Err(Problem::not_found().because("not synced yet, and ROLLBOOK_PROVISION is off"));
-        }
-        let made = entry(self, session, "user.provisioned").about(id);
-        match self.app.store.provision(id.clone(), claims(session), made).await? {
-            Provisioned::User(user) => Ok(*user),
-            Provisioned::Deleted => Err(self.gone(session).await),
-        }
-    }
-
-    async fn gone(&self, session: &Session) -> Problem {
-        match self.denied(session, "deleted", None).await {
-            Ok(()) => Problem::forbidden("This user was deleted."),
-            Err(problem) => problem,
-        }
-    }
-
-    /// Notes in the log that somebody with a valid token was refused: the first time in each second by an
-    /// entry of its own, beyond that by the minute's count, so that a token is no way to fill the disk. Somebody
-    /// erased is only counted: no entry may name them again.
+    /// The admin who calls, where a key will not do.
     ///
     /// # Errors
-    /// 503 when it cannot be noted.
-    pub(super) async fn denied(
-        &self,
-        session: &Session,
-        reason: &'static str,
-        target: Option<&ClerkId>,
-    ) -> Result<(), Problem> {
-        if self.app.store.erased_at(session.user())?.is_some() {
-            self.app.tally.note("api.denied", "erased");
-            return Ok(());
+    /// Those of [`Call::signed_in`]; 403 for everybody else, noted in the log.
+    pub(super) async fn admin(&self) -> Result<Person, Problem> {
+        let person = self.signed_in().await?;
+        if person.is_admin() {
+            return Ok(person);
         }
-        if !self.app.denials.is_first(session.user(), self.app.clock.now()) {
-            self.app.tally.note("api.denied", reason);
-            return Ok(());
-        }
-        let mut draft = entry(self, session, "api.denied").ended("denied", reason);
-        if let Some(target) = target {
-            draft = draft.about(target);
-        }
-        self.app.store.record(draft).await?;
-        Ok(())
+        self.note_denial(person.entry(self, "api.denied"), "not_admin", None).await?;
+        Err(Problem::forbidden(ADMINS))
     }
 
-    /// As [`Call::denied`], for a caller who is known.
+    async fn only_person(&self, caller: Caller) -> Result<Person, Problem> {
+        match caller {
+            Caller::Person(person) => Ok(*person),
+            Caller::Key(_) => {
+                self.deny(&caller, "not_for_keys", None).await?;
+                Err(Problem::forbidden("This is for somebody with a session; an API key stands for no user."))
+            }
+        }
+    }
+
+    /// Refuses whoever may not do that with everybody: who is no admin, or has a key without the scope.
+    ///
+    /// # Errors
+    /// 403, noted in the log.
+    pub(super) async fn require(&self, caller: &Caller, scope: Scope) -> Result<(), Problem> {
+        if caller.may(scope) {
+            return Ok(());
+        }
+        match caller {
+            Caller::Person(_) => {
+                self.deny(caller, "not_admin", None).await?;
+                Err(Problem::forbidden(ADMINS))
+            }
+            Caller::Key(_) => {
+                self.deny(caller, "no_scope", None).await?;
+                Err(Problem::forbidden(lacks(scope)))
+            }
+        }
+    }
+
+    /// Notes in the log that the caller was refused; see [`Call::note_denial`].
     ///
     /// # Errors
     /// 503 when it cannot be noted.
@@ -135,38 +142,63 @@ impl Call {
         reason: &'static str,
         target: Option<&ClerkId>,
     ) -> Result<(), Problem> {
-        self.denied(&caller.session, reason, target).await
+        self.note_denial(caller.entry(self, "api.denied"), reason, target).await
     }
-}
 
-fn entry(call: &Call, session: &Session, action: &str) -> Draft {
-    let mut draft = Draft::new(action, Actor::User(session.user().clone()), Source::Api)
-        .with("ip", Some(call.ip.to_string()))
-        .with("user_agent", call.user_agent())
-        .with("session", Some(session.id().to_owned()));
-    draft.impersonator = session.actor().cloned();
-    draft
-}
-
-/// What a token says of its user, in the form of Clerk's user object. Standard tokens name nothing but the
-/// id; custom claims may name more.
-fn claims(session: &Session) -> Object {
-    let mut user = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            user.insert(name.to_owned(), value);
+    /// Notes in the log that somebody with a valid token or key was refused: the first time in each second by an
+    /// entry of its own, beyond that by the minute's count, so that neither is a way to fill the disk. Somebody
+    /// erased is only counted: no entry may name them again.
+    async fn note_denial(
+        &self,
+        mut denial: Draft,
+        reason: &'static str,
+        target: Option<&ClerkId>,
+    ) -> Result<(), Problem> {
+        if let Actor::User(id) = &denial.actor
+            && self.app.store.erased_at(id)?.is_some()
+        {
+            self.app.tally.refused("api.denied", "erased");
+            return Ok(());
         }
-    };
-    put("id", Some(session.user().as_str().into()));
-    put("object", Some("user".into()));
-    for name in ["first_name", "last_name", "username", "image_url"] {
-        put(name, session.claim_text(name).map(Value::from));
+        if !self.app.denials.is_first(&denial.actor, self.app.clock.now()) {
+            match denial.actor {
+                Actor::Key(id) => self.app.tally.refused_to(&id, "api.denied", reason),
+                _ => self.app.tally.refused("api.denied", reason),
+            }
+            return Ok(());
+        }
+        if let Some(target) = target {
+            denial = denial.about(target);
+        }
+        self.app.store.record(denial.ended("denied", reason)).await?;
+        Ok(())
     }
-    if let Some(email) = session.claim_text("email") {
-        let id = "from_token";
-        put("primary_email_address_id", Some(id.into()));
-        put("email_addresses", Some(serde_json::json!([{ "id": id, "email_address": email }])));
+}
+
+/// An entry about something done by way of the API, and from where.
+fn entry(call: &Call, actor: Actor, action: &str) -> Draft {
+    Draft::new(action, actor, Source::Api).with("ip", Some(call.ip.to_string())).with("user_agent", call.user_agent())
+}
+
+/// What a key without the scope is told.
+const fn lacks(scope: Scope) -> &'static str {
+    match scope {
+        Scope::UsersRead => "This needs an API key with the scope users:read.",
+        Scope::UsersWrite => "This needs an API key with the scope users:write.",
+        Scope::AuditRead => "This needs an API key with the scope audit:read.",
+        Scope::LogRead => "This needs an API key with the scope log:read.",
+        Scope::MetricsRead => "This needs an API key with the scope metrics:read.",
     }
-    put("created_at", Some(session.issued_at().as_millis().into()));
-    Object::new(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lacks_a_scope_is_told_which() {
+        for scope in Scope::ALL {
+            assert!(lacks(scope).ends_with(&format!(" {scope}.")), "{scope}");
+        }
+    }
 }

@@ -111,7 +111,7 @@ fn is_local(ip: IpAddr, peer: Peer) -> bool {
 }
 
 fn limited(app: &App, by: &'static str, seconds: u64) -> Problem {
-    app.tally.note("api.limited", by);
+    app.tally.refused("api.limited", by);
     Problem::too_many_requests("Too many requests; please slow down.", seconds)
 }
 

@@ -1,5 +1,6 @@
 //! `/log`: the log as others read and check it. Tiles and checkpoint in the layout of C2SP tlog-tiles, proofs as JSON and
-//! in the form of C2SP tlog-proof. Nothing here is told of people but one entry's detail, to admins.
+//! in the form of C2SP tlog-proof. Nothing here is told of people but one entry's detail, to admins
+//! and to keys that may read entries as well.
 //!
 //! Everything is as of the newest published checkpoint: what came later is not under a signature yet.
 
@@ -67,7 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
         )),
         Route::at("/log/entries/{index}").get(operation(
             Operation::new("logEntry", "An entry with its proof", entry)
-                .describe("The detail comes with it for those who may read it.")
+                .describe("With its detail for admins, and for keys with `audit:read` as well.")
                 .answers::<ProvenJson<'_>>(200, "The entry.")
                 .problems(&[404, 410]),
         )),
@@ -133,9 +134,10 @@ fn pruned() -> Problem {
 #[serde(deny_unknown_fields)]
 struct InclusionQuery {
     /// The entry's number, less than the size.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     index: u64,
     /// The size of the log to prove it in; that of the newest checkpoint unless given.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     size: Option<u64>,
 }
 
@@ -175,10 +177,10 @@ async fn inclusion(call: Call) -> Result<Response, Problem> {
 #[serde(deny_unknown_fields)]
 struct ConsistencyQuery {
     /// The smaller size.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     from: u64,
     /// The larger size; that of the newest checkpoint unless given.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     to: Option<u64>,
 }
 
@@ -254,6 +256,8 @@ async fn entry_proof(call: Call) -> Result<Response, Problem> {
 async fn entry(call: Call) -> Result<Response, Problem> {
     let reader = call.log_reader().await?;
     let (index, published, proven) = call.proven(reader.as_ref()).await?;
+    // A detail is about people, which the rest of the log is not.
+    let reader = reader.filter(|reader| reader.may(Scope::AuditRead));
     if let Some(reader) = &reader {
         call.app.store.record(reader.entry(&call, "log.entry_read").with("index", Some(index))).await?;
     }
@@ -296,14 +300,20 @@ fn base64(hashes: &[Hash]) -> Vec<String> {
 }
 
 impl Call {
-    /// The admin who reads the log; `None` for anybody else, where the log is public.
+    /// The admin who reads the log, or the key with the scope; `None` for anybody else, where the log is public.
     async fn log_reader(&self) -> Result<Option<Caller>, Problem> {
-        if self.app.settings.public_log {
-            return Ok(self.optional_caller().await?.filter(Caller::is_admin));
+        let reader = if self.app.settings.public_log {
+            self.optional_caller().await?.filter(|caller| caller.may(Scope::LogRead))
+        } else {
+            let caller = self.caller().await?;
+            self.require(&caller, Scope::LogRead).await?;
+            Some(caller)
+        };
+        if let Some(Caller::Key(key)) = &reader {
+            // Whoever mirrors the log would else write more of it than they read.
+            self.app.tally.done_by(&key.id, "log.read");
         }
-        let caller = self.caller().await?;
-        self.require_admin(&caller).await?;
-        Ok(Some(caller))
+        Ok(reader)
     }
 
     /// The entry that the path names, with the way from it to the root, and the checkpoint over it.

@@ -15,6 +15,7 @@ use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 
 use super::call::Call;
+use super::caller::Caller;
 use super::guard::Peer;
 use super::problem::Problem;
 use super::route::{Matched, Operation, Route, Who};
@@ -144,7 +145,10 @@ async fn show(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     if !is_at_hand(call.peer, &call.headers) {
         let caller = call.caller().await?;
-        call.require_admin(&caller).await?;
+        call.require(&caller, Scope::MetricsRead).await?;
+        if let Caller::Key(key) = &caller {
+            call.app.tally.done_by(&key.id, "metrics.read");
+        }
     }
     scrape::answer(&call.app)
 }

@@ -39,6 +39,8 @@ pub enum Kind {
     NotFound,
     /// What is asked for contradicts what is.
     Conflict,
+    /// What is to be changed is not in a state that the caller expects.
+    PreconditionFailed,
     /// There was such a thing, and there will not be again.
     Gone,
     /// The path exists, the method does not.
@@ -88,6 +90,9 @@ impl Kind {
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Changed in the meantime")
+            }
             Self::Gone => (StatusCode::GONE, "gone", "Gone"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "Request too slow"),
@@ -130,10 +135,10 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
-    /// No valid session. One sentence for every reason, so that nobody learns which check failed.
+    /// No valid session or key. One sentence for every reason, so that nobody learns which check failed.
     #[must_use]
     pub const fn unauthorized() -> Self {
-        Self::new(Kind::Unauthorized, "A valid session token is required in the Authorization header.")
+        Self::new(Kind::Unauthorized, "A valid session token or API key is required in the Authorization header.")
     }
 
     /// The caller may not do this.
@@ -256,10 +261,26 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<store::ChangeError> for Problem {
+    fn from(error: store::ChangeError) -> Self {
+        match error {
+            store::ChangeError::Outdated => Self::new(
+                Kind::PreconditionFailed,
+                "The record is in none of the states that If-Match names; read it again.",
+            ),
+            store::ChangeError::Full => Self::new(
+                Kind::Conflict,
+                "A user has at most 64 counters, and none may pass 9007199254740991; nothing was added.",
+            ),
+            store::ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<store::ReviewError> for Problem {
     fn from(error: store::ReviewError) -> Self {
         match error {
-            store::ReviewError::NoEntry => Self::bad_request("There is no entry of that number."),
+            store::ReviewError::NoEntry => Self::new(Kind::Conflict, "There is no entry of that number."),
             store::ReviewError::Covered => {
                 Self::new(Kind::Conflict, "The log was reviewed up to there, or further, before.")
             }

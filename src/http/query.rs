@@ -28,6 +28,11 @@ pub(super) fn user_cursor(_: &mut SchemaGenerator) -> Schema {
     cursor("^u[0-9a-f]{32}([0-9a-f]{2}){0,128}$")
 }
 
+/// Where a list of Clerk's objects goes on.
+pub(super) fn object_cursor(_: &mut SchemaGenerator) -> Schema {
+    cursor("^o([0-9a-f]{2}){1,128}$")
+}
+
 fn cursor(pattern: &str) -> Schema {
     json_schema!({
         "type": "string", "pattern": pattern,

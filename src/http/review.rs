@@ -25,6 +25,7 @@ const LARGEST: usize = 32 * 1024;
 #[serde(deny_unknown_fields)]
 struct Body {
     /// The number of the last entry that was looked at.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     to: u64,
     /// What there is to say of it.
     #[serde(default)]
@@ -84,15 +85,14 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn show(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::AuditRead).await?;
     call.no_query()?;
     let Reviewed { last, since } = call.app.store.reviewed().await?;
     Ok(reply::json(&ReviewedJson { last: last.as_ref().map(ReviewJson::of), entries_since: since }))
 }
 
 async fn record(mut call: Call) -> Result<Response, Problem> {
-    let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    let caller = call.admin().await?;
     call.no_query()?;
     let entry = caller.entry(&call, "audit.reviewed");
     let Body { to, note } = call.json(LARGEST, "The body is not {\"to\": …} with a \"note\" if there is one.").await?;

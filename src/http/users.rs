@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::call::Call;
-use super::caller::Caller;
+use super::caller::{Caller, Person};
 use super::problem::Problem;
 use super::query;
 use super::reply::{self, PageOf};
@@ -186,6 +186,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::user_cursor")]
     cursor: Option<Cursor>,
 }
@@ -245,27 +246,27 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// The caller's own record.
 async fn me(call: Call) -> Result<Response, Problem> {
-    let caller = call.caller().await?;
+    let caller = call.signed_in().await?;
     let query: OneQuery = call.query()?;
     call.note_impersonation(&caller).await?;
-    Ok(reply::json(&UserJson::new(caller.user(), own(&caller), query.include)))
+    Ok(reply::json(&UserJson::new(caller.user(), own(caller.is_admin()), query.include)))
 }
 
 /// Whether somebody is signed in, and who.
 async fn session(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
-    let caller = call.optional_caller().await?;
+    let caller = call.maybe_signed_in().await?;
     if let Some(caller) = &caller {
         call.note_impersonation(caller).await?;
     }
-    let user = caller.as_ref().map(|caller| UserJson::new(caller.user(), own(caller), Include::Nothing));
+    let user = caller.as_ref().map(|caller| UserJson::new(caller.user(), own(caller.is_admin()), Include::Nothing));
     Ok(reply::json(&SessionJson { signed_in: user.is_some(), user }))
 }
 
 /// A page of users, for admins.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
-    call.require_admin(&caller).await?;
+    call.require(&caller, Scope::UsersRead).await?;
     let ListQuery { query, email, role, practice, deleted, include, limit, cursor } = call.query()?;
     let filter = UserFilter { query: given(query), email: given(email), role, practice, deleted };
     let page = call.app.store.users(filter, PageRequest { limit, cursor }).await?;
@@ -280,12 +281,13 @@ async fn show(call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
     let query: OneQuery = call.query()?;
-    let user = call.readable(&caller, &user, "user.read").await?;
-    Ok(reply::json(&UserJson::new(&user, own(&caller), query.include)))
+    let user = call.readable(&caller, Scope::UsersRead, &user, "user.read").await?;
+    Ok(reply::json(&UserJson::new(&user, own(caller.may(Scope::UsersRead)), query.include)))
 }
 
-fn own(caller: &Caller) -> Reader {
-    if caller.is_admin() { Reader::Admin } else { Reader::Owner }
+/// Who reads a record that may be their own.
+const fn own(may_read_all: bool) -> Reader {
+    if may_read_all { Reader::Admin } else { Reader::Owner }
 }
 
 /// A filter left empty, as forms send it, filters nothing.
@@ -294,30 +296,29 @@ fn given(text: Option<String>) -> Option<String> {
 }
 
 impl Call {
-    /// Refuses callers who are no admins.
+    /// The user, if the caller may read them: themselves, or anybody for an admin or a key with the scope. Reading
+    /// somebody else, or on somebody else's session, is noted in the log.
     ///
     /// # Errors
-    /// 403, noted in the log.
-    pub(super) async fn require_admin(&self, caller: &Caller) -> Result<(), Problem> {
-        if caller.is_admin() {
-            return Ok(());
+    /// 404 for what is not there and for what is not the caller's business alike; 403 for a key without the scope.
+    pub(super) async fn readable(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        user: &UserRef,
+        action: &str,
+    ) -> Result<User, Problem> {
+        if let Caller::Person(person) = caller
+            && user.id() == person.user().id
+        {
+            self.note_impersonation(person).await?;
+            return Ok(person.user().clone());
         }
-        self.deny(caller, "not_admin", None).await?;
-        Err(Problem::forbidden("This is for admins."))
-    }
-
-    /// The user, if the caller may read them: themselves, or anybody for an admin. Reading somebody else,
-    /// or on somebody else's session, is noted in the log.
-    ///
-    /// # Errors
-    /// 404 for what is not there and for what is not the caller's business alike.
-    pub(super) async fn readable(&self, caller: &Caller, user: &UserRef, action: &str) -> Result<User, Problem> {
-        if user.id() == caller.user().id {
-            self.note_impersonation(caller).await?;
-            return Ok(caller.user().clone());
+        if let Caller::Key(_) = caller {
+            self.require(caller, scope).await?;
         }
         let found = self.app.store.user(user.id())?;
-        if !caller.is_admin() {
+        if !caller.may(scope) {
             self.deny(caller, "not_own", found.as_ref().map(|user| &user.clerk_id)).await?;
             return Err(Problem::not_found());
         }
@@ -327,7 +328,7 @@ impl Call {
     }
 
     /// Notes that somebody read another's own record on that one's session.
-    async fn note_impersonation(&self, caller: &Caller) -> Result<(), Problem> {
+    pub(super) async fn note_impersonation(&self, caller: &Person) -> Result<(), Problem> {
         let entry = caller.entry(self, "user.read");
         if entry.impersonator.is_some() {
             self.app.store.record(entry.about(&caller.user().clerk_id)).await?;

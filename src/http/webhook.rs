@@ -92,7 +92,7 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
     let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let delivery = received.map_err(|error| {
         not_taken(error.as_str());
-        app.tally.note("webhook.rejected", error.as_str());
+        app.tally.refused("webhook.rejected", error.as_str());
         call.count_bad_signature().err().unwrap_or_else(|| refused(error))
     })?;
     let ingested = app.store.ingest(delivery).await.inspect_err(|_| not_taken("unavailable"))?;

@@ -49,7 +49,7 @@ impl AtRest {
                 schema::builder(cache_bytes).create_with_backend(overlay)
             };
             let db = schema::open_patiently(path, open)?;
-            schema::check(path, &db)?;
+            schema::complete(path, &db)?;
             Ok(Self { db: Arc::new(db), path: path.to_owned() })
         })
     }

@@ -25,7 +25,7 @@ pub(super) struct Book {
     pub(super) leaves: ReadOnlyTable<u64, &'static [u8]>,
     details: ReadOnlyTable<u64, &'static [u8]>,
     by_subject: ReadOnlyTable<(u64, u64), ()>,
-    by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    pub(super) by_action: ReadOnlyTable<(&'static str, u64), ()>,
     subjects: ReadOnlyTable<&'static str, &'static [u8]>,
     refs: ReadOnlyTable<&'static str, &'static str>,
 }
@@ -118,7 +118,7 @@ impl Book {
         Ok(())
     }
 
-    fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {
+    pub(super) fn leaf(&self, seq: u64) -> Result<Option<Leaf>, Error> {
         self.leaves.get(seq)?.map(|row| read_leaf(row.value())).transpose()
     }
 

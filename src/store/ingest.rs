@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Ingested;
+use super::billing::Moved;
 use super::error::Error;
 use super::tx::Tx;
 use crate::audit::{Actor, Draft, Source, Target, field_names};
@@ -39,11 +40,20 @@ struct Effect {
     changed: Vec<String>,
     values: Map<String, Value>,
     handles: HandleChanges,
+    /// Whom it touched besides the person it is about.
+    others: Vec<ClerkId>,
 }
 
 impl Effect {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, changed: Vec::new(), values: Map::new(), handles: HandleChanges::default() }
+        Self {
+            outcome,
+            reason: None,
+            changed: Vec::new(),
+            values: Map::new(),
+            handles: HandleChanges::default(),
+            others: Vec::new(),
+        }
     }
 
     fn because(mut self, reason: &'static str) -> Self {
@@ -53,6 +63,25 @@ impl Effect {
 
     fn filing(self, handles: HandleChanges) -> Self {
         Self { handles, ..self }
+    }
+
+    /// The same, and it moved subscriptions: that of the person it is about, and those of others.
+    fn moving(mut self, moved: Vec<Moved>, subject: Option<&ClerkId>, policy: &Policy) -> Self {
+        if !moved.is_empty() {
+            self.outcome = Outcome::Applied;
+        }
+        for Moved { user, before, after } in moved {
+            if subject == Some(&user) {
+                self.changed = field_names(["subscription"].into_iter().chain(self.changed.iter().map(String::as_str)));
+                if policy.history == History::Full {
+                    let values = json!({ "before": before, "after": after });
+                    self.values.insert("subscription".to_owned(), values);
+                }
+            } else {
+                self.others.push(user);
+            }
+        }
+        self
     }
 }
 
@@ -119,7 +148,8 @@ impl Tx<'_> {
             Change::UserSaved { id, updated_at, clerk } => self.save_user(id, version(*updated_at), clerk, policy)?,
             Change::UserDeleted { id, .. } => self.delete_user(id, event.at, policy)?,
             Change::ObjectSaved { key, updated_at, parents, signed_in_at, body } => {
-                let mut effect = self.save_object(key, version(*updated_at), parents, body, policy)?;
+                let (effect, moved) = self.save_object(key, version(*updated_at), parents, body, policy)?;
+                let mut effect = effect.moving(moved, event.subject.as_ref(), policy);
                 if let (Some(user), Some(at)) = (&event.subject, signed_in_at)
                     && self.sign_in(user, *at, policy)?
                 {
@@ -154,11 +184,8 @@ impl Tx<'_> {
         };
         let mut user = match &kept {
             Some(kept) => User { version, clerk: clerk.clone(), source: user::Source::Webhook, ..kept.clone() },
-            None => User::new(id.clone(), user::Source::Webhook, version, clerk.clone()),
+            None => self.new_user(id, user::Source::Webhook, version, clerk.clone())?,
         };
-        if kept.is_none() {
-            user.signed_in_at = self.tables.sign_ins.remove(id.as_str())?.map(|at| Timestamp::from_millis(at.value()));
-        }
         if gone.is_some() {
             // A deleted person's record still takes in what was said late, or its content would depend on
             // the order of arrival. It stays deleted.
@@ -170,6 +197,18 @@ impl Tx<'_> {
     }
 
     fn delete_user(&mut self, id: &ClerkId, at: Timestamp, policy: &Policy) -> Result<Effect, Error> {
+        let (outcome, handles) = self.take_off_roll(id, at, policy)?;
+        let effect = Effect::of(outcome).filing(handles);
+        Ok(if outcome == Outcome::Stale { effect.because("deleted") } else { effect })
+    }
+
+    /// Takes a user off the roll, as far as the policy goes: what came of it, and what is no longer on file.
+    pub(super) fn take_off_roll(
+        &mut self,
+        id: &ClerkId,
+        at: Timestamp,
+        policy: &Policy,
+    ) -> Result<(Outcome, HandleChanges), Error> {
         let (at, outcome) = deletion(self.tombstone(id)?, at);
         self.tables.user_tombstones.insert(id.as_str(), at.as_millis())?;
         if policy.delete == DeletePolicy::Hard {
@@ -188,8 +227,7 @@ impl Tx<'_> {
                 }
             }
         }
-        let effect = Effect::of(outcome).filing(handles);
-        Ok(if outcome == Outcome::Stale { effect.because("deleted") } else { effect })
+        Ok((outcome, handles))
     }
 
     /// When the user was deleted, if so.
@@ -225,13 +263,13 @@ impl Tx<'_> {
         parents: &[ObjectKey],
         body: &Object,
         policy: &Policy,
-    ) -> Result<Effect, Error> {
+    ) -> Result<(Effect, Vec<Moved>), Error> {
         let kept = self.object(key)?;
         if kept.as_ref().is_some_and(|kept| kept.deleted_at.is_some()) {
-            return Ok(Effect::of(Outcome::Stale).because("deleted"));
+            return Ok((Effect::of(Outcome::Stale).because("deleted"), Vec::new()));
         }
         if judge(kept.as_ref().map(|kept| &kept.version), &version) == Verdict::Older {
-            return Ok(Effect::of(Outcome::Stale).because("older"));
+            return Ok((Effect::of(Outcome::Stale).because("older"), Vec::new()));
         }
         let effect = match kept.as_ref().and_then(|kept| kept.body.as_ref()) {
             Some(kept) => compare(&kept.fields(), &body.fields(), policy),
@@ -239,7 +277,7 @@ impl Tx<'_> {
         };
         let after = Mirrored { version, deleted_at: None, parents: parents.to_vec(), body: Some(body.clone()) };
         self.put_object(key, kept.as_ref(), &after)?;
-        Ok(effect)
+        Ok((effect, self.settle_payers(key, kept.as_ref(), &after)?))
     }
 
     fn delete_object(&mut self, key: &ObjectKey, at: Timestamp) -> Result<Effect, Error> {
@@ -253,23 +291,6 @@ impl Tx<'_> {
         let after = Mirrored { version, deleted_at: Some(at), parents: Vec::new(), body: None };
         self.put_object(key, kept.as_ref(), &after)?;
         Ok(Effect::of(outcome))
-    }
-
-    fn object(&self, key: &ObjectKey) -> Result<Option<Mirrored>, Error> {
-        let row = self.tables.objects.get((key.kind.as_str(), key.id.as_str()))?;
-        row.map(|row| serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a mirrored object"))).transpose()
-    }
-
-    fn put_object(&mut self, key: &ObjectKey, before: Option<&Mirrored>, after: &Mirrored) -> Result<(), Error> {
-        let (kind, id) = (key.kind.as_str(), key.id.as_str());
-        for parent in before.iter().flat_map(|before| &before.parents).filter(|p| !after.parents.contains(p)) {
-            self.tables.object_children.remove((parent.to_string().as_str(), kind, id))?;
-        }
-        for parent in after.parents.iter().filter(|p| before.is_none_or(|before| !before.parents.contains(p))) {
-            self.tables.object_children.insert((parent.to_string().as_str(), kind, id), ())?;
-        }
-        self.tables.objects.insert((kind, id), &serde_json::to_vec(after).unwrap_or_default()[..])?;
-        Ok(())
     }
 }
 
@@ -324,6 +345,7 @@ fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
     draft.reason = effect.reason;
     draft.changed = effect.changed;
     draft.handles = effect.handles;
+    draft.members = effect.others;
     draft.target = target;
     draft.impersonator.clone_from(&event.impersonator);
     draft.event_at = Some(event.at);

@@ -12,11 +12,11 @@ use super::error::{Error, OpenError};
 use super::tables;
 use crate::disk;
 
-/// The schema this binary writes. It reads 1 as well, and brings it up to date when it opens it.
-const SCHEMA: u32 = 2;
+/// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
+const SCHEMA: u32 = 3;
 
-/// The tables that files of schema 1 do not have.
-const SINCE_2: &[&str] = &["audit_checkpoint-1", "value_tags-1", "erased-1"];
+/// The tables that files of an earlier schema do not have, by the schema that brought them.
+const SINCE: &[(u32, &[&str])] = &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"])];
 
 /// The ending of a rewritten data file that does not have its name yet.
 pub(super) const SCRUB: &str = "scrub";
@@ -32,7 +32,7 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
     let db = open_patiently(path, || builder(cache_bytes).open(path))?;
-    check(path, &db)?;
+    upgrade(path, &db)?;
     // Whoever was rewriting the file when they were killed left half a copy of it behind.
     let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
     remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
@@ -48,9 +48,9 @@ pub(super) fn open_backend(
     let is_new = backend.len().map_err(|cause| inaccessible(path, cause))? == 0;
     let db = builder(cache_bytes).create_with_backend(backend).map_err(|cause| refused(path, cause))?;
     if is_new {
-        initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
+        initialise(&db, SCHEMA).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
     }
-    check(path, &db)?;
+    upgrade(path, &db)?;
     Ok(db)
 }
 
@@ -62,7 +62,7 @@ fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
         let file = options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let file = file.open(&beside).map_err(|cause| inaccessible(path, cause))?;
         let db = builder(cache_bytes).create_file(file).map_err(|cause| refused(path, cause))?;
-        initialise(&db).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
+        initialise(&db, SCHEMA).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
         drop(db);
         std::fs::rename(&beside, path).map_err(|cause| inaccessible(path, cause))?;
         disk::sync_folder(path).map_err(|cause| inaccessible(path, cause))
@@ -82,16 +82,38 @@ pub(super) fn remove_left_over(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-fn initialise(db: &Database) -> Result<(), Error> {
+/// Makes the tables that are not there, and stamps the file.
+fn initialise(db: &Database, schema: u32) -> Result<(), Error> {
     let mut txn = db.begin_write()?;
     txn.set_two_phase_commit(true);
     txn.set_quick_repair(true);
     {
         let mut tables = tables::Tables::open(&txn)?;
-        tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
+        tables.meta.insert("schema", &schema.to_be_bytes()[..])?;
     }
     txn.commit()?;
     Ok(())
+}
+
+/// Knows the file ([`check`]), and brings it up to date: all of it in one transaction, or nothing.
+fn upgrade(path: &Path, db: &Database) -> Result<(), OpenError> {
+    if check(path, db)? == SCHEMA {
+        return Ok(());
+    }
+    let renew = || -> Result<(), Error> {
+        let mut txn = db.begin_write()?;
+        txn.set_two_phase_commit(true);
+        txn.set_quick_repair(true);
+        txn.delete_table(tables::user_index())?;
+        {
+            let mut tables = tables::Tables::open(&txn)?;
+            tables.renew_users()?;
+            tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
+        }
+        txn.commit()?;
+        Ok(())
+    };
+    renew().map_err(|cause| OpenError::Store { path: path.to_owned(), cause })
 }
 
 pub(super) fn builder(cache_bytes: usize) -> Builder {
@@ -125,8 +147,8 @@ pub(super) fn open_patiently(
 }
 
 /// Knows the file by its schema stamp, and knows it for whole by its tables: a torn copy of a live file
-/// opens without an error, with tables missing.
-pub(super) fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
+/// opens without an error, with tables missing. Returns its schema.
+pub(super) fn check(path: &Path, db: &Database) -> Result<u32, OpenError> {
     let store = |cause: Error| OpenError::Store { path: path.to_owned(), cause };
     let not_ours = || OpenError::NotOurs(path.to_owned());
     let txn = db.begin_read().map_err(|e| store(e.into()))?;
@@ -137,20 +159,26 @@ pub(super) fn check(path: &Path, db: &Database) -> Result<(), OpenError> {
     };
     let stamp = meta.get("schema").map_err(|e| store(e.into()))?.ok_or_else(not_ours)?;
     let found = u32::from_be_bytes(stamp.value().try_into().map_err(|_| not_ours())?);
-    let missing_in_1 = match found {
-        SCHEMA => &[],
-        1 => SINCE_2,
-        _ => return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA }),
-    };
+    if !(1..=SCHEMA).contains(&found) {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA });
+    }
+    let came_later = |name: &&str| SINCE.iter().any(|(since, names)| *since > found && names.contains(name));
     let present: Vec<String> =
         txn.list_tables().map_err(|e| store(e.into()))?.map(|table| table.name().to_owned()).collect();
-    let is_there = |name: &str| missing_in_1.contains(&name) || present.iter().any(|p| p == name);
+    let is_there = |name: &&str| came_later(name) || present.iter().any(|p| p == name);
     if let Some(table) = tables::NAMES.iter().find(|name| !is_there(name)) {
         return Err(OpenError::Torn { path: path.to_owned(), table: (*table).to_owned() });
     }
-    drop((stamp, meta, txn));
-    // Opening the tables makes those that are missing, and the stamp comes with them.
-    if found == SCHEMA { Ok(()) } else { initialise(db).map_err(store) }
+    Ok(found)
+}
+
+/// Knows the file, and makes the tables that it does not have: as much as it takes to read the log in it. What is said of
+/// the users stays as an older version left it.
+pub(super) fn complete(path: &Path, db: &Database) -> Result<(), OpenError> {
+    match check(path, db)? {
+        SCHEMA => Ok(()),
+        found => initialise(db, found).map_err(|cause| OpenError::Store { path: path.to_owned(), cause }),
+    }
 }
 
 fn refused(path: &Path, cause: DatabaseError) -> OpenError {

@@ -50,7 +50,7 @@ tables! {
     /// Our id → when an erased person was deleted, milliseconds; erased while they were not, when they were erased. All
     /// that is left of them: late events and tokens are known by it.
     erased: u128 => i64;
-    /// (facet, our id): what users are listed and found by ([`super::users`]).
+    /// (facet, our id): what users are listed and found by (`users/facets.rs`).
     user_index: (&'static str, u128) => ();
     /// Clerk id → the newest sign-in seen for a user not on the roll yet, milliseconds.
     sign_ins: &'static str => i64;
@@ -91,6 +91,8 @@ tables! {
     admin_links: &'static [u8; 32] => &'static [u8];
     /// SHA-256 of a session cookie → session, JSON.
     admin_sessions: &'static [u8; 32] => &'static [u8];
+    /// SHA-256 of an API key's secret → key, JSON ([`crate::api_key::ApiKey`]).
+    api_keys: &'static [u8; 32] => &'static [u8];
 }
 
 /// What is done with every table alike, whatever its rows are.

@@ -119,16 +119,14 @@ impl<'txn> Tx<'txn> {
         let target = match &draft.target {
             Some(Target::User(id)) => refer(self, id)?,
             Some(Target::Object(key)) => Some(key.to_string()),
+            Some(Target::Key(id)) => Some(format!("key:{id}")),
             None => None,
         };
-        let actor = match &draft.actor {
-            Actor::Clerk => "clerk".to_owned(),
-            Actor::User(id) => refer(self, id)?.map_or_else(|| "anonymous".to_owned(), |r| format!("user:{r}")),
-            Actor::Admin(name) => format!("admin:{name}"),
-            Actor::Cli => "cli".to_owned(),
-            Actor::System => "system".to_owned(),
-            Actor::Anonymous => "anonymous".to_owned(),
+        let reference = match &draft.actor {
+            Actor::User(id) => refer(self, id)?.map(|reference| format!("user:{reference}")),
+            other => other.word(),
         };
+        let actor = reference.unwrap_or_else(|| "anonymous".to_owned());
         let impersonator = match &draft.impersonator {
             Some(id) => refer(self, id)?,
             None => None,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::book::Book;
 use super::error::Error;
 use super::tables::{self, open};
-use super::users::{Roll, facet, fits};
+use super::users::Roll;
 use super::{Store, UserFilter};
 use crate::audit::{self, Entry};
 use crate::user::{User, UserId};
@@ -62,11 +62,11 @@ impl Store {
         self.scan(move |txn| {
             let roll = Roll { users: open(txn, tables::users())?, index: open(txn, tables::user_index())? };
             let mut stretch = Stretch::new();
-            let facet = facet(&filter);
+            let scope = filter.scope();
             let from = after.map_or(0, |id| id.as_u128().saturating_add(1));
-            for row in roll.index.range((facet.as_str(), from)..=(facet.as_str(), u128::MAX))? {
+            for row in roll.index.range((scope.as_str(), from)..=(scope.as_str(), u128::MAX))? {
                 let id = row?.0.value().1;
-                let user = roll.user(id)?.filter(|user| fits(&filter, user));
+                let user = roll.user(id)?.filter(|user| filter.fits(user));
                 let bytes = user.as_ref().map_or(0, |user| user.clerk.as_str().len());
                 if stretch.take(UserId::from_u128(id), user, bytes) {
                     return Ok(stretch);

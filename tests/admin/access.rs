@@ -2,7 +2,7 @@
 
 use super::site::{MINUTE, PASSWORD, Site, setup, sign_in};
 
-const PAGES: [&str; 4] = ["/admin", "/admin/users", "/admin/audit", "/admin/quarantine"];
+const PAGES: [&str; 5] = ["/admin", "/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys"];
 
 #[tokio::test]
 async fn nothing_creates_an_admin_but_a_link() {
@@ -171,7 +171,7 @@ async fn a_session_dies_of_idleness_and_of_age() {
 async fn strangers_are_shown_the_door_and_led_back() {
     let (site, _) = Site::with_admin().await;
     let user = site.add_user("user_1", &serde_json::json!({})).await;
-    for path in ["/admin/users", "/admin/audit", "/admin/quarantine", &user] {
+    for path in ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys", &user] {
         let answer = site.get(path, None).await;
         assert_eq!((answer.status, answer.location()), (303, format!("/admin/sign-in?next={path}").as_str()));
         assert!(answer.body.is_empty());

@@ -47,6 +47,7 @@ async fn hostile_particulars_are_shown_as_text() {
         &user,
         "/admin/audit",
         "/admin/quarantine",
+        "/admin/keys",
         "/admin/users?query=<script>&role=\"><b>",
     ] {
         let page = site.get(path, Some(&cookie)).await;
@@ -175,7 +176,7 @@ async fn a_log_in_doubt_is_said_on_every_page_and_nothing_is_changed() {
     let page = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
     assert!(!site.get("/admin", Some(&cookie)).await.body.contains("Read only"));
     site.app.store.refuse_writes(Doubt::NoMark);
-    for path in ["/admin", "/admin/users", "/admin/audit", "/admin/quarantine", &page] {
+    for path in ["/admin", "/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys", &page] {
         let page = site.get(path, Some(&cookie)).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(page.body.contains("Read only: the log is in doubt."), "{path}");

@@ -58,6 +58,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("admins", table::<Text, Bytes>(&txn, "admins-1")),
             ("admin_links", table::<&'static [u8; 32], Bytes>(&txn, "admin_links-1")),
             ("admin_sessions", table::<&'static [u8; 32], Bytes>(&txn, "admin_sessions-1")),
+            ("api_keys", table::<&'static [u8; 32], Bytes>(&txn, "api_keys-1")),
         ]
         .map(|(name, rows)| (name.to_owned(), rows)),
     );

@@ -135,9 +135,10 @@ impl TestServer {
     pub async fn admin(&self, id: &str) -> String {
         let token = token(id);
         assert_eq!(self.get_as(&token, "/api/auth/me").await.status, StatusCode::OK);
-        let patch = UserPatch { role: Some("ADMIN".parse().unwrap()), practice_id: None };
+        let patch = UserPatch { role: Some("ADMIN".parse().unwrap()), ..UserPatch::default() };
         let by = By { actor: rollbook::audit::Actor::Cli, source: rollbook::audit::Source::Cli };
-        self.app.store.set_user(UserId::of(&clerk_id(id)), patch, by).await.unwrap().unwrap();
+        let entry = by.entry("user.assigned");
+        self.app.store.set_user(UserId::of(&clerk_id(id)), patch, None, entry).await.unwrap().unwrap();
         token
     }
 

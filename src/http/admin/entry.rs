@@ -126,7 +126,8 @@ impl<'a> Rows<'a> {
 
     fn party(&mut self, reference: String, person: Option<&ClerkId>) -> Result<Party, Problem> {
         let Some(id) = person else {
-            return Ok(Party { name: in_words(&reference), href: None, reference });
+            let href = reference.starts_with("key:").then(|| "/admin/keys".to_owned());
+            return Ok(Party { name: in_words(&reference), href, reference });
         };
         let name = if let Some(known) = self.people.get(id) {
             known.clone()
@@ -149,7 +150,10 @@ fn in_words(reference: &str) -> String {
         "anonymous" => "a stranger".to_owned(),
         "admin:admin" => "the admin".to_owned(),
         person if person.starts_with("s1.") || person.starts_with("user:") => "an erased person".to_owned(),
-        other => other.replacen(':', " ", 1),
+        other => match other.strip_prefix("key:") {
+            Some(id) => format!("API key {id}"),
+            None => other.replacen(':', " ", 1),
+        },
     }
 }
 

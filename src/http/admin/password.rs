@@ -36,7 +36,7 @@ const NOBODY: &str =
 const COMMON: &str = include_str!("common-passwords.txt");
 
 /// A password as typed.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Password(String);
 

@@ -99,7 +99,7 @@ fn redeemable(desk: &Desk, call: &Call, token: &str) -> Result<(TokenHash, Link)
         (_, Some(_)) => Err(Stop::NoLink),
         (_, None) => {
             desk.links.wrong(now);
-            call.app.tally.note("admin.link_refused", "wrong");
+            call.app.tally.refused("admin.link_refused", "wrong");
             Err(Stop::NoLink)
         }
     }

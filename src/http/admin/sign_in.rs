@@ -122,14 +122,14 @@ pub(super) enum Proof {
 /// 500 when it cannot be checked, 503 when the store fails.
 pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
     if let Err(seconds) = desk.sign_ins.begin(name, call.ip, call.app.clock.now()) {
-        call.app.tally.note("admin.sign_in_failed", "locked");
+        call.app.tally.refused("admin.sign_in_failed", "locked");
         return Ok(Proof::Locked(seconds));
     }
     let admin = if link::is_admin_name(name) { call.app.store.admin(name)? } else { None };
     let stored = admin.as_ref().map(|admin| admin.password.clone());
     let verdict = desk.passwords.check(password, stored).await?;
     let Some(admin) = admin.filter(|_| verdict.right) else {
-        call.app.tally.note("admin.sign_in_failed", "refused");
+        call.app.tally.refused("admin.sign_in_failed", "refused");
         return Ok(Proof::Wrong);
     };
     desk.sign_ins.succeeded(name, call.ip);
@@ -151,7 +151,7 @@ async fn renew(call: &Call, admin: &store::Admin, password: String) -> Result<()
 
 /// Where to go after signing in: one of our own pages, `/admin` for anything else.
 fn in_app(next: &str) -> String {
-    const PAGES: [&str; 3] = ["/admin/users", "/admin/audit", "/admin/quarantine"];
+    const PAGES: [&str; 4] = ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys"];
     let user = || next.strip_prefix("/admin/users/")?.parse::<UserId>().ok();
     match PAGES.iter().find(|page| **page == next) {
         Some(page) => (*page).to_owned(),
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn leads_on_to_our_own_pages_alone() {
         let user = "/admin/users/0199c1a0-0000-7000-8000-000000000001";
-        for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", user] {
+        for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys", user] {
             assert_eq!(in_app(ours), ours);
         }
         for theirs in ["", "//evil", "https:evil", "/\\evil", "/admin/users\r\nx: y", "/admin/../x", "/admin/users/.."]

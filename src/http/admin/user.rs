@@ -12,12 +12,12 @@ use super::session::Admin;
 use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, entry, session, view};
-use crate::audit::{Actor, Filter, Source};
+use crate::audit::Filter;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::reply;
 use crate::page::PageRequest;
-use crate::store::{By, UserPatch};
+use crate::store::UserPatch;
 use crate::user::{User, UserId, UserRef};
 
 #[derive(Template)]
@@ -111,9 +111,9 @@ async fn assign(mut call: Call, admin: &Admin, id: UserId) -> Result<Response, S
         let alert = "Nothing was saved: a role or practice is 1 to 64 letters, digits, '_', '-', '.' and ':'.";
         return show(&call, admin, id, Notice::Refused(alert, form)).await;
     };
-    let patch = UserPatch { role: Some(role), practice_id: Some(practice) };
-    let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
-    match call.app.store.set_user(id, patch, by).await? {
+    let patch = UserPatch { role: Some(role), practice_id: Some(practice), ..UserPatch::default() };
+    let set = call.app.store.set_user(id, patch, None, admin.did("user.assigned")).await;
+    match set.map_err(Problem::from)? {
         Some(user) => Ok(reply::see_other(&format!("{}{}?saved", view::USER, user.id))),
         None => Err(Problem::not_found().into()),
     }

@@ -20,13 +20,13 @@ pub(super) const USER: &str = "/admin/users/";
 
 /// What the frame of a page without navigation shows.
 #[derive(Debug)]
-pub(super) struct Bare {
-    pub(super) style: &'static str,
-    pub(super) icon: &'static str,
+pub(in crate::http) struct Bare {
+    pub(in crate::http) style: &'static str,
+    pub(in crate::http) icon: &'static str,
 }
 
 impl Bare {
-    pub(super) fn new() -> Self {
+    pub(in crate::http) fn new() -> Self {
         Self { style: assets::style(), icon: assets::icon() }
     }
 }
@@ -75,7 +75,7 @@ struct Message<'a> {
 ///
 /// # Errors
 /// 500 when it cannot be rendered.
-pub(super) fn html(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
+pub(in crate::http) fn html(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
     let failed = |cause| Problem::new(Kind::Internal, "The page could not be made.").because(cause);
     let mut response = Response::new(page.render().map_err(failed)?.into());
     *response.status_mut() = status;
@@ -115,7 +115,7 @@ fn message(status: StatusCode, title: &str, sentence: &str, command: &str, error
 
 /// The headers of everything under `/admin`. The pages have no script and nothing from elsewhere, and
 /// the policy says so.
-pub(super) fn secured(mut response: Response, https: bool) -> Response {
+pub(in crate::http) fn secured(mut response: Response, https: bool) -> Response {
     let headers = response.headers_mut();
     let fixed: [(HeaderName, &str); 5] = [
         (

@@ -12,13 +12,13 @@ use serde_json::{Map, Value};
 use super::super::Store;
 use super::super::error::Error;
 use super::super::ingest::Quarantined;
+pub(super) use super::super::mirror::decode as mirrored;
 use super::super::tables::{self, open};
 use super::super::tx::read_subject;
 use super::super::users::decode;
 use super::search::Search;
 use super::{Extent, Progress};
 use crate::audit::{Erasure, Leaf, Ranges};
-use crate::event::Mirrored;
 use crate::user::{ClerkId, Handle, UserId, UserRef, handles_within};
 
 /// So many rows are looked at in one read transaction.
@@ -308,10 +308,6 @@ pub(super) fn text(row: &[u8]) -> Result<&[u8], Error> {
 
 pub(super) fn detail(row: &[u8]) -> Result<Map<String, Value>, Error> {
     serde_json::from_slice(text(row)?).map_err(|_| Error::Corrupt("a detail"))
-}
-
-pub(super) fn mirrored(row: &[u8]) -> Result<Mirrored, Error> {
-    serde_json::from_slice(row).map_err(|_| Error::Corrupt("a mirrored object"))
 }
 
 pub(super) fn quarantined(row: &[u8]) -> Result<Quarantined, Error> {

@@ -1,0 +1,128 @@
+//! Callers with a session: the token, the record it belongs to, and who may not use either.
+
+use serde_json::{Map, Value};
+
+use super::entry;
+use crate::audit::{Actor, Draft};
+use crate::clerk::session::{self, Session};
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::json::Object;
+use crate::store::Provisioned;
+use crate::user::{User, UserId};
+
+/// Somebody with a valid session and a live record.
+#[derive(Debug)]
+pub(in crate::http) struct Person {
+    session: Session,
+    user: User,
+}
+
+impl Person {
+    /// The caller's own record.
+    pub(in crate::http) const fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// Whether the caller may read and change everybody.
+    pub(in crate::http) fn is_admin(&self) -> bool {
+        self.user.role.is_admin()
+    }
+
+    /// An entry that says the caller did something.
+    pub(in crate::http) fn entry(&self, call: &Call, action: &str) -> Draft {
+        session_entry(call, &self.session, action)
+    }
+}
+
+impl Call {
+    /// The user with that session token, whose record is made now if no event has come yet.
+    pub(super) async fn known(&self, token: &str) -> Result<Person, Problem> {
+        let session = self.verified(token).await?;
+        if session.actor().is_some() && !self.app.settings.allow_impersonation {
+            self.turn_away(&session, "impersonated").await?;
+            return Err(Problem::forbidden("Impersonated sessions are not allowed here."));
+        }
+        let user = match self.app.store.user(UserId::of(session.user()))? {
+            Some(user) => user,
+            None => self.provision(&session).await?,
+        };
+        if user.deleted_at.is_some() {
+            return Err(self.gone(&session).await);
+        }
+        if user.profile().banned {
+            self.turn_away(&session, "banned").await?;
+            return Err(Problem::forbidden("This user is banned."));
+        }
+        Ok(Person { session, user })
+    }
+
+    async fn verified(&self, token: &str) -> Result<Session, Problem> {
+        let error = match self.app.sessions.verify(token).await {
+            Ok(session) => return self.count_token(session.id()).map(|()| session),
+            Err(error) => error,
+        };
+        match &error {
+            session::Error::Invalid(fault) => self.app.tally.refused("api.unauthenticated", fault.as_str()),
+            session::Error::Pending(session) => self.turn_away(session, "session_pending").await?,
+            session::Error::Unavailable { .. } => {}
+        }
+        Err(error.into())
+    }
+
+    async fn provision(&self, session: &Session) -> Result<User, Problem> {
+        let id = session.user();
+        if self.app.store.deleted_at(id)?.is_some() {
+            return Err(self.gone(session).await);
+        }
+        if !self.app.settings.provision {
+            return Err(Problem::not_found().because("not synced yet, and ROLLBOOK_PROVISION is off"));
+        }
+        let made = session_entry(self, session, "user.provisioned").about(id);
+        match self.app.store.provision(id.clone(), claims(session), made).await? {
+            Provisioned::Found(user) | Provisioned::Made(user) => Ok(*user),
+            Provisioned::Deleted => Err(self.gone(session).await),
+        }
+    }
+
+    async fn gone(&self, session: &Session) -> Problem {
+        match self.turn_away(session, "deleted").await {
+            Ok(()) => Problem::forbidden("This user was deleted."),
+            Err(problem) => problem,
+        }
+    }
+
+    /// Notes in the log that somebody with a valid token was refused before anything else.
+    async fn turn_away(&self, session: &Session, reason: &'static str) -> Result<(), Problem> {
+        self.note_denial(session_entry(self, session, "api.denied"), reason, None).await
+    }
+}
+
+fn session_entry(call: &Call, session: &Session, action: &str) -> Draft {
+    let mut draft = entry(call, Actor::User(session.user().clone()), action);
+    draft.impersonator = session.actor().cloned();
+    draft.with("session", Some(session.id().to_owned()))
+}
+
+/// What a token says of its user, in the form of Clerk's user object. Standard tokens name nothing but the
+/// id; custom claims may name more.
+fn claims(session: &Session) -> Object {
+    let mut user = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            user.insert(name.to_owned(), value);
+        }
+    };
+    put("id", Some(session.user().as_str().into()));
+    put("object", Some("user".into()));
+    for name in ["first_name", "last_name", "username", "image_url"] {
+        put(name, session.claim_text(name).map(Value::from));
+    }
+    if let Some(email) = session.claim_text("email") {
+        let id = "from_token";
+        put("primary_email_address_id", Some(id.into()));
+        put("email_addresses", Some(serde_json::json!([{ "id": id, "email_address": email }])));
+    }
+    put("created_at", Some(session.issued_at().as_millis().into()));
+    Object::new(user)
+}
