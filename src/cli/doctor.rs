@@ -123,7 +123,7 @@ fn room(path: &Path) -> Result<String, String> {
     if free >= ENOUGH_ROOM { Ok(shown) } else { Err(format!("only {shown}; make room before writes fail")) }
 }
 
-/// Which pages may call the API from a browser, as that is what a page that may not cannot tell.
+/// Which pages may call the API from a browser: one that may not is told no more by the browser than that it failed.
 fn cors(cors: &config::Cors) -> String {
     match &cors.origins[..] {
         [] => "no page of another origin may call the API (ROLLBOOK_CORS_ORIGINS)".to_owned(),

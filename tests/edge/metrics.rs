@@ -21,7 +21,7 @@ pub(crate) async fn lived_in() -> TestServer {
     let created = user_event("user.created", "user_Ann", AT, "Ann");
     assert_eq!(server.outcome(&created).await, "applied");
     assert_eq!(
-        server.deliver_as("msg_twice", &user_event("user.updated", "user_Ann", AT + 9, "Ann")).await.status,
+        server.deliver_as("msg_twice", &user_event("user.updated", "user_Ann", AT + 9, "Anna")).await.status,
         200
     );
     assert_eq!(server.deliver_as("msg_twice", &created).await.json()["outcome"], "duplicate");
@@ -101,7 +101,7 @@ async fn it_names_nobody_and_grows_by_nothing_that_is_sent() {
 
 #[tokio::test]
 async fn it_is_for_this_machine_and_for_admins() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[("ROLLBOOK_PUBLIC_URL", "https://roll.example")]).await;
     assert_eq!(server.get("/metrics").await.status, 200);
     let as_if = async |name: &str, token: Option<&str>| {
         let request = server.request(Method::GET, "/metrics").header(name, "for=127.0.0.1");
@@ -111,6 +111,9 @@ async fn it_is_for_this_machine_and_for_admins() {
     for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
         assert_eq!(as_if(header, None).await, StatusCode::UNAUTHORIZED, "{header}");
     }
+    assert_eq!(as_if("x-something", None).await, StatusCode::OK);
+    let through = server.request(Method::GET, "/metrics").header("host", "roll.example");
+    assert_eq!(through.send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "a proxy that adds no header");
     let somebody = token("user_Ann");
     assert_eq!(as_if("via", Some(&somebody)).await, StatusCode::FORBIDDEN);
     let admin = server.admin("user_Root").await;
