@@ -135,7 +135,7 @@ pub(super) fn routes() -> Vec<Route> {
             "In the text format of Prometheus. A process on the server's own machine needs no token, unless a proxy asks \
              on somebody's behalf.",
         )
-        .by(Who::Admin(Scope::MetricsRead))
+        .by(Who::NearbyOr(Scope::MetricsRead))
         .answers_in::<String>(200, "text/plain", "A line for each value, with its name and labels.");
     vec![Route::at("/metrics").get(show)]
 }

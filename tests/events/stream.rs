@@ -236,9 +236,9 @@ async fn a_stream_ends_with_the_readers_rights() {
     };
     let mut reader = Reader::open(&server, &boss, "", None).await;
     reader.take(2).await;
-    let patch = UserPatch { role: Some("USER".parse().unwrap()), practice_id: None };
-    let by = By { actor: Actor::Cli, source: Source::Cli };
-    server.app.store.set_user(UserId::of(&common::clerk_id("user_boss")), patch, by).await.unwrap();
+    let patch = UserPatch { role: Some("USER".parse().unwrap()), ..UserPatch::default() };
+    let entry = By { actor: Actor::Cli, source: Source::Cli }.entry("user.assigned");
+    server.app.store.set_user(UserId::of(&common::clerk_id("user_boss")), patch, None, entry).await.unwrap();
     assert_eq!(reader.next().await, None);
     assert_eq!(ask(&server, &boss, "", None).await.status(), StatusCode::FORBIDDEN);
 }
