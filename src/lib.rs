@@ -16,6 +16,7 @@
 //! - [`api_key`]: what servers show instead of a session token, and what it lets them do
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
+//! - [`histogram`]: how large things were, by steps
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
@@ -71,8 +72,8 @@
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
 //! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an
-//! open set-up form; cookies in the API; script on the admin page; lists by offset; mutable global state;
-//! `unsafe`.
+//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); script on
+//! the admin page; lists by offset; mutable global state; `unsafe`.
 //!
 //! # A webhook, walked
 //!
@@ -114,6 +115,7 @@ pub mod control;
 pub mod disk;
 pub mod event;
 pub mod export;
+pub mod histogram;
 pub mod http;
 pub mod json;
 pub mod log;

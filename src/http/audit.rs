@@ -109,7 +109,7 @@ struct ListQuery {
     /// Only entries with exactly this action.
     action: Option<String>,
     /// Only entries about this user or by them: Rollbook's id or Clerk's.
-    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     subject: Option<UserRef>,
     /// Only entries of this time or later.
     #[serde(default)]

@@ -32,6 +32,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The caller's address: the peer's, or the one a trusted proxy vouches for.
     pub ip: IpAddr,
+    /// The connection it came by.
+    pub peer: Peer,
     parts: Parts,
     query: String,
     body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
@@ -57,6 +59,7 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
             method: if method == Method::HEAD { Method::GET } else { method },
             ip: guard::client_ip(&headers, peer, &app.settings.trusted_proxies),
             app: app.clone(),
+            peer,
             headers,
             parts: Parts::new(),
             query,

@@ -129,6 +129,7 @@ fn types(_: &mut SchemaGenerator) -> Schema {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    #[serde(default)]
     #[schemars(schema_with = "seq")]
     after: Option<Seq>,
     #[serde(default)]
@@ -167,9 +168,10 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require(&caller, Scope::AuditRead).await?;
     let ListQuery { after, types, limit } = call.query()?;
+    let last = last_event(&call)?;
     let mut request = FeedRequest { after: after.map(|Seq(seq)| seq), types, limit };
     if wants_stream(&call) {
-        request.after = last_event(&call)?.or(request.after);
+        request.after = last.or(request.after);
         return stream::open(call, &caller, request).await;
     }
     let page = call.app.store.feed(request).await?;

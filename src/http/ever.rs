@@ -16,6 +16,9 @@ use crate::user::{ClerkId, Handle, HandleKind, UserId, UserRef};
 /// The largest question, in bytes.
 const LARGEST: usize = 4 * 1024;
 
+/// The longest value, in characters: an e-mail address has at most 254.
+const LONGEST: usize = 256;
+
 /// What a question that cannot be read is told.
 const FORM: &str =
     "The body is not {\"value\": …}, with \"kind\" (email, phone, username, external-id) and \"user\" if need be.";
@@ -32,7 +35,7 @@ struct Question {
     #[schemars(schema_with = "kinds")]
     kind: Option<HandleKind>,
     /// Of this person alone, by Rollbook's id or Clerk's.
-    #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_-]{1,128}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     user: Option<UserRef>,
 }
 
@@ -108,10 +111,14 @@ async fn ask(mut call: Call) -> Result<Response, Problem> {
         Some(user) => Some(call.person(&user)?.ok_or_else(Problem::not_found)?),
         None => None,
     };
-    let handles = Handle::typed(&value, kind);
-    if handles.is_empty() {
+    if value.chars().count() > LONGEST {
+        return Err(Problem::bad_request("A value is at most 256 characters long."));
+    }
+    if value.trim().is_empty() {
         return Err(Problem::bad_request("The value is empty."));
     }
+    // What cannot be of that kind was never on file.
+    let handles = Handle::typed(&value, kind);
     let entry = caller.entry(&call, "value.looked_up");
     let found = call.app.store.ever_on_file(handles, person, entry).await?;
     Ok(reply::json(&Answer { items: found.items.iter().map(Into::into).collect(), count: found.count }))

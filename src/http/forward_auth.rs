@@ -75,11 +75,16 @@ fn add_headers(response: &mut Response, user: &User) {
         ("x-rollbook-role", Some(user.role.to_string())),
     ];
     for (name, value) in values {
-        // What cannot stand in a header is left out: better no address than a part of one.
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+        if let Some(value) = value.as_deref().and_then(plain) {
             response.headers_mut().insert(name, value);
         }
     }
+}
+
+/// The text as a header's value, if every program reads it alike: other characters than ASCII's mean one thing here and
+/// another there. Better no address than another one.
+fn plain(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok().filter(|_| text.bytes().all(|b| b.is_ascii_graphic()))
 }
 
 impl Call {

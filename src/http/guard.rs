@@ -182,6 +182,15 @@ pub fn trusts(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
+/// Whom an address counts for: itself, or its /64, which one household or machine has whole.
+#[must_use]
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// Who sent the request: the peer, or, where that is a trusted proxy, the nearest hop of
 /// `X-Forwarded-For` that is not. What a hop says before the first one that cannot be read is not
 /// believed. `Forwarded` and `X-Real-IP` are not read: one header, which the proxies append to.

@@ -134,9 +134,10 @@ fn pruned() -> Problem {
 #[serde(deny_unknown_fields)]
 struct InclusionQuery {
     /// The entry's number, less than the size.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     index: u64,
     /// The size of the log to prove it in; that of the newest checkpoint unless given.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     size: Option<u64>,
 }
 
@@ -176,10 +177,10 @@ async fn inclusion(call: Call) -> Result<Response, Problem> {
 #[serde(deny_unknown_fields)]
 struct ConsistencyQuery {
     /// The smaller size.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     from: u64,
     /// The larger size; that of the newest checkpoint unless given.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     to: Option<u64>,
 }
 

@@ -133,7 +133,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
         let (about, schema) = match name.trim_end_matches('*') {
             "index" => ("The number of an entry, from 0.", json!({ "type": "string", "pattern": "^[0-9]{1,19}$" })),
             "path" => ("The rest of the path, with its slashes.", json!({ "type": "string", "minLength": 1 })),
-            _ => ("Rollbook's id or Clerk's.", json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$" })),
+            _ => ("Rollbook's id or Clerk's.", json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })),
         };
         json!({
             "name": name.trim_end_matches('*'), "in": "path", "required": true, "description": about, "schema": schema,
@@ -150,6 +150,10 @@ fn query_parameters(schema: &Value) -> Vec<Value> {
         let mut schema = schema.clone();
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
         // A parameter that may be left out has no other way to say nothing.
+        if let Some(schema) = schema.as_object_mut().filter(|schema| schema.get("default").is_some_and(Value::is_null))
+        {
+            schema.remove("default");
+        }
         if let Some(kinds) = schema["type"].as_array().filter(|kinds| kinds.len() == 2 && kinds[1] == "null") {
             schema["type"] = kinds[0].clone();
         }
@@ -215,6 +219,7 @@ fn security(who: Who) -> Value {
         Who::Anyone => json!([]),
         Who::MaybeSession => json!([{}, { "session": [] }]),
         Who::Session | Who::AdminSession => json!([{ "session": [] }]),
+        Who::NearbyOr(scope) => json!([{}, { "session": [] }, { "key": [scope.as_str()] }]),
         Who::SelfOr(scope) | Who::Admin(scope) => json!([{ "session": [] }, { "key": [scope.as_str()] }]),
         Who::Signature => json!([{ "signature": [] }]),
     }
@@ -227,6 +232,7 @@ const fn who_may(who: Who) -> &'static str {
         Who::AdminSession => "For admins; not for API keys.",
         Who::SelfOr(_) => "For the user, for admins, and for API keys with the scope.",
         Who::Admin(_) => "For admins, and for API keys with the scope.",
+        Who::NearbyOr(_) => "For this machine; from elsewhere for admins, and for API keys with the scope.",
         Who::Signature => "For whoever signs with the webhook's secret.",
     }
 }

@@ -22,6 +22,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::object_cursor")]
     cursor: Option<Cursor>,
 }
@@ -79,9 +80,9 @@ async fn list(call: Call) -> Result<Response, Problem> {
 /// One organisation; from what a membership says of it, where no event of its own has come yet.
 async fn show(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
-    call.no_query()?;
     let caller = call.caller().await?;
     call.require(&caller, Scope::UsersRead).await?;
+    call.no_query()?;
     let shown = match call.organization(&key)? {
         Some(organization) => organization.body.as_ref().map(|body| OrganizationJson::new(&key, body)),
         None => {

@@ -25,6 +25,7 @@ const LARGEST: usize = 32 * 1024;
 #[serde(deny_unknown_fields)]
 struct Body {
     /// The number of the last entry that was looked at.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     to: u64,
     /// What there is to say of it.
     #[serde(default)]

@@ -60,6 +60,8 @@ pub(super) enum Who {
     SelfOr(Scope),
     /// An admin, or a key with the scope.
     Admin(Scope),
+    /// Anybody on this machine; from elsewhere an admin, or a key with the scope.
+    NearbyOr(Scope),
     /// Whoever has the webhook's signing secret.
     Signature,
 }
@@ -151,11 +153,10 @@ impl Route {
 
     /// The methods that are answered, as an `Allow` header lists them.
     fn allow(&self) -> String {
-        let names = self.operations.iter().flat_map(|operation| match operation.method {
-            Method::GET => vec!["GET", "HEAD"],
-            _ => vec![operation.method.as_str()],
-        });
-        names.collect::<Vec<_>>().join(", ")
+        let answered = |method: &Method| self.operations.iter().any(|operation| operation.method == *method);
+        let names =
+            [(Method::GET, "GET, HEAD"), (Method::POST, "POST"), (Method::PATCH, "PATCH"), (Method::DELETE, "DELETE")];
+        names.iter().filter(|(method, _)| answered(method)).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -21,6 +21,7 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "query::limit")]
     limit: Limit,
+    #[serde(default)]
     #[schemars(schema_with = "query::object_cursor")]
     cursor: Option<Cursor>,
 }

@@ -1,5 +1,7 @@
 //! `POST /api/webhooks/clerk` and its two other names.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -84,13 +86,17 @@ async fn health(_: Call) -> Result<Response, Problem> {
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {
-    let body = call.body(MAX_BODY).await?;
-    let received = call.app.webhooks.receive(&call.headers, &body, call.app.clock.now());
+    let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
+    let not_taken = |reason| app.metrics.not_delivered(reason);
+    let (body, began) = (body.inspect_err(|_| not_taken("bad_body"))?, Instant::now());
+    let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let delivery = received.map_err(|error| {
-        call.app.tally.refused("webhook.rejected", error.as_str());
-        refused(error)
+        not_taken(error.as_str());
+        app.tally.refused("webhook.rejected", error.as_str());
+        call.count_bad_signature().err().unwrap_or_else(|| refused(error))
     })?;
-    let ingested = call.app.store.ingest(delivery).await?;
+    let ingested = app.store.ingest(delivery).await.inspect_err(|_| not_taken("unavailable"))?;
+    app.metrics.delivered(ingested.outcome, began.elapsed());
     Ok(reply::json(&Reply { outcome: ingested.outcome }))
 }
 

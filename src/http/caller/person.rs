@@ -59,7 +59,7 @@ impl Call {
 
     async fn verified(&self, token: &str) -> Result<Session, Problem> {
         let error = match self.app.sessions.verify(token).await {
-            Ok(session) => return Ok(session),
+            Ok(session) => return self.count_token(session.id()).map(|()| session),
             Err(error) => error,
         };
         match &error {

@@ -1,0 +1,12 @@
+//! What `/openapi.json` says against what the server does: every operation is called, for everybody and by everybody.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+#[path = "description/independent.rs"]
+mod independent;
+#[path = "description/operations.rs"]
+mod operations;
+#[path = "description/page.rs"]
+mod page;
+#[path = "description/walk.rs"]
+mod walk;

@@ -1,0 +1,265 @@
+//! The feed as a stream that stays open.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt as _};
+use reqwest::{Method, Response, StatusCode};
+use rollbook::clock::Clock;
+use rollbook::store::{By, UserPatch};
+use rollbook::user::UserId;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+
+use crate::common::tokens::{claims, with};
+use crate::common::{self, CLERK, TestServer, deleted_event, sign, token, user_event};
+use crate::{Actor, Source, T, seqs, told};
+
+/// Nothing here takes this long. What does is a failure, not a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: still waiting"))
+}
+
+/// A reader of a stream.
+struct Reader {
+    chunks: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    text: String,
+}
+
+/// Asks for a stream, behind that event if there is one.
+async fn ask(server: &TestServer, token: &str, query: &str, last: Option<u64>) -> Response {
+    let request = server.request(Method::GET, &format!("/api/events{query}")).bearer_auth(token);
+    let request = request.header("accept", "text/event-stream");
+    let request = last.iter().fold(request, |request, last| request.header("last-event-id", *last));
+    soon("a stream", request.send()).await.unwrap()
+}
+
+impl Reader {
+    async fn open(server: &TestServer, token: &str, query: &str, last: Option<u64>) -> Self {
+        let response = ask(server, token, query, last).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        Self { chunks: Box::pin(response.bytes_stream()), text: String::new() }
+    }
+
+    /// The next event; `None` at the end of the stream. That the connection broke is a failure.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let event = event(block);
+                self.text = rest.to_owned();
+                if event.is_some() {
+                    return event;
+                }
+            }
+            let chunk = soon("an event", self.chunks.next()).await?.unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.push(self.next().await.unwrap());
+        }
+        events
+    }
+}
+
+/// The event of a block, whose three lines must agree; `None` for a sign of life.
+fn event(block: &str) -> Option<Value> {
+    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let event: Value = serde_json::from_str(field("data")?).unwrap();
+    assert_eq!(
+        (field("id").unwrap(), field("event").unwrap()),
+        (&*event["seq"].to_string(), event["type"].as_str().unwrap())
+    );
+    assert_eq!(block.lines().count(), 3);
+    Some(event)
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_was_and_what_comes() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
+    let mut reader = Reader::open(&server, &boss, "", None).await;
+    let mut events = reader.take(3).await;
+    for n in 2..6 {
+        server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
+        events.push(reader.next().await.unwrap());
+    }
+    server.get_as(&token("user_1"), "/api/users").await;
+    server.outcome(&deleted_event("user_1", T + 1)).await;
+    events.push(reader.next().await.unwrap());
+    assert_eq!(seqs(&events), told(&server).await);
+    // The same things as a page has them.
+    let page = server.get_as(&boss, "/api/events").await.json();
+    assert_eq!(page["items"].as_array().unwrap().last(), events.last());
+    assert_eq!((server.count("events.streamed").await, server.count("events.read").await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_reader_who_was_cut_off_goes_on_without_gap_or_double() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let deliver = async {
+        for n in 0..120 {
+            server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
+        }
+    };
+    let read = async {
+        let (mut events, mut last) = (Vec::new(), None);
+        for cut in [1, 3, 17, 2, 40, 59] {
+            // The number in the query is the one that was first asked for, as in a browser; the header wins.
+            let mut reader = Reader::open(&server, &boss, "?after=0&limit=4", last).await;
+            events.extend(reader.take(cut).await);
+            last = events.last().and_then(|event: &Value| event["seq"].as_u64());
+        }
+        events
+    };
+    let (events, ()) = tokio::join!(read, deliver);
+    assert_eq!(seqs(&events), told(&server).await);
+}
+
+#[tokio::test]
+async fn a_stream_tells_the_types_that_are_wanted() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let mut reader = Reader::open(&server, &boss, "?types=user.deleted", None).await;
+    for n in 0..3 {
+        server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
+        server.outcome(&deleted_event(&format!("user_{n}"), T + 1)).await;
+        let event = reader.next().await.unwrap();
+        assert_eq!(
+            (&event["type"], &event["user"]["clerk_user_id"]),
+            (&"user.deleted".into(), &format!("user_{n}").into())
+        );
+    }
+    for bad in ["x", "-1", "", "1 "] {
+        let request =
+            server.request(Method::GET, "/api/events").bearer_auth(&boss).header("accept", "text/event-stream");
+        let answer = request.header("last-event-id", bad).send().await.unwrap();
+        // A header's value ends where its last character is.
+        let expected = if bad == "1 " { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        assert_eq!(answer.status(), expected, "{bad:?}");
+    }
+}
+
+/// A user who takes up so many bytes in every event.
+fn large(n: usize) -> Value {
+    let mut event = user_event("user.created", &format!("user_{n:03}"), T, "Ann");
+    event["data"]["public_metadata"] = serde_json::json!({ "filler": "x".repeat(300_000) });
+    event
+}
+
+#[tokio::test]
+async fn a_reader_who_does_not_read_holds_nobody_up() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stuck = socket.connect(server.address).await.unwrap();
+    let head = format!(
+        "GET /api/events?types=user.created&limit=3 HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {boss}\r\n\
+         Accept: text/event-stream\r\n\r\n",
+        server.address
+    );
+    stuck.write_all(head.as_bytes()).await.unwrap();
+    let mut other = Reader::open(&server, &boss, "?types=user.created", None).await;
+    // 30 MB in all: far more than the system takes off the server's hands.
+    for n in 0..100 {
+        server.outcome(&large(n)).await;
+        assert_eq!(other.next().await.unwrap()["user"]["clerk_user_id"], format!("user_{n:03}"));
+    }
+    // And it has lost nothing by it.
+    let (mut text, mut buffer) = (String::new(), vec![0; 1 << 16]);
+    let mut seen = 0;
+    while seen < 100 {
+        let read = soon("what was kept waiting", stuck.read(&mut buffer)).await.unwrap();
+        assert!(read > 0, "the stream ended");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        while let Some(at) = text.find("\"clerk_user_id\":\"user_") {
+            let rest = &text[at + 22..];
+            let Some(name) = rest.get(..3) else { break };
+            let number: usize = name.parse().unwrap();
+            // Each stands there twice: the event's user, and the record.
+            assert!(number == seen || number + 1 == seen, "{number} {seen}");
+            seen = number + 1;
+            text = rest.to_owned();
+        }
+        text = text.split_off(text.len().saturating_sub(64));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_does_not_hold_up_the_servers_end() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let mut reader = Reader::open(&server, &boss, "", None).await;
+    reader.take(2).await;
+    let (end, dir) = tokio::join!(reader.next(), soon("the end", server.stop()));
+    // A connection that had to be cut would have been an error to the reader.
+    assert_eq!(end, None);
+    drop(dir);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_runs_out() {
+    let clock = Clock::fixed(common::now());
+    let server = TestServer::with_clock(&[], clock.clone()).await;
+    let boss = server.admin("user_boss").await;
+    let mut reader = Reader::open(&server, &boss, "", None).await;
+    reader.take(2).await;
+    server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
+    reader.take(1).await;
+    clock.set(clock.now().plus_millis(120_000));
+    server.outcome(&user_event("user.created", "user_2", T, "Ann")).await;
+    assert_eq!(reader.next().await, None, "not a word after that");
+    assert_eq!(ask(&server, &boss, "", None).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_readers_rights() {
+    let server = TestServer::start().await;
+    // Good for an hour: it is not the token that ends here.
+    let boss = {
+        server.admin("user_boss").await;
+        let now = sign::now_seconds();
+        CLERK.mint(&with(&claims("user_boss", now), "exp", now + 3600))
+    };
+    let mut reader = Reader::open(&server, &boss, "", None).await;
+    reader.take(2).await;
+    let patch = UserPatch { role: Some("USER".parse().unwrap()), ..UserPatch::default() };
+    let entry = By { actor: Actor::Cli, source: Source::Cli }.entry("user.assigned");
+    server.app.store.set_user(UserId::of(&common::clerk_id("user_boss")), patch, None, entry).await.unwrap();
+    assert_eq!(reader.next().await, None);
+    assert_eq!(ask(&server, &boss, "", None).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn so_many_streams_and_no_more() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let mut open = join_all((0..64).map(|_| Reader::open(&server, &boss, "", None))).await;
+    let refused = ask(&server, &boss, "", None).await;
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap())
+    );
+    assert_eq!(server.get_as(&boss, "/api/events").await.status, StatusCode::OK, "pages are no streams");
+    drop(open.pop());
+    let place = async { while ask(&server, &boss, "", None).await.status() != StatusCode::OK {} };
+    soon("a place", place).await;
+    // All of them are told.
+    server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
+    for reader in &mut open {
+        assert_eq!(reader.take(3).await[2]["type"], "user.created");
+    }
+}
