@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "description/operations.rs"]
+#[allow(dead_code, reason = "the description's own tests use the rest of it")]
+mod operations;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Answer, TestServer, sign, token, user_event};
+use operations::Operation;
 use reqwest::{Method, StatusCode};
 use rollbook::api_key::{ApiKey, KeyId, Scope, Scopes, Wanted};
 use rollbook::audit::{Actor, Draft, Entry, Source};
@@ -37,7 +41,7 @@ fn by_cli(action: &str) -> Draft {
 }
 
 /// What opens the routes there have always been, said once more; `None` is a session alone.
-const OPENED_BY: [(&str, Option<Scope>); 16] = [
+const OPENED_BY: [(&str, Option<Scope>); 17] = [
     ("GET /api/users", Some(Scope::UsersRead)),
     ("GET /api/users/user_1", Some(Scope::UsersRead)),
     ("GET /api/users/user_1/sessions", Some(Scope::UsersRead)),
@@ -50,61 +54,31 @@ const OPENED_BY: [(&str, Option<Scope>); 16] = [
     ("GET /log/checkpoint", Some(Scope::LogRead)),
     ("GET /log/tile/0/000.p/1", Some(Scope::LogRead)),
     ("GET /log/entries/0", Some(Scope::LogRead)),
+    ("GET /metrics", Some(Scope::MetricsRead)),
     ("GET /api/auth/me", None),
     ("GET /api/session", None),
     ("GET /api/auth/verify", None),
     ("POST /api/audit/review", None),
 ];
 
-/// One operation of the API, as the server describes it.
-#[derive(Debug)]
-struct Operation {
-    method: Method,
-    path: String,
-    takes_body: bool,
-    /// The scope that opens it to keys.
-    scope: Option<Scope>,
-    /// Whether it is for sessions.
-    for_sessions: bool,
-}
-
-/// Every operation, with something in the place of each part of its path.
-async fn operations(server: &TestServer) -> Vec<Operation> {
-    let description = server.get("/openapi.json").await.json();
-    let mut operations = Vec::new();
-    for (path, methods) in description["paths"].as_object().unwrap() {
-        for (method, operation) in methods.as_object().unwrap() {
-            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
-            let security = operation["security"].as_array().unwrap();
-            let scope = security.iter().find_map(|way| way["key"][0].as_str());
-            operations.push(Operation {
-                method,
-                path: filled(path),
-                takes_body: operation.get("requestBody").is_some(),
-                scope: scope.map(|scope| scope.parse().unwrap()),
-                for_sessions: security.iter().any(|way| way.get("session").is_some()),
-            });
-        }
-    }
-    operations
-}
-
-fn filled(template: &str) -> String {
-    let part = |segment: &str| match segment.strip_prefix('{').and_then(|segment| segment.split_once('}')) {
-        Some(("index", ending)) => format!("0{ending}"),
-        Some(("path" | "path*", _)) => "0/000.p/1".to_owned(),
-        Some((_, ending)) => format!("user_1{ending}"),
-        None => segment.to_owned(),
-    };
-    template.split('/').map(part).collect::<Vec<_>>().join("/")
-}
-
 async fn call(server: &TestServer, operation: &Operation, secret: &str) -> Answer {
-    let mut request = server.request(operation.method.clone(), &operation.path).bearer_auth(secret);
-    if operation.takes_body {
-        request = request.json(&json!({}));
-    }
-    Answer::of(request.send().await.unwrap()).await
+    // As from another machine: who is on the same one may have the metrics without showing anything.
+    let request = server.request(operation.method.clone(), &operation.path("user_1")).header("via", "1.1 test");
+    let request = match operation.body() {
+        Some(body) => request.json(&body),
+        None => request,
+    };
+    Answer::of(request.bearer_auth(secret).send().await.unwrap()).await
+}
+
+/// The scope that opens an operation to keys, as the server describes it.
+fn scope(operation: &Operation) -> Option<Scope> {
+    let ways = operation.object["security"].as_array().unwrap();
+    ways.iter().find_map(|way| way["key"][0].as_str()).map(|scope| scope.parse().unwrap())
+}
+
+fn is_for_sessions(operation: &Operation) -> bool {
+    operation.schemes().iter().any(|scheme| scheme == "session")
 }
 
 #[tokio::test]
@@ -116,23 +90,21 @@ async fn a_key_opens_what_its_scopes_say_and_nothing_else() {
     for scope in Scope::ALL {
         secrets.push((scope, make(&server, &[scope], None).await.1));
     }
-    let all = operations(&server).await;
+    let all = operations::all(&server).await;
     for operation in &all {
         for (scope, secret) in &secrets {
             let answer = call(&server, operation, secret).await;
-            let said = || format!("{operation:?} with {scope}: {} {}", answer.status, answer.text);
-            match operation.scope {
+            let said = || format!("{} {} with {scope}: {answer:?}", operation.method, operation.path);
+            match self::scope(operation) {
                 Some(wanted) if wanted == *scope => {
                     assert!(!matches!(answer.status.as_u16(), 401 | 403 | 405 | 500..), "{}", said());
                 }
-                // Who asks from the same machine may measure it without showing anything.
-                Some(Scope::MetricsRead) => {}
                 Some(wanted) => {
                     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", said());
                     let detail = format!("This needs an API key with the scope {wanted}.");
                     assert_eq!(answer.json()["detail"], detail, "{}", said());
                 }
-                None if operation.for_sessions => {
+                None if is_for_sessions(operation) => {
                     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", said());
                     assert!(answer.text.contains("an API key stands for no user"), "{}", said());
                 }
@@ -142,8 +114,8 @@ async fn a_key_opens_what_its_scopes_say_and_nothing_else() {
         }
     }
     for (route, scope) in OPENED_BY {
-        let found = all.iter().find(|operation| format!("{} {}", operation.method, operation.path) == route);
-        assert_eq!(found.map(|operation| (operation.scope, operation.for_sessions)), Some((scope, true)), "{route}");
+        let found = all.iter().find(|operation| format!("{} {}", operation.method, operation.path("user_1")) == route);
+        assert_eq!(found.map(|found| (self::scope(found), is_for_sessions(found))), Some((scope, true)), "{route}");
     }
 }
 
@@ -270,9 +242,9 @@ async fn what_a_key_does_is_in_the_log_under_its_id() {
 }
 
 #[tokio::test]
-async fn reading_the_log_is_one_entry_a_minute_however_often() {
+async fn what_servers_read_every_few_seconds_is_one_entry_a_minute() {
     let server = TestServer::start().await;
-    let (id, secret) = make(&server, &[Scope::LogRead], None).await;
+    let (id, secret) = make(&server, &[Scope::LogRead, Scope::MetricsRead], None).await;
     server.app.notary.publish().await.unwrap();
     let entries = server.app.store.counts().entries;
     for _ in 0..10 {
@@ -281,6 +253,10 @@ async fn reading_the_log_is_one_entry_a_minute_however_often() {
         assert_eq!(entry.status, StatusCode::OK, "{}", entry.text);
         let entry = entry.json();
         assert!(entry["leaf"]["action"].is_string() && entry.get("detail").is_none() && entry.get("salt").is_none());
+        for _ in 0..2 {
+            let scrape = server.request(Method::GET, "/metrics").header("via", "1.1 test").bearer_auth(&secret);
+            assert_eq!(scrape.send().await.unwrap().status(), StatusCode::OK);
+        }
     }
     // So much is refused in one second that only the first time is an entry, and the rest is counted.
     for _ in 0..200 {
@@ -294,11 +270,11 @@ async fn reading_the_log_is_one_entry_a_minute_however_often() {
         let actor = format!("key:{id}");
         found.iter().filter(|entry| entry.leaf.action == action && entry.leaf.actor == actor).collect()
     };
-    let reads = mine("log.read");
-    assert_eq!(
-        reads.iter().map(|entry| (entry.leaf.outcome.as_str(), entry.leaf.count)).collect::<Vec<_>>(),
-        [("ok", Some(20))]
-    );
+    for action in ["log.read", "metrics.read"] {
+        let reads = mine(action);
+        let told: Vec<_> = reads.iter().map(|entry| (entry.leaf.outcome.as_str(), entry.leaf.count)).collect();
+        assert_eq!(told, [("ok", Some(20))], "{action}");
+    }
     let denials = mine("api.denied");
     assert_eq!(denials.len() as u64, denied + 1);
     assert!(denials.iter().all(|entry| entry.leaf.reason.as_deref() == Some("no_scope")));
