@@ -115,10 +115,12 @@ fn limited(app: &App, by: &'static str, seconds: u64) -> Problem {
     Problem::too_many_requests("Too many requests; please slow down.", seconds)
 }
 
+type Limiter<K, C> = RateLimiter<K, Bounded<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// One limit, and what is left of it to each `K`.
 #[derive(Debug)]
 struct Allowance<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
-    limiter: Option<RateLimiter<K, Bounded<K>, C, NoOpMiddleware<C::Instant>>>,
+    limiter: Option<Limiter<K, C>>,
     also_local: bool,
 }
 
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(allowance.take(&1, false), Err(1), "half a second, rounded up");
         clock.advance(Duration::from_secs(3));
         assert_eq!(taken(&allowance, 1), 6);
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!(taken(&allowance, 1), 20);
         assert_eq!(allowance.take(&1, true), Ok(()), "this machine itself");
     }

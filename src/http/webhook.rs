@@ -12,7 +12,7 @@ use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook;
-use crate::event::Outcome;
+use crate::event::{Delivery, Outcome};
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
 const MAX_BODY: usize = 1024 * 1024;
@@ -28,8 +28,7 @@ struct Health {
 
 /// What became of a message.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Delivered")]
-struct Reply {
+pub(super) struct Delivered {
     /// `applied`, `unchanged`, `stale`, `duplicate`, `recorded` or `quarantined`.
     #[schemars(with = "String")]
     outcome: Outcome,
@@ -68,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .by(Who::Signature)
         .body::<Map<String, Value>>()
-        .answers::<Reply>(200, "What became of it.");
+        .answers::<Delivered>(200, "What became of it.");
     let health = Operation::new("webhookHealth", "Whether this is where webhooks go", health)
         .tag("Webhooks")
         .answers::<Health>(200, "It is.");
@@ -86,6 +85,15 @@ async fn health(_: Call) -> Result<Response, Problem> {
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {
+    let (delivery, began) = received(&mut call).await?;
+    ingest(&call, delivery, began).await
+}
+
+/// The message that the request is, and when its body was there.
+///
+/// # Errors
+/// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
+pub(super) async fn received(call: &mut Call) -> Result<(Delivery, Instant), Problem> {
     let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
     let not_taken = |reason| app.metrics.not_delivered(reason);
     let (body, began) = (body.inspect_err(|_| not_taken("bad_body"))?, Instant::now());
@@ -95,9 +103,18 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
         app.tally.refused("webhook.rejected", error.as_str());
         call.count_bad_signature().err().unwrap_or_else(|| refused(error))
     })?;
-    let ingested = app.store.ingest(delivery).await.inspect_err(|_| not_taken("unavailable"))?;
-    app.metrics.delivered(ingested.outcome, began.elapsed());
-    Ok(reply::json(&Reply { outcome: ingested.outcome }))
+    Ok((delivery, began))
+}
+
+/// Applies the message, and says what became of it.
+///
+/// # Errors
+/// 503 when the store takes no writes.
+pub(super) async fn ingest(call: &Call, delivery: Delivery, began: Instant) -> Result<Response, Problem> {
+    let metrics = &call.app.metrics;
+    let ingested = call.app.store.ingest(delivery).await.inspect_err(|_| metrics.not_delivered("unavailable"))?;
+    metrics.delivered(ingested.outcome, began.elapsed());
+    Ok(reply::json(&Delivered { outcome: ingested.outcome }))
 }
 
 /// Says enough for an honest sender to find the mistake: Svix shows the answer in its dashboard.

@@ -52,7 +52,7 @@ pub(super) fn activity(entry: &Entry) -> Activity<'_> {
         "session.ended" | "session.removed" | "session.revoked" | "admin.signed_out" => authentication((2, "Logoff")),
         _ if action.starts_with("session.") => authentication((OTHER, verb)),
         // What was asked for is not known when it was refused.
-        "api.denied" | "api.unauthenticated" | "webhook.rejected" => {
+        "api.denied" | "api.limited" | "api.unauthenticated" | "webhook.rejected" => {
             Activity { class: Class::ApiActivity, id: 0, name: "Unknown" }
         }
         _ => {
