@@ -135,7 +135,7 @@ struct Shared {
 impl Shared {
     fn publish(&self, counts: Counts, operations: usize) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-        self.size.send_replace(counts.entries);
+        self.size.send_if_modified(|size| std::mem::replace(size, counts.entries) != counts.entries);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.operations.fetch_add(operations as u64, Ordering::Relaxed);
     }
