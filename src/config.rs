@@ -9,6 +9,7 @@ mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -53,6 +54,36 @@ pub struct Config {
     pub public_log: bool,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which pages may call the API.
+    pub cors: Cors,
+    /// How often one address may ask.
+    pub rate_address: Rate,
+    /// How often one session or API key may ask.
+    pub rate_token: Rate,
+    /// Where else the metrics are, for whoever can reach that address.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Which pages of other origins may call the API from a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Their origins as browsers write them; none when none may.
+    pub origins: Vec<String>,
+    /// The request headers they may send, in lower case.
+    pub headers: Vec<String>,
+    /// Whether they may send credentials that the browser adds by itself.
+    pub credentials: bool,
+    /// How long browsers may remember this, in seconds.
+    pub max_age: u64,
+}
+
+/// How often somebody may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests per second; `None` is without limit.
+    pub per_second: Option<NonZeroU32>,
+    /// Whether the operator chose it: then it holds for this machine's own requests too.
+    pub is_set: bool,
 }
 
 /// What every command that works on the data or with the server needs to know.
@@ -168,6 +199,10 @@ impl Config {
         let allow_impersonation = read.choice(&names::IMPERSONATION, [true, false]);
         let public_log = read.choice(&names::PUBLIC_LOG, [true, false]);
         let trusted_proxies = read.list(&names::TRUSTED_PROXIES, value::network);
+        let cors = read.cors();
+        let rate_address = read.rate(&names::RATE_ADDRESS);
+        let rate_token = read.rate(&names::RATE_TOKEN);
+        let metrics_listen = read.value(&names::METRICS_LISTEN, value::listen);
         read.finish(|| {
             Some(Self {
                 local: local?,
@@ -183,6 +218,10 @@ impl Config {
                 allow_impersonation: allow_impersonation?,
                 public_log: public_log?,
                 trusted_proxies,
+                cors: cors?,
+                rate_address: rate_address?,
+                rate_token: rate_token?,
+                metrics_listen,
             })
         })
     }
@@ -253,6 +292,12 @@ mod tests {
         assert_eq!((config.delete, config.history), (DeletePolicy::Soft, History::Full));
         assert_eq!((config.provision, config.allow_impersonation, config.require_azp), (true, true, false));
         assert_eq!((config.local.public_url, config.local.log_format, config.instance), (None, None, None));
+        assert_eq!((config.cors.origins.len(), config.cors.headers.len(), config.cors.max_age), (0, 3, 600));
+        let rate = Rate { per_second: NonZeroU32::new(50), is_set: false };
+        assert_eq!((config.rate_address, config.rate_token, config.metrics_listen), (rate, rate, None));
+        let set = with(&[("ROLLBOOK_RATE_ADDRESS", "50"), ("ROLLBOOK_RATE_TOKEN", "off")]).unwrap();
+        assert_eq!(set.rate_address, Rate { is_set: true, ..rate });
+        assert_eq!(set.rate_token, Rate { per_second: None, is_set: true });
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod admin;
 mod audit;
 pub mod call;
 mod caller;
+pub mod cors;
 mod denials;
 mod docs;
 mod events;
@@ -11,7 +12,9 @@ mod ever;
 mod forward_auth;
 pub mod guard;
 mod health;
+pub mod limit;
 mod log;
+pub mod metrics;
 mod mirror;
 mod openapi;
 mod organizations;
@@ -28,30 +31,34 @@ mod webhook;
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use serde_json::Value;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderValue;
 use warp::http::header::CONNECTION;
+use warp::http::{HeaderValue, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::notary::Notary;
 use crate::store::Store;
 
 pub use self::audit::entry;
 use self::call::{Call, call};
+use self::cors::Cors;
 use self::denials::Denials;
 pub use self::events::Streams;
 use self::guard::{Hosts, Peer};
+use self::limit::{Limits, Rate};
+use self::metrics::Metrics;
 use self::problem::Problem;
 use self::route::{Route, Table};
 pub use self::tally::Tally;
@@ -82,6 +89,12 @@ pub struct Parts {
     pub denials: Denials,
     /// The event streams that are open.
     pub streams: Streams,
+    /// How much each caller may still ask.
+    pub limits: Limits,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// When the server started.
+    pub started_at: Timestamp,
     description: OnceLock<Value>,
 }
 
@@ -98,6 +111,12 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether anybody may read the log's hashes and entries, without what is known of people.
     pub public_log: bool,
+    /// Which pages of other origins may call the API from a browser; `None` when there are none.
+    pub cors: Option<Cors>,
+    /// How often one address may ask.
+    pub rate_address: Rate,
+    /// How often one session or API key may ask.
+    pub rate_token: Rate,
 }
 
 impl Deref for App {
@@ -119,19 +138,20 @@ impl App {
         clock: Clock,
         settings: Settings,
     ) -> Self {
-        let (tally, denials, streams) = (Tally::default(), Denials::default(), Streams::default());
-        let description = OnceLock::new();
         Self(Arc::new(Parts {
+            limits: Limits::new(&settings),
+            started_at: clock.now(),
             store,
             notary,
             webhooks,
             sessions,
             clock,
             settings,
-            tally,
-            denials,
-            streams,
-            description,
+            tally: Tally::default(),
+            denials: Denials::default(),
+            streams: Streams::default(),
+            metrics: Metrics::default(),
+            description: OnceLock::new(),
         }))
     }
 
@@ -152,22 +172,58 @@ pub enum Fault {
     TooSlow,
 }
 
-/// What answers requests: checks each of them, then routes it.
+/// What answers requests: checks each of them, then routes it, and counts whatever came of it.
 pub fn service(app: &App, hosts: Hosts) -> impl Answers {
-    let (routes, hosts) = (warp::service(routes(app)), Arc::new(hosts));
+    let (app, routes, hosts) = (app.clone(), warp::service(routes(app)), Arc::new(hosts));
     tower::service_fn(move |request: Request<Incoming>| {
-        let refusal = match request.extensions().get::<Peer>() {
-            Some(peer) => guard::check(&request, &hosts, *peer).err(),
-            None => Some(guard::Refusal::Host),
-        };
-        let mut routes = routes.clone();
+        let (app, routes, hosts) = (app.clone(), routes.clone(), Arc::clone(&hosts));
         async move {
-            match refusal {
-                Some(refusal) => Ok(self::refused(refusal)),
-                None => routes.call(request).await,
-            }
+            let (method, began) = (request.method().clone(), Instant::now());
+            let response = checked(&app, &hosts, routes, request).await?;
+            app.metrics.answered(&method, Some(began.elapsed()), &response);
+            Ok(response)
         }
     })
+}
+
+/// The answer to a request that passed every check, or to what is wrong with it.
+async fn checked(
+    app: &App,
+    hosts: &Hosts,
+    routes: impl Answers,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let peer = match request.extensions().get::<Peer>() {
+        Some(peer) => *peer,
+        None => return Ok(refused(guard::Refusal::Host)),
+    };
+    if let Err(refusal) = guard::check(&request, hosts, peer) {
+        return Ok(refused(refusal));
+    }
+    // Within what CORS adds: a page that is told to slow down has to be able to read that.
+    let limited = tower::service_fn(|request: Request<Incoming>| {
+        let routes = routes.clone();
+        async move {
+            match limit::check(app, &request, peer) {
+                Ok(()) => routes.oneshot(request).await,
+                Err(problem) => Ok(reply::secured(problem.into_response())),
+            }
+        }
+    });
+    match &app.settings.cors {
+        Some(cors) => cors.answer(request, limited).await,
+        None => limited.oneshot(request).await,
+    }
+}
+
+/// What answers in the place of handlers that fail, and counts that.
+pub fn faults(app: &App) -> impl Fn(Fault, &Method) -> Response + Clone + Send + Sync + 'static {
+    let app = app.clone();
+    move |fault, method| {
+        let response = failed(fault);
+        app.metrics.answered(method, None, &response);
+        response
+    }
 }
 
 /// The answer to a request whose handler failed.
@@ -220,6 +276,7 @@ fn api() -> Vec<Route> {
         log::routes(),
         webhook::routes(),
         health::routes(),
+        metrics::routes(),
         docs::routes(),
         openapi::routes(),
     ]

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::audit::{Actor, Doubt, Draft, Source};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::disk;
 use crate::store::{self, Head, Identity, Store};
 use crate::tlog::checkpoint::{BadCheckpoint, Checkpoint};
@@ -69,6 +69,8 @@ pub struct Published {
     pub checkpoint: Checkpoint,
     /// The signed note.
     pub note: String,
+    /// When it was signed; `None` for one from before the start.
+    pub signed_at: Option<Timestamp>,
 }
 
 /// Signs checkpoints of one store's log. Cheap to clone.
@@ -193,7 +195,7 @@ impl Notary {
         let note = checkpoint.sign(&keys.signing())?;
         self.write_mark(note.clone()).await?;
         store.put_checkpoint(epoch, head.size, note.clone()).await?;
-        let published = Arc::new(Published { checkpoint, note });
+        let published = Arc::new(Published { checkpoint, note, signed_at: Some(clock.now()) });
         self.0.published.send_replace(Some(published.clone()));
         tracing::info!(size = head.size, checkpoint = published.note, "log.checkpoint");
         Ok(published)
@@ -224,7 +226,7 @@ impl Notary {
         let Ok(checkpoint) = Checkpoint::open(&note, &self.verifiers()) else { return Ok(Some(Doubt::BadMark)) };
         let doubt = self.contradiction(&checkpoint, head)?;
         if doubt.is_none() {
-            self.0.published.send_replace(Some(Arc::new(Published { checkpoint, note })));
+            self.0.published.send_replace(Some(Arc::new(Published { checkpoint, note, signed_at: None })));
         }
         Ok(doubt)
     }

@@ -5,6 +5,7 @@ mod self_check;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -20,7 +21,9 @@ use crate::clerk::webhook::{BadSecret, Webhooks};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::control::{self, Desk};
+use crate::http::cors::{self, Cors};
 use crate::http::guard::Hosts;
+use crate::http::limit::Rate;
 use crate::http::{self, App, Settings};
 use crate::notary::{self, Notary};
 use crate::store::{self, OpenError, Store};
@@ -42,6 +45,8 @@ pub struct Server {
     hosts: Hosts,
     limits: Limits,
     app: App,
+    /// Where the metrics have an address of their own.
+    metrics: Option<(TcpListener, SocketAddr)>,
     keys: Keys,
     control: Option<control::Listener>,
 }
@@ -51,12 +56,19 @@ pub struct Server {
 pub enum BindError {
     /// Another program has the address.
     #[error(
-        "ROLLBOOK_LISTEN: {0} is taken by another program; stop that one, or choose another port (0 picks a free one)"
+        "{setting}: {address} is taken by another program; stop that one, or choose another port (0 picks a free one)"
     )]
-    Taken(SocketAddr),
+    Taken {
+        /// The variable.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
     /// The address cannot be listened on.
-    #[error("ROLLBOOK_LISTEN: cannot listen on {address}: {cause}")]
+    #[error("{setting}: cannot listen on {address}: {cause}")]
     Listen {
+        /// The variable.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -71,6 +83,9 @@ pub enum BindError {
     /// The PEM is no usable key.
     #[error("CLERK_JWT_KEY: {0}")]
     Key(#[from] BadKey),
+    /// A page's origin or a header's name cannot be one.
+    #[error("ROLLBOOK_CORS_ORIGINS, ROLLBOOK_CORS_HEADERS: {0}")]
+    Cors(#[from] cors::BadName),
     /// The address of the keys is no URL.
     #[error("CLERK_JWKS_URL: not a URL")]
     KeysUrl,
@@ -96,7 +111,12 @@ impl Server {
     /// # Errors
     /// With what is in the way, named by the setting to change.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, BindError> {
-        let (listener, address) = listen(config.local.listen).await?;
+        let (listener, address) = listen("ROLLBOOK_LISTEN", config.local.listen).await?;
+        let metrics = match config.metrics_listen {
+            Some(address) => Some(listen("ROLLBOOK_METRICS_LISTEN", address).await?),
+            None => None,
+        };
+        let cors = cors(&config.cors)?;
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
@@ -122,6 +142,9 @@ impl Server {
             allow_impersonation: config.allow_impersonation,
             trusted_proxies: config.trusted_proxies.clone(),
             public_log: config.public_log,
+            cors,
+            rate_address: rate(config.rate_address),
+            rate_token: rate(config.rate_token),
         };
         let notary = Notary::open(store.clone(), clock.clone(), &log_host(config.local.public_url.as_ref())).await?;
         store.record(turn("system.started")).await?;
@@ -130,13 +153,19 @@ impl Server {
         let app = App::new(store, notary, webhooks, sessions, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
-        Ok(Self { listener, address, hosts, limits, app, keys, control })
+        Ok(Self { listener, address, hosts, limits, app, metrics, keys, control })
     }
 
     /// The address that connections are taken on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that the metrics have for themselves, if they have one.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// What the handlers work with.
@@ -157,11 +186,14 @@ impl Server {
         chores.spawn(keep_keys(self.keys, store.clone(), stopped.clone()));
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
+        if let Some((listener, _)) = self.metrics {
+            chores.spawn(show_metrics(listener, self.app.clone(), self.limits.clone(), stopped.clone()));
+        }
         if let Some(listener) = self.control {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
         }
-        let service = http::service(&self.app, self.hosts);
-        let streams = self.app.streams.clone();
+        let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
+        let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
         drop(self.app);
         let until = async {
             tokio::select! {
@@ -170,7 +202,7 @@ impl Server {
             }
             streams.stop();
         };
-        let drained = accept::serve(self.listener, service, http::failed, self.limits, until).await;
+        let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {
             tracing::warn!(connections = drained.cut, "server.connections_cut");
         }
@@ -187,13 +219,22 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::AddrInUse => BindError::Taken(address),
-        _ => BindError::Listen { address, cause },
+        std::io::ErrorKind::AddrInUse => BindError::Taken { setting, address },
+        _ => BindError::Listen { setting, address, cause },
     })?;
-    let bound = listener.local_addr().map_err(|cause| BindError::Listen { address, cause })?;
+    let bound = listener.local_addr().map_err(|cause| BindError::Listen { setting, address, cause })?;
     Ok((listener, bound))
+}
+
+fn cors(set: &config::Cors) -> Result<Option<Cors>, cors::BadName> {
+    Cors::new(&set.origins, &set.headers, set.credentials, Duration::from_secs(set.max_age))
+}
+
+/// A limit left at its default is not for this machine's own programs: they would be held up by each other.
+const fn rate(set: config::Rate) -> Rate {
+    Rate { per_second: set.per_second, also_local: set.is_set }
 }
 
 async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Result<Store, BindError> {
@@ -259,10 +300,19 @@ async fn publish(notary: &Notary) {
     }
 }
 
-/// Writes down every minute, and at the end, what strangers did.
+/// Answers at the metrics' own address.
+async fn show_metrics(listener: TcpListener, app: App, limits: Limits, mut stopped: watch::Receiver<()>) {
+    let (service, fault) = (http::metrics::service(&app), |fault, _: &_| http::failed(fault));
+    drop(app);
+    let until = async move { drop(stopped.changed().await) };
+    let _ = accept::serve(listener, service, fault, limits, Arc::default(), until).await;
+}
+
+/// Writes down every minute, and at the end, what strangers did, and forgets who has not asked for anything lately.
 async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
     loop {
         let last = tokio::time::timeout(TALLY_EVERY, stopped.changed()).await.is_ok();
+        app.limits.forget_idle();
         for entry in app.tally.take() {
             if let Err(cause) = app.store.record(entry).await {
                 tracing::warn!(%cause, "audit.not_written");

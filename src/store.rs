@@ -13,6 +13,7 @@ mod erased;
 mod error;
 mod evidence;
 mod feed;
+mod figures;
 mod ingest;
 mod live;
 mod mirror;
@@ -32,8 +33,8 @@ mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 use tokio::sync::watch;
@@ -53,6 +54,7 @@ pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
+pub use self::figures::Figures;
 pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
 pub use self::review::{Review, ReviewError, Reviewed};
@@ -128,16 +130,14 @@ struct Shared {
     counts: Mutex<Counts>,
     /// The log's size, for those who wait for it to grow.
     size: watch::Sender<u64>,
-    batches: AtomicU64,
-    operations: AtomicU64,
+    figures: Mutex<Figures>,
 }
 
 impl Shared {
-    fn publish(&self, counts: Counts, operations: usize) {
+    fn publish(&self, counts: Counts, operations: usize, took: Duration) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         self.size.send_if_modified(|size| std::mem::replace(size, counts.entries) != counts.entries);
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.operations.fetch_add(operations as u64, Ordering::Relaxed);
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).note(operations, took);
     }
 }
 
@@ -247,11 +247,11 @@ impl Store {
         self.0.shared.size.subscribe()
     }
 
-    /// How many transactions were committed since the start, and how many operations in them.
+    /// What the writer has done since the start, and how many wait for it.
     #[must_use]
-    pub fn commits(&self) -> (u64, u64) {
-        let shared = &self.0.shared;
-        (shared.batches.load(Ordering::Relaxed), shared.operations.load(Ordering::Relaxed))
+    pub fn figures(&self) -> Figures {
+        let figures = self.0.shared.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Figures { waiting: self.0.queue.waiting(), ..figures }
     }
 
     /// Applies a delivery, once.

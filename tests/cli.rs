@@ -335,7 +335,7 @@ fn after(folder: &Path) {
     assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
     let doctor = run(folder, "doctor");
     assert!(doctor.out.contains("FAIL  server       does not run on this data file"), "{}", doctor.out);
-    assert_eq!(doctor.failed(1), "1 of 6 checks failed\n");
+    assert_eq!(doctor.failed(1), "1 of 7 checks failed\n");
 }
 
 #[test]

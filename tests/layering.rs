@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
-const NOUNS: &[&str] = &["api_key", "audit", "clock", "event", "json", "merkle", "page", "sync", "tlog", "user"];
+const NOUNS: &[&str] =
+    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "user"];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
@@ -43,6 +44,9 @@ const OWNED: &[(&str, &str)] = &[
     ("reqwest", "clerk"),
     ("warp", "http"),
     ("askama", "http"),
+    ("tower_http", "http"),
+    ("governor", "http"),
+    ("prometheus", "http"),
     ("schemars", "http"),
     ("clap", "cli"),
     ("indicatif", "cli"),

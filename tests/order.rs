@@ -30,6 +30,9 @@ use tokio::runtime::Runtime;
 
 const T: i64 = 1_750_000_000_000;
 const NAMES: [&str; 4] = ["Ann", "anna", "Bo", "Élan"];
+const PLANS: [&str; 3] = ["free", "practice", "clinic"];
+/// The states of subscriptions and their items, the better first; the last two are none yet.
+const STATES: [&str; 6] = ["active", "past_due", "canceled", "ended", "upcoming", "abandoned"];
 const ADDRESSES: [Option<&str>; 3] = [None, Some("Shared@example.org"), Some("bo@example.org")];
 
 /// A message: its id, what it says, and of what it says the parts the model goes by.
@@ -78,7 +81,7 @@ struct Dice {
 
 fn dice(users: usize) -> impl Strategy<Value = Dice> {
     let updated = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
-    (0..20_u8, 0..users, 0..2_usize, updated, 0..3_i64, any::<bool>(), 0..NAMES.len() * ADDRESSES.len(), any::<u16>())
+    (0..26_u8, 0..users, 0..2_usize, updated, 0..3_i64, any::<bool>(), 0..NAMES.len() * ADDRESSES.len(), any::<u16>())
         .prop_map(|(what, user, other, updated, at, in_seconds, name, id)| Dice {
             what,
             user,
@@ -129,7 +132,9 @@ impl Dice {
         let (kind, id) = match self.what {
             ..12 => ("session", format!("sess_{user}_{other}")),
             12..15 => ("organization", format!("org_{other}")),
-            15.. => ("organizationMembership", format!("orgmem_{user}_{other}")),
+            20..24 => ("subscriptionItem", format!("item_{user}_{other}")),
+            24.. => ("subscription", format!("csub_{user}")),
+            15..20 => ("organizationMembership", format!("orgmem_{user}_{other}")),
         };
         (kind.to_owned(), id)
     }
@@ -161,12 +166,37 @@ impl Dice {
             15..=16 => ("organizationMembership.created", member()),
             17 => ("organizationMembership.deleted", member()),
             18 => ("email.created", json!({ "id": "ema_1", "user_id": user })),
+            20..24 => ("subscriptionItem.updated", self.item()),
+            24.. => {
+                // It tells of the first item, as it was at the time.
+                let listed = json!([Self { other: 0, ..self.clone() }.item()]);
+                ("subscription.updated", json!({ "id": id, "status": STATES[self.name % 4], "items": listed }))
+            }
             _ => ("user.updated", json!({ "first_name": "Nobody" })),
         };
         if let Some(n) = self.updated.filter(|_| !kind.ends_with(".deleted")) {
             data["updated_at"] = (T + n).into();
         }
+        if self.what >= 20 {
+            // Some payers are organisations, whose plans are nobody's own.
+            let who = if self.name % 7 == 6 { "organization_id" } else { "user_id" };
+            data["payer"] = json!({ "user_id": "", "organization_id": "" });
+            data["payer"][who] = if who == "user_id" { user } else { "org_0".to_owned() }.into();
+        }
         (kind, data)
+    }
+
+    /// A subscription item. Its own `updated_at` is that of the message, or missing like it.
+    fn item(&self) -> Value {
+        let mut item = json!({
+            "id": format!("item_{}_{}", self.user, self.other), "status": STATES[usize::from(self.id % 6)],
+            "plan": { "slug": PLANS[self.name % PLANS.len()] }, "period_start": T + self.at,
+            "subscription_id": format!("csub_{}", self.user),
+        });
+        if let Some(n) = self.updated {
+            item["updated_at"] = (T + n).into();
+        }
+        item
     }
 }
 
@@ -189,6 +219,13 @@ fn message(dice: &Dice, id: &str) -> Message {
             Says::Object { key, version, data, parents, sign_in: None }
         }
         14 | 17 => Says::ObjectDeleted { key, at },
+        20.. => {
+            let payer = &data["payer"];
+            let parent = |kind: &str, id: &Value| format!("{kind}:{}", id.as_str().unwrap());
+            let parents = [parent("user", &payer["user_id"]), parent("organization", &payer["organization_id"])];
+            let parents = parents.into_iter().filter(|parent| !parent.ends_with(':')).collect();
+            Says::Object { key, version, data, parents, sign_in: None }
+        }
         _ => Says::Nothing,
     };
     Message { id: id.to_owned(), body: body.to_string(), says }
@@ -244,14 +281,16 @@ impl Model {
             users.retain(|user, _| !model.tombstones.contains_key(user));
             model.sign_ins.retain(|user, _| !model.tombstones.contains_key(user));
         }
+        objects.retain(|key, _| !gone.contains_key(key));
         for (user, (version, data)) in users {
+            let subscription = subscribed(&objects, &format!("user:{user}"));
             let (signed_in, deleted) = (model.sign_ins.remove(&user), model.tombstones.get(&user));
             let mut row = json!({ "clerk_id": user, "role": "USER", "source": "webhook", "version": shown(version), "clerk": data });
+            subscription.inspect(|(plan, status)| row["subscription"] = json!({ "plan": plan, "status": status }));
             signed_in.inspect(|at| row["signed_in_at"] = (*at).into());
             deleted.inspect(|at| row["deleted_at"] = (**at).into());
             model.users.insert(user, row);
         }
-        objects.retain(|key, _| !gone.contains_key(key));
         for (key, (version, (data, parents))) in objects {
             model.children.extend(parents.iter().map(|parent| (parent.clone(), key.0.clone(), key.1.clone())));
             let parents: Vec<Value> = parents
@@ -310,20 +349,62 @@ impl Model {
         email.chain([format!("{} {}", text("first_name"), text("last_name")), text("last_name")]).collect()
     }
 
-    /// Every row of the users' index.
+    /// Every row of the users' index: each scope, and in each of them the terms, behind how much of them is the same as
+    /// in the term before.
     fn index(&self) -> BTreeSet<(String, String)> {
         let mut index = BTreeSet::new();
         for (user, row) in &self.users {
             let state = if row.get("deleted_at").is_some() { 'd' } else { 'l' };
-            let facets = Self::terms(row).into_iter().map(|term| format!("t{term}"));
-            index.extend(
-                facets
-                    .chain(["a".to_owned(), "rUSER".to_owned()])
-                    .map(|facet| (format!("{state}{facet}"), user.clone())),
-            );
+            for scope in ["a", "rUSER"].map(|scope| format!("{state}{scope}")) {
+                let mut before = String::new();
+                for term in Self::terms(row) {
+                    let same = before.bytes().zip(term.bytes()).take_while(|(a, b)| a == b).count();
+                    index.insert((format!("{scope}/{same:02x}{term}"), user.clone()));
+                    before = term;
+                }
+                index.insert((scope, user.clone()));
+            }
         }
         index
     }
+}
+
+type Objects<'m> = BTreeMap<(String, String), (Version, (&'m Value, &'m Vec<String>))>;
+
+/// What the payer has subscribed to, unless that is what everybody has: the item in the best state that began last, as the
+/// newest message about it says, and its subscription if that was updated later.
+fn subscribed(objects: &Objects<'_>, payer: &str) -> Option<(String, String)> {
+    let paid = |kind: &'static str| {
+        let own =
+            objects.iter().filter(move |((of, _), (_, (_, parents)))| of == kind && parents.iter().any(|p| p == payer));
+        own.map(|((_, id), (version, (data, _)))| (id.clone(), version.clone(), *data))
+    };
+    let mut items: BTreeMap<String, (Version, &Value)> = BTreeMap::new();
+    for (id, version, data) in paid("subscriptionItem") {
+        greatest(&mut items, &id, (&version, data));
+    }
+    for (_, (updated_at, at, message), whole) in paid("subscription") {
+        let item = &whole["items"][0];
+        let version = (item["updated_at"].as_i64().unwrap_or(updated_at), at, message);
+        greatest(&mut items, &item["id"].as_str().unwrap().to_owned(), (&version, item));
+    }
+    let ranked = items.into_iter().filter_map(|(id, (version, item))| {
+        let own = STATES.iter().position(|state| item["status"] == *state).unwrap();
+        let whole = paid("subscription").find(|(sub, whole, _)| item["subscription_id"] == *sub && whole.0 > version.0);
+        let (state, version) = match whole {
+            Some((_, version, data)) if own < 4 => {
+                let whole = STATES.iter().position(|state| data["status"] == *state).unwrap();
+                let (running, over) = (own < 2, own == 2 && whole == 3);
+                (if running || over { whole } else { own }, version)
+            }
+            _ => (own, version),
+        };
+        let plan = item["plan"]["slug"].as_str().unwrap();
+        (state < 4).then_some((std::cmp::Reverse(state), item["period_start"].as_i64(), version, id, plan))
+    });
+    let (state, .., plan) = ranked.max()?;
+    let says = (plan.to_owned(), STATES[state.0].to_owned());
+    (says != ("free".to_owned(), "active".to_owned())).then_some(says)
 }
 
 fn greatest<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, (Version, V)>, key: &K, (version, value): (&Version, V)) {

@@ -12,6 +12,7 @@ mod file;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::tokens::ISSUER;
 use common::{Answer, CLERK, SECRET, deleted_event, sign, user_event};
@@ -27,6 +28,7 @@ use rollbook::clerk::webhook::Webhooks;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::event::Outcome;
 use rollbook::http::guard::Hosts;
+use rollbook::http::limit::Rate;
 use rollbook::http::{self, App, Settings};
 use rollbook::notary::Notary;
 use rollbook::page::{Limit, PageRequest};
@@ -107,7 +109,8 @@ async fn many_writers_at_once_share_transactions_and_each_hears_its_own_answer()
     let first = outcomes.iter().filter(|(_, outcome)| *outcome != Outcome::Duplicate).map(|(n, _)| *n);
     let (first, distinct) = (first.collect::<Vec<_>>(), outcomes.iter().map(|(n, _)| *n).collect::<BTreeSet<_>>());
     assert_eq!(first.len(), distinct.len(), "a message was applied twice or never");
-    let (transactions, operations) = store.commits();
+    let batches = store.figures().batches;
+    let (transactions, operations) = (batches.count(), batches.sum());
     assert_eq!(operations, 320);
     assert!(transactions < operations, "nobody shared a transaction");
     store.close().await;
@@ -131,7 +134,8 @@ async fn an_operation_that_cannot_be_done_fails_alone() {
         }
     }
     assert!(store.is_ready());
-    let (transactions, operations) = store.commits();
+    let batches = store.figures().batches;
+    let (transactions, operations) = (batches.count(), batches.sum());
     assert!(transactions < operations && operations == 100, "{transactions} transactions, {operations} operations");
     store.close().await;
     let db = file::open_disk(&disk);
@@ -277,6 +281,8 @@ async fn a_damaged_file_breaks_nothing_but_itself() {
     assert!(refused.contains("Damaged") && refused.contains("NotOurs") && stopped > 0, "{refused:?}, {stopped}");
 }
 
+const NO_LIMIT: Rate = Rate { per_second: None, also_local: false };
+
 /// The routes over a store on that disk, served for as long as the test runs.
 async fn serve(store: Store) -> String {
     let notary = Notary::open(store.clone(), Clock::system(), "localhost").await.unwrap();
@@ -288,13 +294,17 @@ async fn serve(store: Store) -> String {
         allow_impersonation: true,
         trusted_proxies: vec![],
         public_log: false,
+        cors: None,
+        rate_address: NO_LIMIT,
+        rate_token: NO_LIMIT,
     };
     let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::service(&app, Hosts::default());
     tokio::spawn(async move {
-        accept::serve(listener, service, http::failed, accept::Limits::default(), std::future::pending()).await
+        let (fault, limits) = (|fault, _: &_| http::failed(fault), accept::Limits::default());
+        accept::serve(listener, service, fault, limits, Arc::default(), std::future::pending()).await
     });
     url
 }

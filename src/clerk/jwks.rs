@@ -4,6 +4,7 @@
 //! answer. One fetch runs at a time, outside any lock, and no fetch begins within 30 seconds of the one
 //! before, whether that went well or not: nothing a caller sends makes Rollbook call out more often.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,6 +58,8 @@ struct State {
     failure: Option<Failure>,
     /// Closed when the fetch that began last is over.
     flight: Option<watch::Receiver<()>>,
+    /// How many fetches ended in each way, since the start.
+    fetches: BTreeMap<&'static str, u64>,
 }
 
 /// Why there is no key for a token.
@@ -95,6 +98,22 @@ pub enum Failure {
     /// An answer that is not a set of keys to rely on.
     #[error("the answer is refused: {0}")]
     Document(#[from] BadKeySet),
+}
+
+impl Failure {
+    /// The reason as one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NotPublic => "not_public",
+            Self::NoCertificates => "no_certificates",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::TooLong => "too_long",
+            Self::Document(_) => "document",
+        }
+    }
 }
 
 /// How it stands with the keys.
@@ -166,6 +185,15 @@ impl Keys {
         }
     }
 
+    /// How many fetches ended in each way since the start: `ok`, or [`Failure::as_str`].
+    #[must_use]
+    pub fn fetches(&self) -> BTreeMap<&'static str, u64> {
+        match &self.0 {
+            Origin::Pinned(_) => BTreeMap::new(),
+            Origin::Remote(remote) => remote.lock().fetches.clone(),
+        }
+    }
+
     /// The key a token is signed with, by the id in its header.
     pub(super) async fn find(&self, kid: Option<&str>) -> Result<Arc<Key>, NoKey> {
         match &self.0 {
@@ -227,6 +255,8 @@ impl Remote {
     /// Puts a fetched set in the place of the old one; a failure leaves that as it is.
     fn take(&self, fetched: Result<(KeySet, Bytes), Failure>) {
         let mut state = self.lock();
+        let ended = fetched.as_ref().map_or_else(|failure| failure.as_str(), |_| "ok");
+        *state.fetches.entry(ended).or_default() += 1;
         match fetched {
             Ok((set, document)) => {
                 let set = match &state.set {

@@ -124,6 +124,12 @@ impl Sessions {
         Self(Arc::new(Inner { keys, rules, clock, verified: Mutex::new(LruCache::sparse(REMEMBERED)) }))
     }
 
+    /// The keys that tokens are verified with.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
     /// Checks a token, as it stands behind `Bearer `.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl From<BindError> for Error {
     fn from(cause: BindError) -> Self {
         match cause {
             // The setting that a server's own words name is none of the demo's.
-            BindError::Taken(address) => Self::Taken(address.port()),
+            BindError::Taken { address, .. } => Self::Taken(address.port()),
             cause => Self::Serve(cause.into()),
         }
     }

@@ -47,6 +47,9 @@ async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
     let mut out = io::stdout();
     writeln!(out, "listening on http://{}", server.address())?;
+    if let Some(address) = server.metrics_address() {
+        writeln!(out, "metrics on http://{address}")?;
+    }
     if let (true, Some(key)) = (app.notary.is_new(), app.notary.verifiers().first()) {
         writeln!(
             out,

@@ -10,7 +10,7 @@ use crate::log;
 use super::settings::{self as names, Setting};
 use super::url::{self, Origin};
 use super::value::{self, Parsed};
-use super::{Fault, Faults, Keys, Local, Secret, TokenSource};
+use super::{Cors, Fault, Faults, Keys, Local, Rate, Secret, TokenSource};
 
 /// The largest file a secret is read from, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -87,6 +87,21 @@ impl<'a> Reader<'a> {
             None => Keys::Remote(jwks_url.unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json"))),
         };
         Some(TokenSource { issuer, keys })
+    }
+
+    /// Which pages may call the API.
+    pub(super) fn cors(&self) -> Option<Cors> {
+        let origins = self.list(&names::CORS_ORIGINS, value::cors_origin);
+        let headers = self.list(&names::CORS_HEADERS, value::header);
+        let credentials = self.choice(&names::CORS_CREDENTIALS, [true, false]);
+        let max_age = self.value(&names::CORS_MAX_AGE, value::max_age);
+        Some(Cors { origins, headers, credentials: credentials?, max_age: max_age? })
+    }
+
+    /// How often somebody may ask.
+    pub(super) fn rate(&self, setting: &Setting) -> Option<Rate> {
+        let is_set = self.text(setting.name).is_some();
+        self.value(setting, value::rate).map(|per_second| Rate { per_second, is_set })
     }
 
     /// A setting, or its default.

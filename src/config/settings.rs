@@ -101,17 +101,24 @@ settings! {
         "Whether anybody may read /log, which names nobody, not admins alone").or("false");
     TRUSTED_PROXIES = Setting::new("ROLLBOOK_TRUSTED_PROXIES", "trusted-proxies", "CIDRS",
         "Proxies whose X-Forwarded-For counts, separated by commas");
+    CORS_ORIGINS = Setting::new("ROLLBOOK_CORS_ORIGINS", "cors-origins", "ORIGINS",
+        "Origins whose pages may call the API from a browser, separated by commas; no others may");
+    CORS_HEADERS = Setting::new("ROLLBOOK_CORS_HEADERS", "cors-headers", "NAMES",
+        "Request headers that these pages may send").or("authorization,content-type,if-match");
+    CORS_CREDENTIALS = Setting::new("ROLLBOOK_CORS_CREDENTIALS", "cors-credentials", "true|false",
+        "Whether browsers may let these pages send credentials of their own; session tokens need it not").or("false");
+    CORS_MAX_AGE = Setting::new("ROLLBOOK_CORS_MAX_AGE", "cors-max-age", "SECONDS",
+        "How long browsers may remember what these pages may do, 0 to 86400").or("600");
+    RATE_ADDRESS = Setting::new("ROLLBOOK_RATE_ADDRESS", "rate-address", "NUMBER|off",
+        "Requests a second from one address, 1 to 100000, in bursts of ten seconds' worth; left at the default, this machine itself has no limit").or("50");
+    RATE_TOKEN = Setting::new("ROLLBOOK_RATE_TOKEN", "rate-token", "NUMBER|off",
+        "The same for one session or API key").or("50");
+    METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",
+        "Where else to listen, for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
 }
 
 /// Settings that later versions will have: named in warnings, so that nobody believes they are in force.
-const LATER: &[&str] = &[
-    "ROLLBOOK_TLS_",
-    "ROLLBOOK_CORS_",
-    "ROLLBOOK_FORWARD_",
-    "ROLLBOOK_SYNC_",
-    "ROLLBOOK_BACKUP_",
-    "ROLLBOOK_METRICS_",
-];
+const LATER: &[&str] = &["ROLLBOOK_TLS_", "ROLLBOOK_FORWARD_", "ROLLBOOK_SYNC_", "ROLLBOOK_BACKUP_"];
 
 /// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt
 /// setting is one that is silently not in force.

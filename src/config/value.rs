@@ -2,6 +2,7 @@
 //! value, which may be a secret in the wrong place.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -66,6 +67,40 @@ pub(super) fn origin_of_app(text: &str) -> Parsed<String> {
         Ok(text.to_owned())
     } else {
         Err("must be origins separated by commas, in lower case and with no slash at the end, such as https://app.example.com,http://localhost:3000".into())
+    }
+}
+
+/// The origin of a page that may call us. Not any at all, and not what a page without an origin calls itself.
+pub(super) fn cors_origin(text: &str) -> Parsed<String> {
+    match text {
+        "*" => Err("must name each origin; * would let every page on the web call the API".into()),
+        "null" => Err("must name each origin; null is what any sandboxed page or local file calls itself".into()),
+        _ => origin_of_app(text),
+    }
+}
+
+/// The name of a request header.
+pub(super) fn header(text: &str) -> Parsed<String> {
+    // The characters of a token (RFC 9110 §5.6.2), but for `*`, which would stand for every header.
+    let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
+    if fits {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("must be names of headers separated by commas; * is none".into())
+    }
+}
+
+/// How long browsers remember, in seconds; they go no further than a day.
+pub(super) fn max_age(text: &str) -> Parsed<u64> {
+    text.parse().ok().filter(|n| *n <= 86_400).ok_or_else(|| "must be a whole number of seconds up to 86400".into())
+}
+
+/// Requests per second, or no limit.
+pub(super) fn rate(text: &str) -> Parsed<Option<NonZeroU32>> {
+    match text.parse() {
+        _ if text == "off" => Ok(None),
+        Ok(n @ 1..=100_000) => Ok(NonZeroU32::new(n)),
+        _ => Err("must be a whole number of requests a second from 1 to 100000, or off".into()),
     }
 }
 
@@ -213,5 +248,31 @@ mod tests {
             assert!(origin_of_app(bad).is_err(), "{bad}");
         }
         assert_eq!(listen("localhost:80").unwrap(), listen("127.0.0.1:80").unwrap());
+    }
+
+    #[test]
+    fn pages_that_may_call_are_named_one_by_one() {
+        assert_eq!(cors_origin("https://app.example").as_deref(), Ok("https://app.example"));
+        assert!(cors_origin("*").unwrap_err().contains("every page"));
+        for bad in ["null", "https://*.example", "https://app.example/", "app.example"] {
+            assert!(cors_origin(bad).is_err(), "{bad}");
+        }
+        assert_eq!(header("If-Match").as_deref(), Ok("if-match"));
+        for bad in ["*", "x y", "x:", "é"] {
+            assert!(header(bad).is_err(), "{bad}");
+        }
+        assert_eq!((max_age("0"), max_age("86400")), (Ok(0), Ok(86_400)));
+        assert!(max_age("86401").is_err() && max_age("-1").is_err() && max_age("1h").is_err());
+    }
+
+    #[test]
+    fn a_rate_is_a_number_or_off() {
+        assert_eq!(
+            (rate("off"), rate("1"), rate("100000")),
+            (Ok(None), Ok(NonZeroU32::new(1)), Ok(NonZeroU32::new(100_000)))
+        );
+        for bad in ["0", "100001", "-1", "1.5", "OFF", "none"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 }

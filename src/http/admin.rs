@@ -36,6 +36,7 @@ use super::App;
 use super::call::{self, Call};
 use super::problem::Problem;
 use super::reply;
+use super::route::Matched;
 use crate::store;
 
 /// What the handlers of the page share beside the application.
@@ -82,7 +83,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             async move {
                 let https = call.app.settings.public_origin.starts_with("https://");
                 let reply = route(&desk, path.as_str(), call).await.unwrap_or_else(stopped);
-                view::secured(reply, https)
+                let mut reply = view::secured(reply, https);
+                reply.extensions_mut().insert(Matched("/admin/{page*}"));
+                reply
             }
         })
         .boxed()

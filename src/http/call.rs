@@ -32,6 +32,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The caller's address: the peer's, or the one a trusted proxy vouches for.
     pub ip: IpAddr,
+    /// The connection it came by.
+    pub peer: Peer,
     parts: Parts,
     query: String,
     body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
@@ -57,6 +59,7 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
             method: if method == Method::HEAD { Method::GET } else { method },
             ip: guard::client_ip(&headers, peer, &app.settings.trusted_proxies),
             app: app.clone(),
+            peer,
             headers,
             parts: Parts::new(),
             query,
@@ -145,19 +148,34 @@ impl Call {
     /// # Errors
     /// Those of [`Call::body`]; 415 for another type than JSON, 400 for unknown, doubled, missing or impossible members.
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize, wrong: &'static str) -> Result<T, Problem> {
-        let kind = self.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(
-                Kind::UnsupportedMediaType,
-                "The body must be JSON, and its Content-Type say so.",
-            ));
-        }
+        self.says_json()?;
         let body = self.body(limit).await?;
-        let object = std::str::from_utf8(&body).ok().and_then(|text| json::parse_strict(text).ok());
-        // An array would be read as the members in their order. The cause of a failure repeats what was sent, which
-        // may be somebody's address: it stays out of the log.
-        let read = object.filter(Value::is_object).and_then(|object| serde_json::from_value(whole(object)).ok());
-        read.ok_or_else(|| Problem::bad_request(wrong))
+        read(&body).ok_or_else(|| Problem::bad_request(wrong))
+    }
+
+    /// The same, where there need not be a body.
+    ///
+    /// # Errors
+    /// Those of [`Call::json`].
+    pub async fn maybe_json<T: DeserializeOwned>(
+        &mut self,
+        limit: usize,
+        wrong: &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let body = self.body(limit).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        self.says_json()?;
+        read(&body).map(Some).ok_or_else(|| Problem::bad_request(wrong))
+    }
+
+    fn says_json(&self) -> Result<(), Problem> {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::UnsupportedMediaType, "The body must be JSON, and its Content-Type say so."))
     }
 
     /// What stands in the `Authorization` header, if there is one: a session token or an API key.
@@ -178,6 +196,13 @@ impl Call {
         self.app.tally.refused("api.unauthenticated", reason);
         Problem::unauthorized().because(reason)
     }
+}
+
+/// The object in a body as a `T`. An array would be read as the members in their order. The cause of a failure repeats what
+/// was sent, which may be somebody's address: it stays out of the log.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let object = json::parse_strict(std::str::from_utf8(body).ok()?).ok().filter(Value::is_object)?;
+    serde_json::from_value(whole(object)).ok()
 }
 
 /// The same value, with whole numbers written as such: `2.0` is 2 to whoever sends it, but no number to a reader of

@@ -176,10 +176,27 @@ fn read(host: &[u8]) -> Option<Authority<'_>> {
     Authority::parse(std::str::from_utf8(host).ok()?)
 }
 
+/// Whether the Host names this machine as only its own programs call it: `localhost`, or the very address connected to.
+/// A proxy hands on the public name.
+#[must_use]
+pub fn names_this_machine(headers: &HeaderMap, peer: Peer) -> bool {
+    let host = only(headers, &HOST).ok().flatten().and_then(read);
+    host.is_some_and(|host| host.is_local(peer.local.ip()))
+}
+
 /// Whether the address is in one of these networks.
 #[must_use]
 pub fn trusts(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
+}
+
+/// Whom an address counts for: itself, or its /64, which one household or machine has whole.
+#[must_use]
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 /// Who sent the request: the peer, or, where that is a trusted proxy, the nearest hop of

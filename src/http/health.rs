@@ -39,7 +39,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// The process answers.
 async fn health(_: Call) -> Result<Response, Problem> {
-    Ok(reply::json(&Status { status: "ok" }))
+    Ok(well())
+}
+
+/// What says so.
+pub(super) fn well() -> Response {
+    reply::json(&Status { status: "ok" })
 }
 
 /// Whoever opens the bare address in a browser wants the admin page.

@@ -219,6 +219,7 @@ fn security(who: Who) -> Value {
         Who::Anyone => json!([]),
         Who::MaybeSession => json!([{}, { "session": [] }]),
         Who::Session | Who::AdminSession => json!([{ "session": [] }]),
+        Who::NearbyOr(scope) => json!([{}, { "session": [] }, { "key": [scope.as_str()] }]),
         Who::SelfOr(scope) | Who::Admin(scope) => json!([{ "session": [] }, { "key": [scope.as_str()] }]),
         Who::Signature => json!([{ "signature": [] }]),
     }
@@ -231,6 +232,7 @@ const fn who_may(who: Who) -> &'static str {
         Who::AdminSession => "For admins; not for API keys.",
         Who::SelfOr(_) => "For the user, for admins, and for API keys with the scope.",
         Who::Admin(_) => "For admins, and for API keys with the scope.",
+        Who::NearbyOr(_) => "For this machine; from elsewhere for admins, and for API keys with the scope.",
         Who::Signature => "For whoever signs with the webhook's secret.",
     }
 }

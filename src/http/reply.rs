@@ -25,6 +25,14 @@ pub fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// That it is done, and that there is nothing to say of it.
+#[must_use]
+pub fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// The way to another page of ours, to be asked for with `GET`.
 #[must_use]
 pub fn see_other(path: &str) -> Response {

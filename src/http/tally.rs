@@ -2,14 +2,17 @@
 //! do, and what servers do every few seconds. One entry a minute for each actor, thing and reason, however often it was.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::api_key::KeyId;
 use crate::audit::{Actor, Draft, Source};
 
-/// Counters since they were last taken.
+/// How often each action was refused for each reason.
+type Refusals = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Counters since they were last taken, and since the start.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<BTreeMap<Counted, u64>>);
+pub struct Tally(Mutex<Counts>);
 
 /// What is counted. Words are ours and keys are made by admins, so the number of counters is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +22,12 @@ struct Counted {
     action: &'static str,
     /// Why it was refused; `None` when it was done.
     reason: Option<&'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    fresh: BTreeMap<Counted, u64>,
+    refusals: Refusals,
 }
 
 impl Tally {
@@ -38,12 +47,21 @@ impl Tally {
     }
 
     fn count(&self, counted: Counted) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(counted).or_default() += 1;
+        let mut counts = self.lock();
+        if let Some(reason) = counted.reason {
+            *counts.refusals.entry((counted.action, reason)).or_default() += 1;
+        }
+        *counts.fresh.entry(counted).or_default() += 1;
+    }
+
+    /// What was refused since the start.
+    pub(super) fn refusals(&self) -> Refusals {
+        self.lock().refusals.clone()
     }
 
     /// The entries for what was counted since the last call.
     pub fn take(&self) -> Vec<Draft> {
-        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let counted = std::mem::take(&mut self.lock().fresh);
         let entry = |(Counted { key, action, reason }, count)| {
             let source = match action.split_once('.') {
                 Some(("webhook", _)) => Source::Webhook,
@@ -58,5 +76,9 @@ impl Tally {
             draft
         };
         counted.into_iter().map(entry).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

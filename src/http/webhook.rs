@@ -1,5 +1,7 @@
 //! `POST /api/webhooks/clerk` and its two other names.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook;
-use crate::event::Outcome;
+use crate::event::{Delivery, Outcome};
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
 const MAX_BODY: usize = 1024 * 1024;
@@ -26,8 +28,7 @@ struct Health {
 
 /// What became of a message.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Delivered")]
-struct Reply {
+pub(super) struct Delivered {
     /// `applied`, `unchanged`, `stale`, `duplicate`, `recorded` or `quarantined`.
     #[schemars(with = "String")]
     outcome: Outcome,
@@ -66,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .by(Who::Signature)
         .body::<Map<String, Value>>()
-        .answers::<Reply>(200, "What became of it.");
+        .answers::<Delivered>(200, "What became of it.");
     let health = Operation::new("webhookHealth", "Whether this is where webhooks go", health)
         .tag("Webhooks")
         .answers::<Health>(200, "It is.");
@@ -84,14 +85,36 @@ async fn health(_: Call) -> Result<Response, Problem> {
 }
 
 async fn receive(mut call: Call) -> Result<Response, Problem> {
-    let body = call.body(MAX_BODY).await?;
-    let received = call.app.webhooks.receive(&call.headers, &body, call.app.clock.now());
+    let (delivery, began) = received(&mut call).await?;
+    ingest(&call, delivery, began).await
+}
+
+/// The message that the request is, and when its body was there.
+///
+/// # Errors
+/// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
+pub(super) async fn received(call: &mut Call) -> Result<(Delivery, Instant), Problem> {
+    let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
+    let not_taken = |reason| app.metrics.not_delivered(reason);
+    let (body, began) = (body.inspect_err(|_| not_taken("bad_body"))?, Instant::now());
+    let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let delivery = received.map_err(|error| {
-        call.app.tally.refused("webhook.rejected", error.as_str());
-        refused(error)
+        not_taken(error.as_str());
+        app.tally.refused("webhook.rejected", error.as_str());
+        call.count_bad_signature().err().unwrap_or_else(|| refused(error))
     })?;
-    let ingested = call.app.store.ingest(delivery).await?;
-    Ok(reply::json(&Reply { outcome: ingested.outcome }))
+    Ok((delivery, began))
+}
+
+/// Applies the message, and says what became of it.
+///
+/// # Errors
+/// 503 when the store takes no writes.
+pub(super) async fn ingest(call: &Call, delivery: Delivery, began: Instant) -> Result<Response, Problem> {
+    let metrics = &call.app.metrics;
+    let ingested = call.app.store.ingest(delivery).await.inspect_err(|_| metrics.not_delivered("unavailable"))?;
+    metrics.delivered(ingested.outcome, began.elapsed());
+    Ok(reply::json(&Delivered { outcome: ingested.outcome }))
 }
 
 /// Says enough for an honest sender to find the mistake: Svix shows the answer in its dashboard.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +32,7 @@ use self::line::Line;
 use self::seats::{Seat, Seats};
 use crate::http::Fault;
 use crate::http::guard::Peer;
+use crate::http::metrics::{Connections, Open};
 
 /// What clients may use. The defaults are for the open internet.
 #[derive(Debug, Clone)]
@@ -96,19 +97,29 @@ struct Shared {
     limits: Limits,
 }
 
-/// Serves connections until `shutdown`, then lets them finish. Every request carries its [`Peer`] in its
-/// extensions. `fault` makes the answer to a request whose handler failed.
+/// What a connection holds to its end.
+#[derive(Debug)]
+struct Place {
+    phase: watch::Receiver<Phase>,
+    _seat: Seat,
+    _open: Open,
+}
+
+/// Serves connections until `shutdown`, then lets them finish, and counts them in `counts`. Every request carries its
+/// [`Peer`] in its extensions. `fault` makes the answer to a request with that method whose handler failed.
 ///
 /// When it returns, the tasks of all connections are gone, and with them their clones of `service`, unless
 /// a handler blocks its thread.
-pub async fn serve<S, B>(
+pub async fn serve<S, B, F>(
     listener: TcpListener,
     service: S,
-    fault: fn(Fault) -> Response<B>,
+    fault: F,
     limits: Limits,
+    counts: Arc<Connections>,
     shutdown: impl Future<Output = ()>,
 ) -> Drained
 where
+    F: Fn(Fault, &Method) -> Response<B> + Clone + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
@@ -118,7 +129,6 @@ where
     let seats = Arc::new(Seats::new(limits.per_peer, limits.trusted.clone()));
     let shared = Arc::new(Shared { http: builder(&limits), limits });
     let mut shutdown = pin!(shutdown);
-    let mut refused = 0_u64;
     loop {
         let (stream, remote) = tokio::select! {
             () = shutdown.as_mut() => break,
@@ -127,7 +137,7 @@ where
         // Each connection holds one receiver to its end, which makes them countable.
         let seat = (connections.receiver_count() < most).then(|| seats.take(remote.ip())).flatten();
         let Some(seat) = seat else {
-            refused += 1;
+            let refused = counts.refuse();
             // At each doubling: a flood must not be able to fill the log.
             if refused.is_power_of_two() {
                 warn!(refused, "connections refused, there are too many");
@@ -135,12 +145,12 @@ where
             continue;
         };
         if let Ok((stream, peer)) = prepare(stream, remote) {
-            let phase = connections.subscribe();
-            tokio::spawn(connection(stream, peer, service.clone(), fault, Arc::clone(&shared), phase, seat));
+            let place = Place { phase: connections.subscribe(), _seat: seat, _open: counts.open() };
+            tokio::spawn(connection(stream, peer, service.clone(), fault.clone(), Arc::clone(&shared), place));
         }
     }
     drop(listener);
-    Drained { cut: close(&connections, drain).await, refused }
+    Drained { cut: close(&connections, drain).await, refused: counts.refused() }
 }
 
 fn builder(limits: &Limits) -> http1::Builder {
@@ -178,22 +188,16 @@ fn prepare(stream: TcpStream, remote: SocketAddr) -> io::Result<(TcpStream, Peer
 }
 
 /// One connection, from its first byte to its last.
-async fn connection<S, B>(
-    stream: TcpStream,
-    peer: Peer,
-    service: S,
-    fault: fn(Fault) -> Response<B>,
-    shared: Arc<Shared>,
-    mut phase: watch::Receiver<Phase>,
-    _seat: Seat,
-) where
+async fn connection<S, B, F>(stream: TcpStream, peer: Peer, service: S, fault: F, shared: Arc<Shared>, mut place: Place)
+where
+    F: Fn(Fault, &Method) -> Response<B> + Clone + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     let Limits { answer, stall, lifetime, overtime, .. } = shared.limits;
     let handler = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        respond(service.clone(), request, fault, answer)
+        respond(service.clone(), request, fault.clone(), answer)
     });
     let mut http = pin!(shared.http.serve_connection(TokioIo::new(Line::new(stream, stall)), handler));
     // The limits are polled first: what a busy client makes the connection do counts against what the runtime
@@ -201,14 +205,14 @@ async fn connection<S, B>(
     tokio::select! {
         biased;
         () = sleep(lifetime) => (),
-        _ = phase.wait_for(|phase| *phase != Phase::Serving) => (),
+        _ = place.phase.wait_for(|phase| *phase != Phase::Serving) => (),
         ended = http.as_mut() => return log(peer, ended),
     }
     http.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         () = sleep(overtime) => debug!(%peer.remote, "cut a connection that did not end"),
-        _ = phase.wait_for(|phase| *phase == Phase::Cutting) => (),
+        _ = place.phase.wait_for(|phase| *phase == Phase::Cutting) => (),
         ended = http => log(peer, ended),
     }
 }
@@ -222,16 +226,17 @@ fn log(peer: Peer, ended: hyper::Result<()>) {
 async fn respond<S, B>(
     service: S,
     request: Request<Incoming>,
-    fault: fn(Fault) -> Response<B>,
+    fault: impl Fn(Fault, &Method) -> Response<B>,
     limit: Duration,
 ) -> Result<Response<B>, Infallible>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
+    let method = request.method().clone();
     match timeout(limit, caught(service.oneshot(request))).await {
         Ok(Some(answer)) => answer,
-        Ok(None) => Ok(fault(Fault::Panicked)),
-        Err(_) => Ok(fault(Fault::TooSlow)),
+        Ok(None) => Ok(fault(Fault::Panicked, &method)),
+        Err(_) => Ok(fault(Fault::TooSlow, &method)),
     }
 }
 

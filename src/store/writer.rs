@@ -95,6 +95,11 @@ impl Queue {
         answer.await.map_err(|_| Error::Failed)
     }
 
+    /// How many operations are in line.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// Lets the writer finish what is in line before this call, and then end.
     pub(super) async fn stop(&self) {
         let _ = self.0.send(Message::Stop).await;
@@ -166,6 +171,7 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
+        let began = Instant::now();
         let outcome = if *self.failed.borrow() {
             Err(Error::Failed)
         } else {
@@ -174,7 +180,7 @@ impl Writer {
         };
         match outcome {
             Ok(written) => {
-                self.shared.publish(self.state.stats(), batch.len());
+                self.shared.publish(self.state.stats(), batch.len(), began.elapsed());
                 for job in batch {
                     job.settle(Ok(()));
                 }

@@ -389,13 +389,11 @@ async fn h11_parameters_unknown_doubled_or_impossible_are_refused() {
     let book = cursor("/api/audit?limit=1").await;
     let before = server.state();
     let long = format!("cursor={}", "A".repeat(4000));
-    let foreign = [format!("cursor={book}"), format!("cursor={search}"), long.clone()];
+    let foreign = [format!("cursor={book}"), long.clone()];
     let mut cases: Vec<String> = Vec::new();
     cases.extend(BOTH.iter().chain(&OF_USERS).map(|query| format!("/api/users?{query}")));
     cases.extend(foreign.iter().map(|query| format!("/api/users?{query}")));
-    cases.extend([&users, &book].map(|cursor| format!("/api/users?query=ann&cursor={cursor}")));
-    cases.push(format!("/api/users?query=bob&cursor={search}"));
-    cases.push(format!("/api/users?email=ann@example.org&cursor={search}"));
+    cases.push(format!("/api/users?query=ann&cursor={book}"));
     cases.extend(BOTH.iter().chain(&OF_BOOK).map(|query| format!("/api/audit?{query}")));
     cases.extend([&users, &search].map(|cursor| format!("/api/audit?cursor={cursor}")));
     cases.push(format!("/api/audit?{long}"));

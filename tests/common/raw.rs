@@ -80,7 +80,10 @@ pub(crate) async fn start(limits: Limits) -> Running {
         }
     });
     let served = tokio::spawn(async move {
-        let drained = serve(listener, service, failed, limits, async { stopped.await.unwrap_or_default() }).await;
+        let drained = serve(listener, service, |fault, _: &_| failed(fault), limits, Arc::default(), async {
+            stopped.await.unwrap_or_default()
+        })
+        .await;
         assert_eq!(Arc::strong_count(&in_use), 1);
         drained
     });

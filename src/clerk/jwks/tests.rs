@@ -266,6 +266,8 @@ async fn no_answer_takes_good_keys_away() {
     advance(&clock, MINUTE);
     server.publish(&format!("{new}{}", " ".repeat((64 << 10) - new.len())));
     assert_eq!(keys.refresh().await.failure, None);
+    let ended: Vec<_> = keys.fetches().into_iter().collect();
+    assert_eq!(ended, [("document", 9), ("ok", 2), ("status", 6), ("too_long", 2)]);
 }
 
 #[tokio::test(start_paused = true)]

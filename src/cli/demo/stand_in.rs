@@ -43,7 +43,14 @@ impl StandIn {
         });
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move { drop(ended.await) };
-        let served = tokio::spawn(serve(listener, service, failed, Limits::default(), ended));
+        let served = tokio::spawn(serve(
+            listener,
+            service,
+            |fault, _: &_| failed(fault),
+            Limits::default(),
+            Arc::default(),
+            ended,
+        ));
         Ok(Self { url, issuer, end, served })
     }
 

@@ -2,9 +2,10 @@
 //! wrong too often in a minute, nothing more is looked at, and so nothing more is remembered.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::super::guard::household;
 use crate::clock::Timestamp;
 
 const MINUTE: i64 = 60 * 1000;
@@ -93,11 +94,7 @@ impl Links {
 /// The name as far as it can be one, and the network: a caller with IPv6 owns a whole /64.
 fn caller(name: &str, ip: IpAddr) -> Caller {
     let name = if super::link::is_admin_name(name) { name } else { "" };
-    let network = match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 @ IpAddr::V4(_) => v4,
-    };
-    Caller(name.to_owned(), network)
+    Caller(name.to_owned(), household(ip))
 }
 
 /// The seconds until fewer than `most` of `times` (oldest first) lie in the last `span` milliseconds.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::entry;
+use super::{Caller, entry};
+use crate::api_key::Secret;
 use crate::audit::{Actor, Draft};
 use crate::clerk::session::{self, Session};
 use crate::http::call::Call;
@@ -39,13 +40,39 @@ impl Call {
     /// The user with that session token, whose record is made now if no event has come yet.
     pub(super) async fn known(&self, token: &str) -> Result<Person, Problem> {
         let session = self.verified(token).await?;
+        Ok(self.admit(session, self.app.settings.provision).await?.0)
+    }
+
+    /// The user who calls, whose record is made now if there is none, whatever the settings say; and whether it was made.
+    ///
+    /// # Errors
+    /// Those of [`Call::signed_in`]; 403 when what they say of themselves `contradicts` the token.
+    pub(in crate::http) async fn registered(
+        &self,
+        contradicts: impl Fn(&Session) -> bool,
+    ) -> Result<(Person, bool), Problem> {
+        let token = self.bearer()?.ok_or_else(|| self.unauthenticated("no_token"))?;
+        if token.starts_with(Secret::PREFIX) {
+            let key = Caller::Key(self.key(token).await?);
+            return self.only_person(key).await.map(|person| (person, false));
+        }
+        let session = self.verified(token).await?;
+        if contradicts(&session) {
+            self.turn_away(&session, "contradiction").await?;
+            return Err(Problem::forbidden("The body contradicts the session token; nothing was created."));
+        }
+        self.admit(session, true).await
+    }
+
+    /// The user of that session, and whether the record was made now.
+    async fn admit(&self, session: Session, may_be_made: bool) -> Result<(Person, bool), Problem> {
         if session.actor().is_some() && !self.app.settings.allow_impersonation {
             self.turn_away(&session, "impersonated").await?;
             return Err(Problem::forbidden("Impersonated sessions are not allowed here."));
         }
-        let user = match self.app.store.user(UserId::of(session.user()))? {
-            Some(user) => user,
-            None => self.provision(&session).await?,
+        let (user, is_new) = match self.app.store.user(UserId::of(session.user()))? {
+            Some(user) => (user, false),
+            None => self.provision(&session, may_be_made).await?,
         };
         if user.deleted_at.is_some() {
             return Err(self.gone(&session).await);
@@ -54,12 +81,12 @@ impl Call {
             self.turn_away(&session, "banned").await?;
             return Err(Problem::forbidden("This user is banned."));
         }
-        Ok(Person { session, user })
+        Ok((Person { session, user }, is_new))
     }
 
     async fn verified(&self, token: &str) -> Result<Session, Problem> {
         let error = match self.app.sessions.verify(token).await {
-            Ok(session) => return Ok(session),
+            Ok(session) => return self.count_token(session.id()).map(|()| session),
             Err(error) => error,
         };
         match &error {
@@ -70,17 +97,18 @@ impl Call {
         Err(error.into())
     }
 
-    async fn provision(&self, session: &Session) -> Result<User, Problem> {
+    async fn provision(&self, session: &Session, may_be_made: bool) -> Result<(User, bool), Problem> {
         let id = session.user();
         if self.app.store.deleted_at(id)?.is_some() {
             return Err(self.gone(session).await);
         }
-        if !self.app.settings.provision {
+        if !may_be_made {
             return Err(Problem::not_found().because("not synced yet, and ROLLBOOK_PROVISION is off"));
         }
         let made = session_entry(self, session, "user.provisioned").about(id);
         match self.app.store.provision(id.clone(), claims(session), made).await? {
-            Provisioned::Found(user) | Provisioned::Made(user) => Ok(*user),
+            Provisioned::Found(user) => Ok((*user, false)),
+            Provisioned::Made(user) => Ok((*user, true)),
             Provisioned::Deleted => Err(self.gone(session).await),
         }
     }

@@ -1,12 +1,12 @@
 //! How many connections each peer has.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 
-use crate::http::guard::trusts;
+use crate::http::guard::{household, trusts};
 
 /// The seats of one server. Locked when a connection comes and when it goes.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Seats {
         if remote.is_loopback() || trusts(&self.trusted, remote) {
             return Some(Seat { seats: Arc::clone(self), holder: None });
         }
-        let holder = holder(remote);
+        let holder = household(remote);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(holder).or_default();
         if *count >= self.per_peer {
@@ -55,14 +55,6 @@ impl Drop for Seat {
                 taken.remove(&holder);
             }
         }
-    }
-}
-
-/// Whom an address counts for: itself, or its /64, which one household or machine has whole.
-fn holder(remote: IpAddr) -> IpAddr {
-    match remote {
-        IpAddr::V4(_) => remote,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
 }
 

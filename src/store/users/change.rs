@@ -19,6 +19,9 @@ const MAX_COUNTERS: usize = 64;
 /// The most a counter may say: the greatest whole number that every reader of JSON takes for what it is (RFC 8259 §6).
 pub const MAX_COUNT: u64 = (1 << 53) - 1;
 
+/// What somebody did who was shown a record and changed nothing of it.
+const READ: &str = "user.read";
+
 /// What an operator changes of a user. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct UserPatch {
@@ -51,7 +54,7 @@ pub enum ChangeError {
 
 impl Store {
     /// Changes what is the operator's of a user; `None` when there is no such user. `entry` says so in the log, with what
-    /// changed; it is not written when nothing did.
+    /// changed; when nothing did, it says that the record was read.
     ///
     /// # Errors
     /// When the record is not in a state expected, or the store takes no writes.
@@ -70,8 +73,11 @@ impl Store {
             }
             let after = tx.patched(&before, &patch, now)?;
             let changes = changes(&before, &after);
-            if !changes.is_empty() {
-                let mut entry = entry.clone().about(&before.clerk_id);
+            let mut entry = entry.clone().about(&before.clerk_id);
+            if changes.is_empty() {
+                READ.clone_into(&mut entry.action);
+                tx.append(&entry, now)?;
+            } else {
                 entry.changed = field_names(changes.keys().map(String::as_str));
                 tx.append(&entry.with("changes", Some(changes)), now)?;
                 tx.put_user(Some(&before), after.clone())?;
