@@ -60,6 +60,7 @@ pub async fn run(
     }
     if let Ok(config) = &config {
         findings.extend(signing_keys(&config.tokens).await);
+        findings.push(Finding { what: "CORS", found: Ok(cors(&config.cors)) });
     }
     if let Ok(local) = &local {
         findings.extend(server(local, config.as_ref().ok()).await);
@@ -120,6 +121,14 @@ fn room(path: &Path) -> Result<String, String> {
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let shown = format!("{} MiB free", free >> 20);
     if free >= ENOUGH_ROOM { Ok(shown) } else { Err(format!("only {shown}; make room before writes fail")) }
+}
+
+/// Which pages may call the API from a browser: one that may not is told no more by the browser than that it failed.
+fn cors(cors: &config::Cors) -> String {
+    match &cors.origins[..] {
+        [] => "no page of another origin may call the API (ROLLBOOK_CORS_ORIGINS)".to_owned(),
+        origins => format!("pages of {} may call the API", origins.join(", ")),
+    }
 }
 
 /// Whether session tokens can be verified, and whether our clock is that of whoever signs them.

@@ -176,6 +176,14 @@ fn read(host: &[u8]) -> Option<Authority<'_>> {
     Authority::parse(std::str::from_utf8(host).ok()?)
 }
 
+/// Whether the Host names this machine as only its own programs call it: `localhost`, or the very address connected to.
+/// A proxy hands on the public name.
+#[must_use]
+pub fn names_this_machine(headers: &HeaderMap, peer: Peer) -> bool {
+    let host = only(headers, &HOST).ok().flatten().and_then(read);
+    host.is_some_and(|host| host.is_local(peer.local.ip()))
+}
+
 /// Whether the address is in one of these networks.
 #[must_use]
 pub fn trusts(networks: &[IpNet], address: IpAddr) -> bool {

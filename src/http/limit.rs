@@ -63,11 +63,15 @@ impl Limits {
 /// # Errors
 /// 429 once there were too many.
 pub(super) fn check<B>(app: &App, request: &Request<B>, peer: Peer) -> Result<(), Problem> {
-    let path = request.uri().path();
-    if is_signed(path) || matches!(bare(path), "/health" | "/ready") {
+    if is_free(request.uri().path()) {
         return Ok(());
     }
     count_address(app, guard::client_ip(request.headers(), peer, &app.settings.trusted_proxies), peer)
+}
+
+/// Whether requests for that path are not counted when they come.
+pub(super) fn is_free(path: &str) -> bool {
+    is_signed(path) || matches!(bare(path), "/health" | "/ready")
 }
 
 /// Whether that path is for whoever signs with the webhook's secret.
@@ -115,10 +119,12 @@ fn limited(app: &App, by: &'static str, seconds: u64) -> Problem {
     Problem::too_many_requests("Too many requests; please slow down.", seconds)
 }
 
+type Limiter<K, C> = RateLimiter<K, Bounded<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// One limit, and what is left of it to each `K`.
 #[derive(Debug)]
 struct Allowance<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
-    limiter: Option<RateLimiter<K, Bounded<K>, C, NoOpMiddleware<C::Instant>>>,
+    limiter: Option<Limiter<K, C>>,
     also_local: bool,
 }
 
@@ -184,7 +190,7 @@ mod tests {
         assert_eq!(allowance.take(&1, false), Err(1), "half a second, rounded up");
         clock.advance(Duration::from_secs(3));
         assert_eq!(taken(&allowance, 1), 6);
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!(taken(&allowance, 1), 20);
         assert_eq!(allowance.take(&1, true), Ok(()), "this machine itself");
     }

@@ -16,7 +16,7 @@ use warp::reply::Response;
 
 use super::call::Call;
 use super::caller::Caller;
-use super::guard::Peer;
+use super::guard::{self, Peer};
 use super::problem::Problem;
 use super::route::{Matched, Operation, Route, Who};
 use crate::api_key::Scope;
@@ -135,7 +135,7 @@ pub(super) fn routes() -> Vec<Route> {
             "In the text format of Prometheus. A process on the server's own machine needs no token, unless a proxy asks \
              on somebody's behalf.",
         )
-        .by(Who::Admin(Scope::MetricsRead))
+        .by(Who::NearbyOr(Scope::MetricsRead))
         .answers_in::<String>(200, "text/plain", "A line for each value, with its name and labels.");
     vec![Route::at("/metrics").get(show)]
 }
@@ -155,7 +155,8 @@ async fn show(call: Call) -> Result<Response, Problem> {
 
 /// Whether a request comes from this machine and nobody sent it on.
 fn is_at_hand(peer: Peer, headers: &HeaderMap) -> bool {
-    peer.remote.ip().is_loopback() && !SENT_ON.iter().any(|name| headers.contains_key(*name))
+    let is_here = peer.remote.ip().is_loopback() && guard::names_this_machine(headers, peer);
+    is_here && !SENT_ON.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The method by a word of ours: anybody can invent another.

@@ -60,6 +60,8 @@ pub(super) enum Who {
     SelfOr(Scope),
     /// An admin, or a key with the scope.
     Admin(Scope),
+    /// Anybody on this machine; from elsewhere an admin, or a key with the scope.
+    NearbyOr(Scope),
     /// Whoever has the webhook's signing secret.
     Signature,
 }

@@ -29,6 +29,7 @@ pub static CLERK: LazyLock<Issuer> = LazyLock::new(|| Issuer::new("ins_test"));
 
 pub struct TestServer {
     pub address: SocketAddr,
+    pub metrics: Option<SocketAddr>,
     pub app: App,
     pub client: Client,
     dir: TempDir,
@@ -69,10 +70,10 @@ impl TestServer {
         };
         let server = Server::bind(Config::read(get).unwrap(), clock).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (address, app) = (server.address(), server.app().clone());
+        let (address, metrics, app) = (server.address(), server.metrics_address(), server.app().clone());
         let run = tokio::spawn(server.run(async move { drop(stopped.await) }));
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { address, app, client, dir, stop: Some(stop), run: Some(run) }
+        Self { address, metrics, app, client, dir, stop: Some(stop), run: Some(run) }
     }
 
     /// Stops the server and gives back the folder with its data file.

@@ -52,7 +52,7 @@ pub(super) fn activity(entry: &Entry) -> Activity<'_> {
         "session.ended" | "session.removed" | "session.revoked" | "admin.signed_out" => authentication((2, "Logoff")),
         _ if action.starts_with("session.") => authentication((OTHER, verb)),
         // What was asked for is not known when it was refused.
-        "api.denied" | "api.unauthenticated" | "webhook.rejected" => {
+        "api.denied" | "api.limited" | "api.unauthenticated" | "webhook.rejected" => {
             Activity { class: Class::ApiActivity, id: 0, name: "Unknown" }
         }
         _ => {
@@ -86,7 +86,7 @@ fn update(entry: &Entry) -> Option<(u8, &'static str)> {
 fn crud(word: &str) -> Option<(u8, &'static str)> {
     match word {
         "created" | "made" | "minted" | "sent" => Some((1, "Create")),
-        "read" | "listed" | "exported" | "looked" | "verified" => Some((2, "Read")),
+        "read" | "listed" | "streamed" | "exported" | "looked" | "verified" => Some((2, "Read")),
         "updated" | "changed" | "set" | "accepted" | "rotated" | "active" | "pastDue" | "canceled" | "upcoming"
         | "ended" | "abandoned" | "incomplete" | "freeTrialEnding" => Some((3, "Update")),
         "deleted" | "removed" | "revoked" | "pruned" | "erased" | "retired" => Some((4, "Delete")),

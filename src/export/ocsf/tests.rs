@@ -69,6 +69,7 @@ fn every_action_is_an_event_of_its_class() {
         ("admin.signed_out", 3002, 2),
         ("admin.sign_in_failed", 3002, 1),
         ("api.denied", 6003, 0),
+        ("api.limited", 6003, 0),
         ("api.unauthenticated", 6003, 0),
         ("webhook.rejected", 6003, 0),
         ("webhook.quarantined", 6003, 99),

@@ -43,9 +43,9 @@ impl Families {
         self.push(name, help, MetricType::COUNTER, values.into_iter().map(of).collect());
     }
 
-    /// How large things were. `unit` is what the histogram's numbers count, in the unit of the name.
-    pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram, unit: f64) {
-        self.push(name, help, MetricType::HISTOGRAM, vec![distribution(histogram, unit)]);
+    /// How large things were. So many of what the histogram counts, `per_unit`, make one of the name's unit.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram, per_unit: f64) {
+        self.push(name, help, MetricType::HISTOGRAM, vec![distribution(histogram, per_unit)]);
     }
 
     /// The same by a label.
@@ -55,9 +55,9 @@ impl Families {
         help: &str,
         label: &str,
         values: impl IntoIterator<Item = (&'a str, &'a Histogram)>,
-        unit: f64,
+        per_unit: f64,
     ) {
-        let of = |(word, histogram): (&str, &Histogram)| labelled(distribution(histogram, unit), &[(label, word)]);
+        let of = |(word, histogram): (&str, &Histogram)| labelled(distribution(histogram, per_unit), &[(label, word)]);
         self.push(name, help, MetricType::HISTOGRAM, values.into_iter().map(of).collect());
     }
 
@@ -102,17 +102,17 @@ fn counter(value: u64) -> Metric {
     metric
 }
 
-fn distribution(histogram: &Histogram, unit: f64) -> Metric {
+fn distribution(histogram: &Histogram, per_unit: f64) -> Metric {
     let buckets = histogram.up_to().map(|(bound, count)| {
         let mut bucket = Bucket::default();
-        bucket.set_upper_bound(number(bound) * unit);
+        bucket.set_upper_bound(number(bound) / per_unit);
         bucket.set_cumulative_count(count);
         bucket
     });
     let (mut out, mut metric) = (prometheus::proto::Histogram::default(), Metric::default());
     out.set_bucket(buckets.collect());
     out.set_sample_count(histogram.count());
-    out.set_sample_sum(number(histogram.sum()) * unit);
+    out.set_sample_sum(number(histogram.sum()) / per_unit);
     metric.set_histogram(out);
     metric
 }

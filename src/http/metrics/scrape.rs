@@ -13,8 +13,8 @@ use super::families::{Families, number};
 use super::{Metrics, lock};
 use crate::clock::Timestamp;
 
-/// What a histogram of durations counts: microseconds, in seconds.
-const MICROSECOND: f64 = 1e-6;
+/// Durations are counted in microseconds, so many to the second.
+const MICROSECONDS: f64 = 1e6;
 
 /// The page that Prometheus reads.
 ///
@@ -59,7 +59,7 @@ fn webhooks(page: &mut Families, metrics: &Metrics) {
         "rollbook_webhook_duration_seconds",
         "From the last byte of a webhook that was taken to its answer.",
         &deliveries.took,
-        MICROSECOND,
+        MICROSECONDS,
     );
 }
 
@@ -102,7 +102,7 @@ fn store(page: &mut Families, app: &App) {
         "rollbook_commit_duration_seconds",
         "From the beginning of a transaction to its end on the disk.",
         &figures.commits,
-        MICROSECOND,
+        MICROSECONDS,
     );
     let waiting = u64::try_from(figures.waiting).unwrap_or(u64::MAX);
     page.gauge("rollbook_write_queue_length", "Operations that wait for the writer.", number(waiting));
@@ -147,7 +147,7 @@ fn requests(page: &mut Families, app: &App) {
         "From the end of a request's head to the start of its answer.",
         "route",
         requests.took.iter().map(|(route, took)| (*route, took)),
-        MICROSECOND,
+        MICROSECONDS,
     );
 }
 
