@@ -279,7 +279,7 @@ impl Store {
                 return Ok(Provisioned::Found(Box::new(user)));
             }
             let user = tx.new_user(&id, user::Source::Token, Version::none(), claims.clone())?;
-            tx.put_user(None, user.clone())?;
+            tx.put_user(None, &user)?;
             tx.append(&entry, now)?;
             Ok(Provisioned::Made(Box::new(user)))
         })

@@ -93,8 +93,8 @@ async fn a_search_finds_everybody_once() {
                         .collect();
                     expected.sort();
                     let mut filter = format!("query={query}&deleted={deleted}");
-                    role.inspect(|role| filter.push_str(&format!("&role={role}")));
-                    practice.inspect(|practice| filter.push_str(&format!("&practice={practice}")));
+                    filter += &role.map_or_else(String::new, |role| format!("&role={role}"));
+                    filter += &practice.map_or_else(String::new, |practice| format!("&practice={practice}"));
                     let listed = found(&server, &admin, &filter, 7).await;
                     let terms_of = |ids: &[String]| -> Vec<String> {
                         let first = |n: usize| terms(n).into_iter().filter(|term| term.starts_with(&text)).min();

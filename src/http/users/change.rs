@@ -31,11 +31,16 @@ struct Body {
     /// The practice the user belongs to; null for none.
     #[serde(default, deserialize_with = "said")]
     #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
-    practice_id: Option<Option<PracticeId>>,
+    practice_id: Option<Assigned>,
     #[serde(default, deserialize_with = "object")]
     #[schemars(with = "SubscriptionBody")]
     subscription: Option<SubscriptionBody>,
 }
+
+/// A practice, or none.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Assigned(Option<PracticeId>);
 
 /// What the user has subscribed to. It stands until Clerk Billing has newer.
 #[derive(Deserialize, JsonSchema)]
@@ -98,5 +103,5 @@ fn patch(body: Body) -> Result<UserPatch, Problem> {
         Some(SubscriptionBody { plan: None, status: None }) => return Err(Problem::bad_request(WRONG)),
         Some(SubscriptionBody { plan, status }) => (plan, status),
     };
-    Ok(UserPatch { role, practice_id, plan, status })
+    Ok(UserPatch { role, practice_id: practice_id.map(|Assigned(practice)| practice), plan, status })
 }
