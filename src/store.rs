@@ -136,7 +136,7 @@ struct Shared {
 impl Shared {
     fn publish(&self, counts: Counts, operations: usize, took: Duration) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-        self.size.send_replace(counts.entries);
+        self.size.send_if_modified(|size| std::mem::replace(size, counts.entries) != counts.entries);
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).note(operations, took);
     }
 }

@@ -6,6 +6,8 @@
 mod access;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/keys.rs"]
+mod keys;
 #[path = "admin/pages.rs"]
 mod pages;
 #[path = "admin/review.rs"]

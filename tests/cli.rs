@@ -150,6 +150,69 @@ fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
+/// A key from its making to its end, with a server or without.
+struct Key {
+    id: String,
+    secret: String,
+}
+
+impl Key {
+    fn make(folder: &Path, arguments: &str) -> Self {
+        let said = run(folder, &format!("keys create {arguments}"));
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let secret = said.out.strip_suffix('\n').unwrap().to_owned();
+        assert!(secret.starts_with("rbk_") && secret.len() == 47, "the secret alone: {secret}");
+        assert!(said.err.contains("not shown again") && !said.err.contains(&secret[4..]), "{}", said.err);
+        let id = said.err.split(' ').next().unwrap().to_owned();
+        Self { id, secret }
+    }
+
+    /// Its line in the list, in words.
+    fn listed(&self, folder: &Path) -> Vec<String> {
+        let list = run(folder, "keys list").done();
+        assert!(!list.contains("rbk_") && list.starts_with("KEY "), "{list}");
+        let line = list.lines().find(|line| line.starts_with(&self.id)).unwrap();
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+async fn keys(folder: &Path, url: &str) {
+    let key = Key::make(folder, "--name billing --scope users:read --scope log:read --scope users:read --expires 90d");
+    let get = async || {
+        let request = client().get(format!("{url}/api/users")).bearer_auth(&key.secret);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(key.listed(folder)[5], "never");
+    assert_eq!(get().await, StatusCode::OK);
+    let listed = key.listed(folder);
+    assert_eq!(
+        (listed[1].as_str(), listed[2].as_str(), listed[6].as_str()),
+        ("billing", "active", "users:read log:read")
+    );
+    assert!(listed[4] > listed[3] && listed[5] >= listed[3], "{listed:?}");
+    assert_eq!(run(folder, &format!("keys revoke {}", key.id)).done(), format!("{} (billing) is revoked\n", key.id));
+    assert_eq!(get().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(key.listed(folder)[2], "revoked");
+    assert_eq!(run(folder, "keys revoke key_0000000000000000").failed(1), "there is no such key\n");
+    let past = run(folder, "keys create --name x --scope log:read --expires 2020-01-01").failed(1);
+    assert_eq!(past, "the time at which the key is to expire has passed\n");
+}
+
+#[test]
+fn keys_are_made_while_no_server_runs() {
+    let folder = home();
+    let folder = folder.path();
+    let (server, _) = serve(folder);
+    assert_eq!(server.stop("TERM").0, Some(0));
+    assert_eq!(run(folder, "keys list").done(), "no keys\n");
+    let first = Key::make(folder, "--name a --scope metrics:read");
+    let second = Key::make(folder, "--name b --scope metrics:read --expires 2090-01-01");
+    let (one, two) = (first.listed(folder), second.listed(folder));
+    assert_eq!((one[4].as_str(), two[4].as_str()), ("never", "2090-01-01T00:00Z"));
+    let verified = run(folder, "verify --data roll.redb");
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
+}
+
 #[test]
 fn alone_it_says_how_to_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +252,15 @@ fn a_wrong_command_line_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let of_users =
         ["users set user_1", "users show", "users list --limit 0", "users erase", "users ever x --kind name"];
-    for line in ["nonsense", "serve --nonsense", "admin"].into_iter().chain(of_users) {
+    let of_keys = [
+        "keys create --name a",
+        "keys create --scope log:read",
+        "keys create --name a --scope all",
+        "keys create --name a --scope log:read --expires 0d",
+        "keys revoke",
+        "keys revoke key_1",
+    ];
+    for line in ["nonsense", "serve --nonsense", "admin"].into_iter().chain(of_users).chain(of_keys) {
         assert!(!run(folder.path(), line).failed(2).is_empty(), "{line}");
     }
     let err = run(folder.path(), "send-test user.create").failed(2);
@@ -211,7 +282,7 @@ fn a_taken_port_is_said_plainly() {
 fn a_missing_data_file_is_not_made_by_asking() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.redb");
-    for line in ["users list", "users show user_1", "users set user_1 --role ADMIN", "admin link"] {
+    for line in ["users list", "users show user_1", "users set user_1 --role ADMIN", "admin link", "keys list"] {
         let err = run(folder.path(), &format!("{line} --data other.redb")).failed(1);
         assert!(err.starts_with(&format!("there is no data file at {}; ", path.display())), "{err}");
     }
@@ -246,6 +317,7 @@ async fn a_server_and_its_commands() {
     assert_eq!(other.failed(1), "1 of 1 refused\n");
 
     users(folder);
+    keys(folder, &url).await;
 
     let findings = run(folder, "doctor").done();
     assert!(findings.lines().count() >= 6 && findings.lines().all(|line| line.starts_with("ok ")), "{findings}");

@@ -8,5 +8,7 @@ mod independent;
 mod operations;
 #[path = "description/page.rs"]
 mod page;
+#[path = "description/statuses.rs"]
+mod statuses;
 #[path = "description/walk.rs"]
 mod walk;

@@ -1,6 +1,6 @@
 //! Who is asking, told to a proxy: by itself, and behind real proxies with the configurations in `deploy/`. A proxy that
 //! is not installed is not tested, and the test says so.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 #[path = "forward_auth/proxies.rs"]

@@ -195,6 +195,7 @@ async fn day(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path, n: usize) {
         visitor.get_as(401, &good[..good.len() - 4], path).await;
     }
     misplaced(visitor, &good).await;
+    key(visitor, hunt, home).await;
     admin(visitor, hunt, home).await;
 }
 
@@ -234,6 +235,23 @@ async fn misplaced(visitor: &mut Visitor, token: &str) {
     visitor.hear(401, visitor.request(Method::GET, "/api/auth/me").bearer_auth(secret())).await;
     let elsewhere = visitor.request(Method::GET, "/api/auth/me").bearer_auth(token).header("host", "evil.example");
     visitor.hear(421, elsewhere).await;
+}
+
+/// An API key, in the right place and in wrong ones.
+async fn key(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path) {
+    let secret = printed(home, &["keys", "create", "--name", "a server", "--scope", "users:read"]);
+    let secret = secret.trim();
+    visitor.get_as(200, secret, "/api/users").await;
+    visitor.get_as(403, secret, "/api/audit").await;
+    visitor.get_as(403, secret, "/api/auth/me").await;
+    visitor.get_as(401, &secret[..secret.len() - 1], "/api/users").await;
+    visitor.get_as(400, secret, &format!("/api/users?token={secret}")).await;
+    visitor.get_as(404, secret, &format!("/api/users/{secret}")).await;
+    visitor.get(401, &format!("/api/users?key={secret}")).await;
+    let list = printed(home, &["keys", "list"]);
+    printed(home, &["keys", "revoke", list.lines().nth(1).unwrap().split(' ').next().unwrap()]);
+    visitor.get_as(401, secret, "/api/users").await;
+    hunt.secrets.push(("an API key", secret.trim_start_matches("rbk_").to_owned()));
 }
 
 /// The admin's link, password and cookie.
@@ -297,7 +315,7 @@ async fn s01_no_secret_is_kept_or_repeated() {
     assert!(hunt.contains("stdout, json", "\"event\":\"request.refused\""));
     assert!(hunt.contains("stdout, text", "request.refused") && hunt.contains("stdout, text", "api.denied"));
     assert!(hunt.contains("answers, json", "user_1@example.org") && hunt.contains("answers, text", "ERR_"));
-    assert_eq!(hunt.secrets.len(), 8 + 2 * (6 + 2 + 3));
+    assert_eq!(hunt.secrets.len(), 8 + 2 * (6 + 2 + 1 + 3));
     for (place, bytes) in &hunt.places {
         for (name, secret) in &hunt.secrets {
             assert!(secret.len() > 10);

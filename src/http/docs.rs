@@ -146,7 +146,9 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
     let (mut answers, mut problems) = (Vec::new(), Vec::new());
     for (status, response) in entries(operation, "/responses") {
         if response.get("$ref").is_some() {
-            problems.push(status.as_str());
+            if status != "default" {
+                problems.push(status.as_str());
+            }
             continue;
         }
         let contents = response["content"].as_object().into_iter().flatten();

@@ -27,7 +27,8 @@ pub(super) fn routes() -> Vec<Route> {
             Operation::new("ready", "Whether the store takes writes", ready)
                 .tag("Operation")
                 .describe("503 when it does not: after an error of the disk, or while the log is in doubt.")
-                .answers::<Status>(200, "It does."),
+                .answers::<Status>(200, "It does.")
+                .problems(&[503]),
         ),
         Route::at("/").get(
             Operation::new("frontDoor", "The way to the admin page", front_door)

@@ -63,11 +63,15 @@ impl Limits {
 /// # Errors
 /// 429 once there were too many.
 pub(super) fn check<B>(app: &App, request: &Request<B>, peer: Peer) -> Result<(), Problem> {
-    let path = request.uri().path();
-    if is_signed(path) || matches!(bare(path), "/health" | "/ready") {
+    if is_free(request.uri().path()) {
         return Ok(());
     }
     count_address(app, guard::client_ip(request.headers(), peer, &app.settings.trusted_proxies), peer)
+}
+
+/// Whether requests for that path are not counted when they come.
+pub(super) fn is_free(path: &str) -> bool {
+    is_signed(path) || matches!(bare(path), "/health" | "/ready")
 }
 
 /// Whether that path is for whoever signs with the webhook's secret.

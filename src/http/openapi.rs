@@ -9,6 +9,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::call::Call;
+use super::limit;
 use super::problem::{self, Problem};
 use super::reply;
 use super::route::{Answer, Operation, Route, Table, Who};
@@ -95,10 +96,11 @@ impl Schemas {
                 }
             }
         }
-        for status in statuses(operation) {
+        for status in statuses(operation, path) {
             let reference = json!({ "$ref": format!("#/components/responses/{}", status.as_u16()) });
             responses.insert(status.as_str().to_owned(), reference);
         }
+        responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/default" }));
         let mut object = json!({
             "operationId": if copy == 0 { operation.id.to_owned() } else { format!("{}Also{copy}", operation.id) },
             "summary": operation.summary,
@@ -166,20 +168,19 @@ fn query_parameters(schema: &Value) -> Vec<Value> {
 }
 
 /// The problems an operation may answer with: its own, and those that come with who may call it and what it is sent.
-fn statuses(operation: &Operation) -> BTreeSet<StatusCode> {
+fn statuses(operation: &Operation, path: &str) -> BTreeSet<StatusCode> {
     let mut statuses: BTreeSet<StatusCode> = operation.problems.iter().copied().collect();
-    // Any request may have no readable Host, name one that is not ours, come too often, or meet trouble of our own.
-    statuses.extend([
-        StatusCode::BAD_REQUEST,
-        StatusCode::MISDIRECTED_REQUEST,
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ]);
+    // Any request may have no readable Host, or name one that is not ours.
+    statuses.extend([StatusCode::BAD_REQUEST, StatusCode::MISDIRECTED_REQUEST]);
     match operation.who {
         Who::Anyone => {}
-        Who::Signature => statuses.extend([StatusCode::UNAUTHORIZED]),
-        _ => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+        // Trouble of the store, after which the sender should try again.
+        Who::Signature => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE]),
+        // No keys to check a token with.
+        _ => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE]),
+    }
+    if operation.who == Who::Signature || !limit::is_free(path) {
+        statuses.insert(StatusCode::TOO_MANY_REQUESTS);
     }
     if operation.body.is_some() {
         statuses.extend([
@@ -211,6 +212,13 @@ fn problems(schema: &Value) -> Map<String, Value> {
         }
         problems.entry(problem.status().as_str()).or_insert(response);
     }
+    problems.insert(
+        "default".to_owned(),
+        json!({
+            "description": "Trouble of the server's own (5xx), or a request that no part of it takes",
+            "content": { "application/problem+json": { "schema": schema } },
+        }),
+    );
     problems
 }
 

@@ -83,13 +83,12 @@ async fn show(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require(&caller, Scope::UsersRead).await?;
     call.no_query()?;
-    let shown = match call.organization(&key)? {
-        Some(organization) => organization.body.as_ref().map(|body| OrganizationJson::new(&key, body)),
-        None => {
-            let newest = call.members(&key, PageRequest { limit: Limit::MIN, cursor: None }).await?;
-            let membership = newest.items.first().and_then(|(_, membership)| membership.body.as_ref());
-            membership.map(|membership| OrganizationJson::within(&key, membership))
-        }
+    let shown = if let Some(organization) = call.organization(&key)? {
+        organization.body.as_ref().map(|body| OrganizationJson::new(&key, body))
+    } else {
+        let newest = call.members(&key, PageRequest { limit: Limit::MIN, cursor: None }).await?;
+        let membership = newest.items.first().and_then(|(_, membership)| membership.body.as_ref());
+        membership.map(|membership| OrganizationJson::within(&key, membership))
     };
     let shown = shown.ok_or_else(Problem::not_found)?;
     call.app.store.record(about(caller.entry(&call, "organization.read"), key)).await?;

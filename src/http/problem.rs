@@ -71,6 +71,7 @@ impl Kind {
         Self::NotFound,
         Self::Conflict,
         Self::Gone,
+        Self::PreconditionFailed,
         Self::MethodNotAllowed,
         Self::Timeout,
         Self::TooLarge,

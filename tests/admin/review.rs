@@ -66,7 +66,7 @@ async fn a_review_is_of_the_whole_log_and_no_more_than_is_there() {
     let long = "ä".repeat(2001);
     for (form, status) in [
         (vec![("to", to.as_str()), ("note", long.as_str())], 400),
-        (vec![("to", "100000"), ("note", "")], 400),
+        (vec![("to", "100000"), ("note", "")], 409),
         (vec![("to", "x"), ("note", "")], 400),
         (vec![("to", &to)], 400),
         (vec![("to", &to), ("note", ""), ("more", "")], 400),

@@ -105,7 +105,7 @@ async fn it_is_for_this_machine_and_for_admins() {
     assert_eq!(server.get("/metrics").await.status, 200);
     let as_if = async |name: &str, token: Option<&str>| {
         let request = server.request(Method::GET, "/metrics").header(name, "for=127.0.0.1");
-        let request = token.iter().fold(request, |request, token| request.bearer_auth(token));
+        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
         request.send().await.unwrap().status()
     };
     for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {

@@ -1,6 +1,7 @@
 //! Rollbook and a site behind real proxies, with the configurations that are handed out.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -199,11 +200,11 @@ async fn webhooks_and_addresses(server: &TestServer, proxy: &Proxy) {
 }
 
 /// Whether the program can be started at all; a line for whoever reads the tests' output when not.
+#[expect(clippy::explicit_write, reason = "a passing test keeps to itself what it prints by macro")]
 fn is_here(program: &str, version: &str) -> bool {
-    let run = Command::new(program).arg(version).output();
-    let is_here = run.is_ok_and(|output| output.status.success());
+    let is_here = Command::new(program).arg(version).output().is_ok_and(|output| output.status.success());
     if !is_here {
-        println!("SKIPPED: {program} is not installed");
+        writeln!(std::io::stderr(), "SKIPPED {program}: not installed").unwrap();
     }
     is_here
 }

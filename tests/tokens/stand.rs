@@ -118,7 +118,7 @@ pub(crate) fn assert_refused(answer: &Answer, case: &impl std::fmt::Debug) {
     body.as_object_mut().unwrap().remove("error_id");
     let expected = json!({
         "type": "urn:rollbook:problem:unauthorized", "title": "Not signed in", "status": 401,
-        "detail": "A valid session token is required in the Authorization header.",
+        "detail": "A valid session token or API key is required in the Authorization header.",
     });
     assert_eq!(body, expected, "{case:?}");
 }

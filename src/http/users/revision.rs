@@ -42,14 +42,11 @@ pub(super) fn expected(call: &Call) -> Result<Expected, Problem> {
     }
 }
 
-/// The revisions among the tags of a list; `None` when it is no such list. Tags that are weak, or not of our making, are
+/// The revisions among the tags of a list, which may be empty; `None` when it is no such list. Tags that are weak, or not of our making, are
 /// those of no state there is.
 fn strong(list: &str) -> Option<Vec<Revision>> {
     let mut revisions = Vec::new();
     let mut rest = list.trim_start_matches([' ', '\t', ',']);
-    if rest.is_empty() {
-        return None;
-    }
     while !rest.is_empty() {
         let (is_weak, tag) = rest.strip_prefix("W/").map_or((false, rest), |tag| (true, tag));
         let (tag, behind) = tag.strip_prefix('"')?.split_once('"')?;
@@ -80,10 +77,12 @@ mod tests {
             (format!(" \"a,b\" ,\t\"{tag}\",, \"\""), vec![own]),
             (format!("W/\"{tag}\""), vec![]),
             (format!("\"{}\"", tag.to_uppercase()), vec![]),
+            (String::new(), vec![]),
+            (",".to_owned(), vec![]),
         ] {
             assert_eq!(strong(&list), Some(found), "{list}");
         }
-        for bad in ["", ",", "a", "\"a", "\"a\" \"b\"", "\"a\"b", "w/\"a\"", "*, \"a\"", "\"a b\""] {
+        for bad in ["a", "\"a", "\"a\" \"b\"", "\"a\"b", "w/\"a\"", "*, \"a\"", "\"a b\""] {
             assert_eq!(strong(bad), None, "{bad}");
         }
     }
