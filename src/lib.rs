@@ -92,7 +92,8 @@
 //! # An API read, walked
 //!
 //! 1. `GET /api/users/{id}` comes through the same loop and guard, and from an address that has not asked too often
-//!    ([`http::limit`]). `{id}` is a [`user::UserRef`]; what cannot be one is not a path of ours, 404.
+//!    ([`http::limit`]). The one table of routes ([`http::route`]), from which `/openapi.json` is made too, says what
+//!    answers it. `{id}` is a [`user::UserRef`]; what cannot be one is not a path of ours, 404.
 //! 2. A token is taken from the one `Authorization` header. [`clerk::session::Sessions::verify`] knows it already, or
 //!    finds the key by its id ([`clerk::jwks::Keys`]), checks RS256 and the signature, then issuer, times and origin by
 //!    our own clock. Or it is an API key ([`api_key`]): its hash is looked up for every request, so that a revoked one is

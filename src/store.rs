@@ -17,6 +17,7 @@ mod figures;
 mod ingest;
 mod live;
 mod mirror;
+mod provision;
 mod prune;
 mod review;
 mod schema;
@@ -41,11 +42,10 @@ use tokio::sync::watch;
 
 use crate::audit::{self, Actor, Doubt, Draft, Entry, Source};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Outcome, Version};
-use crate::json::Object;
+use crate::event::{Delivery, Outcome};
 use crate::page::{Cursor, Page, PageRequest};
 use crate::sync::Policy;
-use crate::user::{self, ClerkId, User, UserId};
+use crate::user::{ClerkId, User, UserId};
 
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::api_keys::KeyError;
@@ -261,29 +261,6 @@ impl Store {
     pub async fn ingest(&self, delivery: Delivery) -> Result<Ingested, Error> {
         let (now, policy) = (self.now(), self.0.policy.clone());
         self.write(move |tx| tx.ingest(&delivery, now, &policy)).await
-    }
-
-    /// The user whose valid token was shown: the record, made from `claims` (in the form of Clerk's user
-    /// object) when no event has come yet, which `entry` then says in the log.
-    ///
-    /// # Errors
-    /// When the store takes no writes.
-    pub async fn provision(&self, id: ClerkId, claims: Object, entry: Draft) -> Result<Provisioned, Error> {
-        let now = self.now();
-        let entry = entry.filing(None, Some(&claims));
-        self.write(move |tx| {
-            if tx.tombstone(&id)?.is_some() || tx.erased_at(&id)?.is_some() {
-                return Ok(Provisioned::Deleted);
-            }
-            if let Some(user) = tx.user(UserId::of(&id))? {
-                return Ok(Provisioned::Found(Box::new(user)));
-            }
-            let user = tx.new_user(&id, user::Source::Token, Version::none(), claims.clone())?;
-            tx.put_user(None, user.clone())?;
-            tx.append(&entry, now)?;
-            Ok(Provisioned::Made(Box::new(user)))
-        })
-        .await
     }
 
     /// The user with that id, also when deleted at Clerk.

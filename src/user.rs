@@ -338,6 +338,12 @@ impl User {
         profile.last_sign_in_at = profile.last_sign_in_at.max(self.signed_in_at);
         profile
     }
+
+    /// Whether tokens are all that has told of this user, and may tell more.
+    #[must_use]
+    pub fn is_told_by_tokens(&self) -> bool {
+        self.source == Source::Token && self.deleted_at.is_none()
+    }
 }
 
 /// A user's particulars, as read from Clerk's object.

@@ -16,10 +16,17 @@ struct Page<'a> {
     frame: Bare,
     version: &'a str,
     origin: &'a str,
-    about: Vec<&'a str>,
+    about: Vec<Prose<'a>>,
     groups: Vec<Group<'a>>,
     problems: Vec<(&'a str, &'a str)>,
     objects: Vec<Object<'a>>,
+}
+
+/// A text, with what stands between backticks in it as code.
+type Prose<'a> = Vec<(bool, &'a str)>;
+
+fn prose(text: &str) -> Prose<'_> {
+    text.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part)).collect()
 }
 
 /// What belongs together.
@@ -35,7 +42,7 @@ struct Item<'a> {
     path: &'a str,
     also: Vec<&'a str>,
     summary: &'a str,
-    description: Vec<&'a str>,
+    description: Vec<Prose<'a>>,
     scope: Option<&'a str>,
     parameters: Vec<Member<'a>>,
     body: Vec<Member<'a>>,
@@ -45,7 +52,7 @@ struct Item<'a> {
 
 struct Reply<'a> {
     status: &'a str,
-    about: &'a str,
+    about: Prose<'a>,
     /// What it holds; links lead to the object meant.
     content: Kind<'a>,
 }
@@ -64,14 +71,14 @@ struct Member<'a> {
     place: &'a str,
     kind: Kind<'a>,
     required: bool,
-    about: &'a str,
+    about: Prose<'a>,
     limits: Vec<String>,
 }
 
 /// An object that answers hold.
 struct Object<'a> {
     name: &'a str,
-    about: &'a str,
+    about: Prose<'a>,
     members: Vec<Member<'a>>,
 }
 
@@ -94,7 +101,7 @@ async fn show(call: Call) -> Result<Response, Problem> {
         frame: Bare::new(),
         version: text("/info/version"),
         origin: text("/servers/0/url"),
-        about: text("/info/description").split("\n\n").collect(),
+        about: text("/info/description").split("\n\n").map(prose).collect(),
         groups: groups(document),
         problems: entries(document, "/components/responses")
             .map(|(status, p)| (status.as_str(), of(p, "description")))
@@ -156,7 +163,11 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
             "application/json" => kind(&content["schema"]),
             form => Kind { after: form.to_owned(), ..Kind::default() },
         });
-        answers.push(Reply { status, about: of(response, "description"), content: content.last().unwrap_or_default() });
+        answers.push(Reply {
+            status,
+            about: prose(of(response, "description")),
+            content: content.last().unwrap_or_default(),
+        });
     }
     let scope = operation["security"].as_array().into_iter().flatten().find_map(|way| way["key"][0].as_str());
     Item {
@@ -165,7 +176,7 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
         path,
         also: Vec::new(),
         summary: of(operation, "summary"),
-        description: of(operation, "description").split("\n\n").filter(|text| !text.is_empty()).collect(),
+        description: of(operation, "description").split("\n\n").filter(|text| !text.is_empty()).map(prose).collect(),
         scope,
         parameters: operation["parameters"].as_array().into_iter().flatten().map(parameter).collect(),
         body: members(&operation["requestBody"]["content"]["application/json"]["schema"]),
@@ -181,13 +192,13 @@ fn parameter(parameter: &Value) -> Member<'_> {
         place: of(parameter, "in"),
         kind: kind(schema),
         required: parameter["required"] == true,
-        about: of(parameter, "description"),
+        about: prose(of(parameter, "description")),
         limits: limits(schema),
     }
 }
 
 fn object<'a>(name: &'a str, schema: &'a Value) -> Object<'a> {
-    Object { name, about: of(schema, "description"), members: members(schema) }
+    Object { name, about: prose(of(schema, "description")), members: members(schema) }
 }
 
 fn members<'a>(schema: &'a Value) -> Vec<Member<'a>> {
@@ -197,7 +208,7 @@ fn members<'a>(schema: &'a Value) -> Vec<Member<'a>> {
         place: "",
         kind: kind(schema),
         required: required.contains(&name.as_str()),
-        about: of(schema, "description"),
+        about: prose(of(schema, "description")),
         limits: limits(schema),
     };
     schema["properties"].as_object().into_iter().flatten().map(member).collect()

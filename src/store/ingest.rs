@@ -34,11 +34,11 @@ pub struct Quarantined {
 }
 
 /// What an event did, and what the log should say of it.
-struct Effect {
+pub(super) struct Effect {
     outcome: Outcome,
     reason: Option<&'static str>,
-    changed: Vec<String>,
-    values: Map<String, Value>,
+    pub(super) changed: Vec<String>,
+    pub(super) values: Map<String, Value>,
     handles: HandleChanges,
     /// Whom it touched besides the person it is about.
     others: Vec<ClerkId>,
@@ -296,7 +296,7 @@ impl Tx<'_> {
 
 /// How a newer version differs from the one kept: what changed, and from what to what. `updated_at` alone
 /// is no change.
-fn compare(before: &Fields<'_>, after: &Fields<'_>, policy: &Policy) -> Effect {
+pub(super) fn compare(before: &Fields<'_>, after: &Fields<'_>, policy: &Policy) -> Effect {
     let changes = json::changes(before, after, &["updated_at"]);
     if changes.is_empty() {
         return Effect::of(Outcome::Unchanged);

@@ -172,6 +172,27 @@ fn what_was_refused_failed_and_what_questions_the_log_is_grave() {
 }
 
 #[test]
+fn keys_are_no_people_and_what_they_repeat_is_counted() {
+    let by_key = |action: &str| {
+        let leaf = json!({ "action": action, "actor": "key:key_0123456789abcdef", "source": "api", "count": 12 });
+        let shown = event(&entry(leaf, Value::Null), "l");
+        check(&shown);
+        assert_eq!(shown["actor"]["user"], json!({ "uid": "key_0123456789abcdef", "type": "key", "type_id": 99 }));
+        shown
+    };
+    for (action, activity) in [("log.read", 2), ("metrics.read", 2), ("api.denied", 0)] {
+        let shown = by_key(action);
+        assert_eq!((class_and_activity(&shown), &shown["count"]), ((6003, activity), &json!(12)), "{action}");
+    }
+    assert_eq!((&by_key("users.listed")["unmapped"]["count"], by_key("users.listed").get("count")), (&json!(12), None));
+    let leaf = json!({ "action": "key.created", "actor": "admin:ada", "target": "key:key_0123456789abcdef" });
+    let made = event(&entry(leaf, Value::Null), "l");
+    check(&made);
+    assert_eq!(class_and_activity(&made), (6003, 1));
+    assert_eq!(made["resources"], json!([{ "type": "key", "uid": "key_0123456789abcdef" }]));
+}
+
+#[test]
 fn sessions_and_objects_have_their_ids() {
     let leaf = |target: &str| json!({ "action": "session.created", "actor": "clerk", "source": "webhook", "outcome": "recorded", "target": target });
     let object = json!({ "object": "session:sess_1", "ip": "not an address" });

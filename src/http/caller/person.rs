@@ -10,6 +10,7 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::json::Object;
 use crate::store::Provisioned;
+use crate::sync::told;
 use crate::user::{User, UserId};
 
 /// Somebody with a valid session and a live record.
@@ -71,7 +72,7 @@ impl Call {
             return Err(Problem::forbidden("Impersonated sessions are not allowed here."));
         }
         let (user, is_new) = match self.app.store.user(UserId::of(session.user()))? {
-            Some(user) => (user, false),
+            Some(user) => (self.refreshed(&session, user).await?, false),
             None => self.provision(&session, may_be_made).await?,
         };
         if user.deleted_at.is_some() {
@@ -113,6 +114,15 @@ impl Call {
         }
     }
 
+    /// The record; brought up to what the token says where no event has told of the user yet.
+    async fn refreshed(&self, session: &Session, user: User) -> Result<User, Problem> {
+        if !user.is_told_by_tokens() || told(&user.clerk, &claims(session)).is_none() {
+            return Ok(user);
+        }
+        let entry = session_entry(self, session, "user.updated").about(session.user());
+        Ok(self.app.store.refresh(user.id, claims(session), entry).await?.unwrap_or(user))
+    }
+
     async fn gone(&self, session: &Session) -> Problem {
         match self.turn_away(session, "deleted").await {
             Ok(()) => Problem::forbidden("This user was deleted."),
@@ -151,6 +161,8 @@ fn claims(session: &Session) -> Object {
         put("primary_email_address_id", Some(id.into()));
         put("email_addresses", Some(serde_json::json!([{ "id": id, "email_address": email }])));
     }
-    put("created_at", Some(session.issued_at().as_millis().into()));
+    for name in ["created_at", "updated_at"] {
+        put(name, Some(session.issued_at().as_millis().into()));
+    }
     Object::new(user)
 }
