@@ -68,6 +68,8 @@
 //!   do what is decided in the handler, never by which route matched.
 //! - **Strangers cost nothing that lasts.** What an unauthenticated caller does is counted, and written down once a
 //!   minute ([`http::Tally`]); no token makes Rollbook fetch keys more often than every 30 seconds.
+//! - **Who reads slowly slows nobody.** Nothing is queued for the readers of the events feed: each page is read when the
+//!   connection takes it, in a transaction of its own ([`store::Store::feed`]).
 //! - **An I/O error of the data file ends the process.** Nobody can know what is on the disk then. Writes answer 503,
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
@@ -99,7 +101,8 @@
 //!    our own clock. Or it is an API key ([`api_key`]): its hash is looked up for every request, so that a revoked one is
 //!    refused at once.
 //! 3. The caller's record is read. Somebody Clerk knows and we do not yet is put on the roll now
-//!    ([`store::Store::provision`]); the deleted and the banned get 403.
+//!    ([`store::Store::provision`]), and is what their youngest token says until an event comes; the deleted and the
+//!    banned get 403.
 //! 4. Their own record is theirs to read. An admin, or a key with the scope, may read anybody's, once that is in the log:
 //!    the entry is on disk before the answer leaves. For everybody else another's record is 404, as if it were not there.
 //! 5. The row becomes JSON by a type of its own, so that file and API can change apart; what Clerk keeps

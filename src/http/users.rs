@@ -75,7 +75,8 @@ pub(super) fn routes() -> Vec<Route> {
     let me = Operation::new("me", "See your own record", me)
         .tag("Session")
         .describe(
-            "Made from the token when no event of Clerk's has come yet (unless `ROLLBOOK_PROVISION` is off: 404).",
+            "Made from the token when no event of Clerk's has come yet (unless `ROLLBOOK_PROVISION` is off: 404), and kept up \
+             by younger tokens until one comes.",
         )
         .by(Who::Session)
         .query::<OneQuery>()
