@@ -358,6 +358,11 @@ fn users(folder: &Path) {
     assert_eq!((&after["role"], &after["practice_id"]), (&"ADMIN".into(), &"north".into()));
     assert_eq!(show(&format!("users show {}", before["id"].as_str().unwrap())), after);
     assert!(run(folder, "users list --role ADMIN").done().contains("  ADMIN  "));
+    let paying = show(&format!("users set {id} --plan clinic --status past_due"));
+    assert_eq!(paying["subscription"], serde_json::json!({ "plan": "clinic", "status": "past_due" }));
+    let email = before["email"].as_str().unwrap();
+    assert!(run(folder, &format!("users list --email {email}")).done().contains(id));
+    assert_eq!(run(folder, "users list --email nobody@example.org").done(), "no users\n");
     assert_eq!(run(folder, "users show user_nobody").failed(1), "there is no such user\n");
     assert_eq!(run(folder, "users set user_nobody --role ADMIN").failed(1), "there is no such user\n");
     erasing(folder, id, after["email"].as_str().unwrap());

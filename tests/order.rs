@@ -595,11 +595,12 @@ async fn answers(messages: &[Message], arrival: &[usize], delete: &str) -> Vec<(
     let server = TestServer::with_clock(&[("ROLLBOOK_DELETE", delete)], clock).await;
     // The reader comes by an event too: a record made from their token would hold the time of the token.
     server.outcome(&common::user_event("user.created", "user_admin", T, "Reader")).await;
+    // Made now: the server's clock stands still, and however long the messages take, the token is not of a later time.
+    let token = server.admin("user_admin").await;
     for Message { id, body, .. } in arrival.iter().map(|n| &messages[*n]) {
         let headers = sign::sign(SECRET, id, sign::now_seconds(), body.as_bytes());
         assert_eq!(server.post_signed(&headers, body).await.status, 200);
     }
-    let token = server.admin("user_admin").await;
     let users = (0..6).map(|n| format!("/api/users/user_{n}?include=clerk"));
     let lists =
         ["", "&deleted=true", "&query=a", "&query=bo&deleted=true", "&email=shared%40example.org", "&role=USER"];

@@ -96,6 +96,25 @@ async fn an_operators_word_stands_until_billing_has_newer() {
 }
 
 #[tokio::test]
+async fn an_item_that_goes_to_another_payer_leaves_the_first_one() {
+    let (server, admin) = server(&[]).await;
+    server.outcome(&user_event("user.created", "user_2", T, "Bo")).await;
+    server.outcome(&item("active", "pro", T + 1)).await;
+    let mut moved = item("active", "pro", T + 2);
+    moved["data"]["payer"]["user_id"] = "user_2".into();
+    server.outcome(&moved).await;
+    assert_eq!(subscription(&server, &admin).await, says("free", "active"));
+    assert_eq!(record(&server, &admin, "user_2").await["subscription"], says("pro", "active"));
+    // The entry is about the one who pays now, and names the other, too.
+    let entry = last(&server, "subscriptionItem.active").await;
+    assert_eq!(
+        (entry.leaf.changed, entry.target_user),
+        (vec!["payer".to_owned(), "subscription".to_owned()], Some(clerk_id("user_2")))
+    );
+    assert_eq!(entry.detail.unwrap()["members"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_came_before_the_user_is_theirs_when_they_come() {
     let server = TestServer::start().await;
     let admin = server.admin("user_boss").await;

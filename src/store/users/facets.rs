@@ -7,7 +7,7 @@
 //!
 //! Behind the scope stands `/`, which no role and no practice has, then how many bytes the term begins with that the
 //! user's term before it begins with as well (two hexadecimal digits), then the term. Ann Ames, `ann`, stands under `00ames`,
-//! `00ann` and `03ann ames`: who looks for `an` finds her in the rows of `00` and `01` alone, and so once.
+//! `01ann` and `03ann ames`. Who looks for `an` looks where fewer than two bytes are shared, and finds her once.
 
 use std::collections::BTreeSet;
 
