@@ -90,6 +90,7 @@ impl Guide {
     }
 
     /// What became of an event that must be taken.
+    #[track_caller]
     pub fn outcome(&self, event: &Value) -> String {
         let reply = self.deliver(event);
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -198,6 +199,7 @@ impl Reply {
     }
 
     /// That it is a problem of that status, which says what it is and gives nothing away; its id.
+    #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!((self.status, self.header("content-type")), (status, "application/problem+json"), "{}", self.body);
         let problem = self.json();
@@ -219,6 +221,7 @@ pub struct Said {
 
 impl Said {
     /// What it printed, if it did what was asked.
+    #[track_caller]
     pub fn done(self) -> String {
         assert!(self.status.success(), "{}{}", self.out, self.err);
         self.out
