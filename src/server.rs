@@ -123,13 +123,7 @@ impl Server {
         let control = control::listen(store.path())
             .inspect_err(|cause| tracing::warn!(%cause, "control.unavailable: commands cannot reach this server"))
             .ok();
-        let keys = match &config.tokens.keys {
-            config::Keys::Pem(pem) => Keys::from_pem(pem.expose())?,
-            config::Keys::Remote(url) => {
-                let url: Url = url.parse().map_err(|_| BindError::KeysUrl)?;
-                Keys::remote(url, store.keys()?.as_deref(), clock.clone())
-            }
-        };
+        let keys = token_keys(&config.tokens.keys, &store, &clock)?;
         let rules = Rules {
             issuer: config.tokens.issuer,
             authorized_parties: config.authorized_parties,
@@ -226,6 +220,17 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListen
     })?;
     let bound = listener.local_addr().map_err(|cause| BindError::Listen { setting, address, cause })?;
     Ok((listener, bound))
+}
+
+/// The keys that session tokens are verified with: the one that is set, or Clerk's, as they were last known.
+fn token_keys(set: &config::Keys, store: &Store, clock: &Clock) -> Result<Keys, BindError> {
+    match set {
+        config::Keys::Pem(pem) => Ok(Keys::from_pem(pem.expose())?),
+        config::Keys::Remote(url) => {
+            let url: Url = url.parse().map_err(|_| BindError::KeysUrl)?;
+            Ok(Keys::remote(url, store.keys()?.as_deref(), clock.clone()))
+        }
+    }
 }
 
 fn cors(set: &config::Cors) -> Result<Option<Cors>, cors::BadName> {

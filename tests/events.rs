@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actor, Draft, Entry, Source};
 use rollbook::clock::{Clock, Timestamp};
-use rollbook::store::By;
+use rollbook::store::{By, Order};
 use rollbook::user::UserId;
 use serde_json::{Value, json};
 
@@ -242,6 +242,29 @@ async fn the_feed_is_for_admins() {
             assert_eq!(get(Some(&boss), bad).await, expected, "{accept:?} {bad}");
         }
     }
+}
+
+#[tokio::test]
+async fn of_somebody_erased_the_feed_says_no_more_than_that_something_was() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    let before = server.app.store.counts().entries - 1;
+    server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
+    server.outcome(&user_event("user.updated", "user_1", T + 1, "Beth")).await;
+    server.outcome(&deleted_event("user_1", T + 2)).await;
+    let by = By { actor: Actor::Cli, source: Source::Cli };
+    let order = Order { by, reason: None, even_if_live: false };
+    server.app.store.erase(&"user_1".parse().unwrap(), order, |_| {}).await.unwrap();
+    let answer = server.get_as(&boss, &format!("/api/events?after={before}")).await;
+    for word in ["user_1", "Ann", "Beth", "Tester"] {
+        assert!(!answer.text.contains(word), "{word}: {}", answer.text);
+    }
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    assert_eq!(types(&items), ["user.created", "user.updated", "user.deleted", "user.erased"]);
+    for item in &items {
+        assert_eq!((&item["user"], &item["changes"], &item["data"]), (&Value::Null, &Value::Null, &Value::Null));
+    }
+    assert_eq!(items[1]["changed"], json!(["first_name"]));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl Tx<'_> {
                     before: kept.subscription.clone(),
                     after: subscription.clone(),
                 });
-                self.put_user(Some(&kept), User { subscription, ..kept.clone() })?;
+                self.put_user(Some(&kept), &User { subscription, ..kept.clone() })?;
             }
         }
         Ok(moved)

@@ -192,7 +192,7 @@ impl Tx<'_> {
             user.deleted_at = gone;
             effect = Effect::of(Outcome::Stale).because("deleted");
         }
-        self.put_user(kept.as_ref(), user)?;
+        self.put_user(kept.as_ref(), &user)?;
         Ok(effect.filing(handles))
     }
 
@@ -223,7 +223,7 @@ impl Tx<'_> {
                 }
                 DeletePolicy::Soft => {
                     let user = User { deleted_at: Some(at), ..kept.clone() };
-                    self.put_user(Some(&kept), user)?;
+                    self.put_user(Some(&kept), &user)?;
                 }
             }
         }
@@ -242,7 +242,7 @@ impl Tx<'_> {
                 return Ok(false);
             }
             let user = User { signed_in_at: Some(at), ..kept.clone() };
-            self.put_user(Some(&kept), user)?;
+            self.put_user(Some(&kept), &user)?;
             return Ok(true);
         }
         if policy.delete == DeletePolicy::Hard && self.tombstone(id)?.is_some() {

@@ -26,7 +26,7 @@ impl Store {
                 return Ok(Provisioned::Found(Box::new(user)));
             }
             let user = tx.new_user(&id, Source::Token, Version::none(), claims.clone())?;
-            tx.put_user(None, user.clone())?;
+            tx.put_user(None, &user)?;
             tx.append(&entry, now)?;
             Ok(Provisioned::Made(Box::new(user)))
         })
@@ -52,7 +52,7 @@ impl Store {
             let changes = (!effect.values.is_empty()).then_some(effect.values);
             tx.append(&entry.with("changes", changes), now)?;
             let after = User { clerk, ..before.clone() };
-            tx.put_user(Some(&before), after.clone())?;
+            tx.put_user(Some(&before), &after)?;
             Ok(Some(after))
         })
         .await

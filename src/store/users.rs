@@ -152,12 +152,12 @@ impl Tx<'_> {
     }
 
     /// Writes a user and brings the index up to date with it.
-    pub(super) fn put_user(&mut self, before: Option<&User>, user: User) -> Result<(), Error> {
-        self.reindex(before, Some(&user))?;
+    pub(super) fn put_user(&mut self, before: Option<&User>, user: &User) -> Result<(), Error> {
+        self.reindex(before, Some(user))?;
         self.count(before, -1);
-        self.count(Some(&user), 1);
+        self.count(Some(user), 1);
         let id = user.id.as_u128();
-        self.tables.users.insert(id, &encode(&user)[..])?;
+        self.tables.users.insert(id, &encode(user)[..])?;
         Ok(())
     }
 

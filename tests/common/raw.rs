@@ -80,10 +80,8 @@ pub(crate) async fn start(limits: Limits) -> Running {
         }
     });
     let served = tokio::spawn(async move {
-        let drained = serve(listener, service, |fault, _: &_| failed(fault), limits, Arc::default(), async {
-            stopped.await.unwrap_or_default()
-        })
-        .await;
+        let (fault, until) = (|fault, _: &_| failed(fault), async { stopped.await.unwrap_or_default() });
+        let drained = serve(listener, service, fault, limits, Arc::default(), until).await;
         assert_eq!(Arc::strong_count(&in_use), 1);
         drained
     });

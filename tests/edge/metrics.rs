@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
+use rollbook::http::{Fault, faults};
 
 use crate::common::{Answer, TestServer, sign, token, user_event};
 use crate::process::{Process, serve};
@@ -32,6 +33,8 @@ pub(crate) async fn lived_in() -> TestServer {
     assert_eq!(server.get_as("junk", "/api/users/user_Bob").await.status, 401);
     assert_eq!(server.get("/nothing/here").await.status, 404);
     assert_eq!(server.request(Method::from_bytes(b"BREW").unwrap(), "/health").send().await.unwrap().status(), 405);
+    // No handler fails when it is asked to; what answers in its place is the same.
+    assert_eq!(faults(&server.app)(Fault::Panicked, &Method::PATCH).status(), 500);
     server
 }
 
@@ -60,6 +63,7 @@ async fn it_says_what_happened() {
         (r#"rollbook_http_requests_total{route="/api/users/{id}",method="GET",status="401"}"#, 1.0),
         (r#"rollbook_http_requests_total{route="unmatched",method="GET",status="404"}"#, 1.0),
         (r#"rollbook_http_requests_total{route="unmatched",method="other",status="405"}"#, 1.0),
+        (r#"rollbook_http_requests_total{route="unmatched",method="PATCH",status="500"}"#, 1.0),
         (r#"rollbook_http_request_duration_seconds_count{route="/api/users/{id}"}"#, 2.0),
     ] {
         assert_eq!(value(&page, line), Some(expected), "{line}\n{page}");

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -167,6 +168,27 @@ async fn check(server: &TestServer, proxy: &Proxy) {
     assert_eq!(proxy.get(SITE, "/_rollbook/required", &[]).await.header("x-rollbook-user"), "");
 
     webhooks_and_addresses(server, proxy).await;
+    streams(server, proxy).await;
+}
+
+/// A stream of events comes through as it is told, and not when some buffer is full.
+async fn streams(server: &TestServer, proxy: &Proxy) {
+    let boss = server.admin("user_boss").await;
+    let after = server.app.store.counts().entries - 1;
+    let request = proxy.request(Method::GET, ROLLBOOK, &format!("/api/events?after={after}&types=user.created"));
+    let request = request.bearer_auth(boss).header("accept", "text/event-stream");
+    let (mut chunks, mut text) = (request.send().await.unwrap().bytes_stream(), String::new());
+    for n in 0..3 {
+        let id = format!("user_streamed_{n}");
+        server.outcome(&user_event("user.created", &id, T, "Ann")).await;
+        let told = async {
+            while !text.contains(&id) {
+                let chunk = chunks.next().await.unwrap().unwrap();
+                text.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    }
 }
 
 /// Rollbook itself behind the proxy.

@@ -44,25 +44,34 @@ impl Call {
         Ok(self.admit(session, self.app.settings.provision).await?.0)
     }
 
-    /// The user who calls, whose record is made now if there is none, whatever the settings say; and whether it was made.
+    /// The session of whoever calls, and nothing said of the user yet.
     ///
     /// # Errors
-    /// Those of [`Call::signed_in`]; 403 when what they say of themselves `contradicts` the token.
-    pub(in crate::http) async fn registered(
-        &self,
-        contradicts: impl Fn(&Session) -> bool,
-    ) -> Result<(Person, bool), Problem> {
+    /// Those of [`Call::signed_in`] that are not about the user.
+    pub(in crate::http) async fn session(&self) -> Result<Session, Problem> {
         let token = self.bearer()?.ok_or_else(|| self.unauthenticated("no_token"))?;
         if token.starts_with(Secret::PREFIX) {
             let key = Caller::Key(self.key(token).await?);
-            return self.only_person(key).await.map(|person| (person, false));
+            self.only_person(key).await?;
         }
-        let session = self.verified(token).await?;
-        if contradicts(&session) {
-            self.turn_away(&session, "contradiction").await?;
-            return Err(Problem::forbidden("The body contradicts the session token; nothing was created."));
-        }
+        self.verified(token).await
+    }
+
+    /// The user of that session, whose record is made now if there is none, whatever the settings say; and whether it was
+    /// made.
+    ///
+    /// # Errors
+    /// Those of [`Call::signed_in`] that are about the user.
+    pub(in crate::http) async fn register(&self, session: Session) -> Result<(Person, bool), Problem> {
         self.admit(session, true).await
+    }
+
+    /// That somebody says of themselves what their token contradicts.
+    pub(in crate::http) async fn contradicted(&self, session: &Session) -> Problem {
+        match self.turn_away(session, "contradiction").await {
+            Ok(()) => Problem::forbidden("The body contradicts the session token; nothing was created."),
+            Err(problem) => problem,
+        }
     }
 
     /// The user of that session, and whether the record was made now.

@@ -168,14 +168,17 @@ impl Open {
         text.into()
     }
 
-    /// A sign of life. Where entries were passed over since the last event, it moves the reader's place behind them, or
-    /// a reader of rare events would come back for entries that were pruned long ago.
     fn heartbeat(&mut self) -> Bytes {
-        let place = self.request.after.filter(|_| self.request.after != self.told);
-        self.told = self.request.after;
-        let place = place.map(|seq| format!("id: {seq}\n")).unwrap_or_default();
-        format!(": heartbeat\n{place}\n").into()
+        let told = std::mem::replace(&mut self.told, self.request.after);
+        heartbeat(self.request.after, told).into()
     }
+}
+
+/// A sign of life to a reader whose place is `told`. Where entries were passed over since, up to `after`, it moves the place
+/// there, or a reader of rare events would come back for entries that were pruned long ago.
+fn heartbeat(after: Option<u64>, told: Option<u64>) -> String {
+    let place = after.filter(|_| after != told).map(|seq| format!("id: {seq}\n"));
+    format!(": heartbeat\n{}\n", place.unwrap_or_default())
 }
 
 impl Waiting {
@@ -229,6 +232,13 @@ mod tests {
             () = wakes => {}
         }
         assert_eq!(began.elapsed().as_secs(), 15);
+    }
+
+    #[test]
+    fn a_sign_of_life_says_how_far_the_log_was_looked_through() {
+        assert_eq!(heartbeat(Some(7), Some(7)), ": heartbeat\n\n");
+        assert_eq!(heartbeat(Some(9), Some(7)), ": heartbeat\nid: 9\n\n");
+        assert_eq!(heartbeat(None, None), ": heartbeat\n\n");
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! `PATCH /api/users/{id}`: what is the operator's of a record.
 
 use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::record::{Include, UserJson, own};
@@ -29,11 +31,16 @@ struct Body {
     /// The practice the user belongs to; null for none.
     #[serde(default, deserialize_with = "said")]
     #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
-    practice_id: Option<Option<PracticeId>>,
-    #[serde(default, deserialize_with = "said")]
+    practice_id: Option<Assigned>,
+    #[serde(default, deserialize_with = "object")]
     #[schemars(with = "SubscriptionBody")]
     subscription: Option<SubscriptionBody>,
 }
+
+/// A practice, or none.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Assigned(Option<PracticeId>);
 
 /// What the user has subscribed to. It stands until Clerk Billing has newer.
 #[derive(Deserialize, JsonSchema)]
@@ -52,6 +59,12 @@ struct SubscriptionBody {
 /// A member that is there, whatever it says: null is something to say as well, where the type knows it.
 fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// The same for an object: an array would be read as the members in their order.
+fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let members = Map::<String, Value>::deserialize(deserializer)?;
+    serde_json::from_value(Value::Object(members)).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn operation() -> Operation {
@@ -90,5 +103,5 @@ fn patch(body: Body) -> Result<UserPatch, Problem> {
         Some(SubscriptionBody { plan: None, status: None }) => return Err(Problem::bad_request(WRONG)),
         Some(SubscriptionBody { plan, status }) => (plan, status),
     };
-    Ok(UserPatch { role, practice_id, plan, status })
+    Ok(UserPatch { role, practice_id: practice_id.map(|Assigned(practice)| practice), plan, status })
 }

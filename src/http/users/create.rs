@@ -63,9 +63,13 @@ pub(super) fn operation() -> Operation {
 async fn create(mut call: Call) -> Result<Response, Problem> {
     const WRONG: &str = "The body, if there is one, is an object with some of \"clerk_user_id\", \"email\", \"first_name\", \
         \"last_name\", \"username\" and \"image_url\", each text or null.";
+    let session = call.session().await?;
     call.no_query()?;
     let body: Body = call.maybe_json(LARGEST, WRONG).await?.unwrap_or_default();
-    let (caller, is_new) = call.registered(|session| body.contradicts(session)).await?;
+    if body.contradicts(&session) {
+        return Err(call.contradicted(&session).await);
+    }
+    let (caller, is_new) = call.register(session).await?;
     if !is_new {
         call.note_impersonation(&caller).await?;
     }

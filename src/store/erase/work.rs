@@ -242,7 +242,7 @@ impl Tx<'_> {
             let mut clerk = serde_json::from_str(before.clerk.as_str()).map_err(|_| Error::Corrupt("a user"))?;
             if search.blank(&mut clerk) {
                 let after = User { clerk: Object::new(clerk), ..before.clone() };
-                self.put_user(Some(&before), after)?;
+                self.put_user(Some(&before), &after)?;
                 blanked += 1;
             }
         }

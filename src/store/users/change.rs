@@ -80,7 +80,7 @@ impl Store {
             } else {
                 entry.changed = field_names(changes.keys().map(String::as_str));
                 tx.append(&entry.with("changes", Some(changes)), now)?;
-                tx.put_user(Some(&before), after.clone())?;
+                tx.put_user(Some(&before), &after)?;
             }
             Ok(Ok(Some(after)))
         })
@@ -110,7 +110,7 @@ impl Store {
             let mut entry = entry.clone().about(&before.clerk_id);
             entry.changed = field_names(amounts.keys().map(Counter::as_str));
             tx.append(&entry.with("amounts", Some(json!(amounts))), now)?;
-            tx.put_user(Some(&before), after.clone())?;
+            tx.put_user(Some(&before), &after)?;
             Ok(Ok(Some(after)))
         })
         .await?

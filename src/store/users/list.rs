@@ -96,11 +96,11 @@ impl Roll {
         let place = page.cursor.as_ref().map(Place::read).transpose()?;
         let mut list = Listing::new(page);
         match filter.sought() {
-            None => self.newest(&filter.scope(), place, |id| {
+            None => self.newest(&filter.scope(), place.as_ref(), |id| {
                 let user = self.user(id)?;
                 Ok(list.take(user, || Place { term: String::new(), id }.cursor()))
             })?,
-            Some(sought) => self.found(&filter.scope(), &sought, place, |place| {
+            Some(sought) => self.found(&filter.scope(), &sought, place.as_ref(), |place| {
                 let user = self.user(place.id)?.filter(|user| sought.fits(user));
                 Ok(list.take(user, || place.cursor()))
             })?,
@@ -112,7 +112,7 @@ impl Roll {
     fn newest(
         &self,
         scope: &str,
-        place: Option<Place>,
+        place: Option<&Place>,
         mut take: impl FnMut(u128) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let before = place.map_or(u128::MAX, |place| place.id);
@@ -129,11 +129,11 @@ impl Roll {
         &self,
         scope: &str,
         sought: &Sought,
-        place: Option<Place>,
+        place: Option<&Place>,
         mut take: impl FnMut(Place) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         // A term that shares as much with the one before as is sought is not the first that fits.
-        let open = |shared| Stretch::open(&self.index, stretch(scope, shared), sought, place.as_ref());
+        let open = |shared| Stretch::open(&self.index, &stretch(scope, shared), sought, place);
         let mut stretches = (0..sought.term.len()).map(open).collect::<Result<Vec<_>, _>>()?;
         let mut first = BinaryHeap::new();
         for (n, stretch) in stretches.iter_mut().enumerate() {
@@ -189,7 +189,7 @@ struct Stretch<'t> {
 impl<'t> Stretch<'t> {
     fn open(
         index: &'t ReadOnlyTable<(&'static str, u128), ()>,
-        head: String,
+        head: &str,
         sought: &Sought,
         place: Option<&Place>,
     ) -> Result<Self, Error> {
