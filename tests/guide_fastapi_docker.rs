@@ -1,4 +1,4 @@
-//! The guide to Clerk with a FastAPI backend in Docker: tokens verified by JWKS and never otherwise, pages of another origin
+//! The guide to Clerk with a `FastAPI` backend in Docker: tokens verified by JWKS and never otherwise, pages of another origin
 //! let in by name, users made from a valid token, and one command that looks over the whole flow. Each step as that guide has
 //! it, at the real binary.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]

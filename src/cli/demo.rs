@@ -147,11 +147,15 @@ The admin page; the link sets your password and works once:
 A session token of {admin} (role ADMIN), good for eight hours:
   TOKEN={token}
 
+The API, described for people:
+  {base}/docs
+
 To try:
   curl {base}/health
   curl -H \"Authorization: Bearer $TOKEN\" {base}/api/auth/me
   curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/users?limit=3'
   curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/audit?limit=3'
+  curl -N -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/event-stream' '{base}/api/events'
   {program} users list --data {data}
 
 Stop with Ctrl-C; the data goes with it.
@@ -211,6 +215,7 @@ impl Stage {
         }
         self.send(out, 1, "email.created", ago(3 * MINUTE)).await?;
         self.send(out, 0, "organization.created", ago(2 * DAY)).await?;
+        self.send(out, 1, "subscriptionItem.active", ago(2 * DAY)).await?;
         self.send(out, 2, "organizationMembership.created", ago(DAY)).await?;
         self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;
         self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;

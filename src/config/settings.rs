@@ -104,7 +104,7 @@ settings! {
     CORS_ORIGINS = Setting::new("ROLLBOOK_CORS_ORIGINS", "cors-origins", "ORIGINS",
         "Origins whose pages may call the API from a browser, separated by commas; no others may");
     CORS_HEADERS = Setting::new("ROLLBOOK_CORS_HEADERS", "cors-headers", "NAMES",
-        "Request headers that these pages may send").or("authorization,content-type,if-match");
+        "Request headers that these pages may send").or("authorization,content-type,if-match,last-event-id");
     CORS_CREDENTIALS = Setting::new("ROLLBOOK_CORS_CREDENTIALS", "cors-credentials", "true|false",
         "Whether browsers may let these pages send credentials of their own; session tokens need it not").or("false");
     CORS_MAX_AGE = Setting::new("ROLLBOOK_CORS_MAX_AGE", "cors-max-age", "SECONDS",

@@ -159,14 +159,14 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
             continue;
         }
         let contents = response["content"].as_object().into_iter().flatten();
-        let content = contents.map(|(form, content)| match form.as_str() {
+        let mut content = contents.map(|(form, content)| match form.as_str() {
             "application/json" => kind(&content["schema"]),
             form => Kind { after: form.to_owned(), ..Kind::default() },
         });
         answers.push(Reply {
             status,
             about: prose(of(response, "description")),
-            content: content.last().unwrap_or_default(),
+            content: content.next_back().unwrap_or_default(),
         });
     }
     let scope = operation["security"].as_array().into_iter().flatten().find_map(|way| way["key"][0].as_str());
@@ -220,7 +220,7 @@ fn kind<'a>(schema: &'a Value) -> Kind<'a> {
         return Kind { object: Some(object), ..Kind::default() };
     }
     if let Some(choices) = schema["anyOf"].as_array() {
-        return match choices.iter().find_map(|choice| named(choice)) {
+        return match choices.iter().find_map(named) {
             Some(object) => Kind { object: Some(object), after: " or null".to_owned(), ..Kind::default() },
             None => Kind { after: choices.iter().map(word).collect::<Vec<_>>().join(" or "), ..Kind::default() },
         };

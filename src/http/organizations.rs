@@ -1,37 +1,18 @@
 //! `/api/organizations…`: Clerk's organisations and who is in them, for admins.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use warp::reply::Response;
 
 use super::call::Call;
 use super::mirror::{self, MEMBERSHIP, MemberJson, ORGANIZATION, OrganizationJson};
 use super::problem::Problem;
-use super::query;
+use super::query::ObjectsQuery;
 use super::reply::{self, PageOf};
 use super::route::{Operation, Route, Who};
 use crate::api_key::Scope;
 use crate::audit::{Draft, Target};
 use crate::event::{Mirrored, ObjectKey};
-use crate::page::{Cursor, Limit, Page, PageRequest};
+use crate::page::{Limit, Page, PageRequest};
 use crate::user::ClerkId;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    #[serde(default)]
-    #[schemars(schema_with = "query::limit")]
-    limit: Limit,
-    #[serde(default)]
-    #[schemars(schema_with = "query::object_cursor")]
-    cursor: Option<Cursor>,
-}
-
-impl ListQuery {
-    fn page(self) -> PageRequest {
-        PageRequest { limit: self.limit, cursor: self.cursor }
-    }
-}
 
 /// Organisations and their members.
 pub(super) fn routes() -> Vec<Route> {
@@ -39,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
         .tag("Organisations")
         .describe("Newest first; without those that only a membership has spoken of so far.")
         .by(Who::Admin(Scope::UsersRead))
-        .query::<ListQuery>()
+        .query::<ObjectsQuery>()
         .answers::<PageOf<'_, OrganizationJson>>(200, "A page of organisations.");
     let show = Operation::new("showOrganization", "See an organisation", show)
         .tag("Organisations")
@@ -51,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
         .tag("Organisations")
         .describe("Newest membership first.")
         .by(Who::Admin(Scope::UsersRead))
-        .query::<ListQuery>()
+        .query::<ObjectsQuery>()
         .answers::<PageOf<'_, MemberJson>>(200, "A page of members.")
         .problems(&[404]);
     vec![
@@ -65,8 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require(&caller, Scope::UsersRead).await?;
-    let query: ListQuery = call.query()?;
-    let page = call.app.store.objects(ORGANIZATION, query.page()).await?;
+    let query: ObjectsQuery = call.query()?;
+    let page = call.app.store.objects(ORGANIZATION, query.into()).await?;
     let mut look = caller.entry(&call, "organizations.listed");
     look.count = Some(page.items.len() as u64);
     call.app.store.record(look).await?;
@@ -100,8 +81,8 @@ async fn members(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
     let caller = call.caller().await?;
     call.require(&caller, Scope::UsersRead).await?;
-    let query: ListQuery = call.query()?;
-    let request = query.page();
+    let query: ObjectsQuery = call.query()?;
+    let request = PageRequest::from(query);
     let is_known = call.organization(&key)?.is_some();
     let is_first = request.cursor.is_none();
     let page = call.members(&key, request).await?;

@@ -1,6 +1,27 @@
 //! Query parameters that several lists share, as JSON Schema. Each says exactly what is taken.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use crate::page::{Cursor, Limit, PageRequest};
+
+/// A page of Clerk's objects.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectsQuery {
+    #[serde(default)]
+    #[schemars(schema_with = "limit")]
+    limit: Limit,
+    #[serde(default)]
+    #[schemars(schema_with = "object_cursor")]
+    cursor: Option<Cursor>,
+}
+
+impl From<ObjectsQuery> for PageRequest {
+    fn from(ObjectsQuery { limit, cursor }: ObjectsQuery) -> Self {
+        Self { limit, cursor }
+    }
+}
 
 /// How many items.
 pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
@@ -29,7 +50,7 @@ pub(super) fn user_cursor(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Where a list of Clerk's objects goes on.
-pub(super) fn object_cursor(_: &mut SchemaGenerator) -> Schema {
+fn object_cursor(_: &mut SchemaGenerator) -> Schema {
     cursor("^o([0-9a-f]{2}){1,128}$")
 }
 

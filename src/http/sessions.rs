@@ -1,30 +1,16 @@
 //! `/api/users/{id}/sessions`: where somebody is signed in, or was.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use warp::reply::Response;
 
 use super::call::Call;
 use super::mirror::{Reader, SESSION, SessionJson};
 use super::problem::Problem;
-use super::query;
+use super::query::ObjectsQuery;
 use super::reply::{self, PageOf};
 use super::route::{Operation, Route, Who};
 use crate::api_key::Scope;
 use crate::event::ObjectKey;
-use crate::page::{Cursor, Limit, PageRequest};
 use crate::user::UserRef;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    #[serde(default)]
-    #[schemars(schema_with = "query::limit")]
-    limit: Limit,
-    #[serde(default)]
-    #[schemars(schema_with = "query::object_cursor")]
-    cursor: Option<Cursor>,
-}
 
 /// The sessions of a user.
 pub(super) fn routes() -> Vec<Route> {
@@ -32,7 +18,7 @@ pub(super) fn routes() -> Vec<Route> {
         .tag("Users")
         .describe("Newest first. Who impersonates a user, and from where, is not shown to that user.")
         .by(Who::SelfOr(Scope::UsersRead))
-        .query::<ListQuery>()
+        .query::<ObjectsQuery>()
         .answers::<PageOf<'_, SessionJson>>(200, "A page of sessions.")
         .problems(&[404]);
     vec![Route::at("/api/users/{id}/sessions").get(list)]
@@ -42,10 +28,10 @@ pub(super) fn routes() -> Vec<Route> {
 async fn list(call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
     let caller = call.caller().await?;
-    let ListQuery { limit, cursor } = call.query()?;
+    let query: ObjectsQuery = call.query()?;
     let user = call.readable(&caller, Scope::UsersRead, &user, "sessions.listed").await?;
     let parent = ObjectKey { kind: "user".to_owned(), id: user.clerk_id.clone() };
-    let page = call.app.store.children(parent, SESSION, PageRequest { limit, cursor }).await?;
+    let page = call.app.store.children(parent, SESSION, query.into()).await?;
     let reader = if caller.may(Scope::UsersRead) { Reader::Admin } else { Reader::Owner };
     let now = call.app.clock.now();
     let shown = page

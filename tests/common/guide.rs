@@ -32,7 +32,8 @@ impl Guide {
     /// The same in a folder that may hold a `.env`.
     pub fn start_in(dir: TempDir, changed: &[(&str, &str)]) -> Option<Self> {
         if let Err(cause) = Command::new("curl").arg("--version").stdout(Stdio::null()).status() {
-            writeln!(std::io::stderr(), "SKIPPED curl: {cause}").unwrap();
+            // Not by eprintln: what passes is shown only when it goes round the capture of tests.
+            let _ = writeln!(std::io::stderr(), "SKIPPED curl: {cause}");
             return None;
         }
         let mut command = serve(dir.path());
@@ -89,6 +90,7 @@ impl Guide {
     }
 
     /// What became of an event that must be taken.
+    #[track_caller]
     pub fn outcome(&self, event: &Value) -> String {
         let reply = self.deliver(event);
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -197,6 +199,7 @@ impl Reply {
     }
 
     /// That it is a problem of that status, which says what it is and gives nothing away; its id.
+    #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!((self.status, self.header("content-type")), (status, "application/problem+json"), "{}", self.body);
         let problem = self.json();
@@ -218,6 +221,7 @@ pub struct Said {
 
 impl Said {
     /// What it printed, if it did what was asked.
+    #[track_caller]
     pub fn done(self) -> String {
         assert!(self.status.success(), "{}{}", self.out, self.err);
         self.out

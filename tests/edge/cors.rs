@@ -42,7 +42,7 @@ async fn a_page_that_is_named_may_call_and_is_told_what_with() {
         assert_eq!((said.status.as_u16(), said.text.as_str()), (200, ""));
         assert_eq!(said.header("access-control-allow-origin"), origin);
         assert_eq!(said.header("access-control-allow-methods"), "GET,HEAD,POST,PATCH,DELETE");
-        assert_eq!(said.header("access-control-allow-headers"), "authorization,content-type,if-match");
+        assert_eq!(said.header("access-control-allow-headers"), "authorization,content-type,if-match,last-event-id");
         assert_eq!(said.header("access-control-max-age"), "600");
         assert!(!said.headers.contains_key("access-control-allow-credentials"));
         assert!(said.header("vary").contains("origin"));
