@@ -99,6 +99,14 @@ async fn a_body_that_is_something_else_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_may_be_changed_is_described_without_values_that_are_none() {
+    let (server, _) = server(&[]).await;
+    let document = server.get("/openapi.json").await.json();
+    let body = &document["paths"]["/api/users/{id}"]["patch"]["requestBody"];
+    assert!(body.to_string().contains("practice_id") && !body.to_string().contains("default"), "{body}");
+}
+
+#[tokio::test]
 async fn a_record_that_was_changed_in_the_meantime_is_left_alone() {
     let (server, admin) = server(&[]).await;
     let seen = server.get_as(&admin, "/api/users/user_1").await.header("etag").to_owned();

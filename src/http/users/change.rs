@@ -1,6 +1,6 @@
 //! `PATCH /api/users/{id}`: what is the operator's of a record.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ const LARGEST: usize = 4096;
 /// What to change; what is left out stays.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "UserPatch", extend("minProperties" = 1))]
+#[schemars(rename = "UserPatch", extend("minProperties" = 1), transform = without_defaults)]
 struct Body {
     /// `ADMIN` may read and change everybody.
     #[serde(default, deserialize_with = "said")]
@@ -45,7 +45,7 @@ struct Assigned(Option<PracticeId>);
 /// What the user has subscribed to. It stands until Clerk Billing has newer.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "SubscriptionPatch", extend("minProperties" = 1))]
+#[schemars(rename = "SubscriptionPatch", extend("minProperties" = 1), transform = without_defaults)]
 struct SubscriptionBody {
     #[serde(default, deserialize_with = "said")]
     #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
@@ -54,6 +54,16 @@ struct SubscriptionBody {
     #[serde(default, deserialize_with = "said")]
     #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
     status: Option<Standing>,
+}
+
+/// A member that is left out has no value, which is something else than one of null.
+fn without_defaults(schema: &mut Schema) {
+    let members = schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, member) in members {
+        if let Value::Object(member) = member {
+            member.remove("default");
+        }
+    }
 }
 
 /// A member that is there, whatever it says: null is something to say as well, where the type knows it.
