@@ -97,9 +97,12 @@ fn initialise(db: &Database, schema: u32) -> Result<(), Error> {
 
 /// Knows the file ([`check`]), and brings it up to date: all of it in one transaction, or nothing.
 fn upgrade(path: &Path, db: &Database) -> Result<(), OpenError> {
-    if check(path, db)? == SCHEMA {
+    let found = check(path, db)?;
+    if found == SCHEMA {
         return Ok(());
     }
+    // At a million users it takes minutes, in which nothing else is said.
+    tracing::info!(from = found, to = SCHEMA, "store.upgrading");
     let renew = || -> Result<(), Error> {
         let mut txn = db.begin_write()?;
         txn.set_two_phase_commit(true);
