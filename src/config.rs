@@ -292,7 +292,7 @@ mod tests {
         assert_eq!((config.delete, config.history), (DeletePolicy::Soft, History::Full));
         assert_eq!((config.provision, config.allow_impersonation, config.require_azp), (true, true, false));
         assert_eq!((config.local.public_url, config.local.log_format, config.instance), (None, None, None));
-        assert_eq!((config.cors.origins.len(), config.cors.headers.len(), config.cors.max_age), (0, 3, 600));
+        assert_eq!((config.cors.origins.len(), config.cors.headers.len(), config.cors.max_age), (0, 4, 600));
         let rate = Rate { per_second: NonZeroU32::new(50), is_set: false };
         assert_eq!((config.rate_address, config.rate_token, config.metrics_listen), (rate, rate, None));
         let set = with(&[("ROLLBOOK_RATE_ADDRESS", "50"), ("ROLLBOOK_RATE_TOKEN", "off")]).unwrap();

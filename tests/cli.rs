@@ -458,8 +458,15 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
         let request = client.get(url);
         let with_token = curl.contains("-H \"Authorization: Bearer $TOKEN\"");
         let request = if with_token { request.bearer_auth(token) } else { request };
-        let answer = request.send().await.unwrap();
+        let is_stream = curl.contains("-H 'Accept: text/event-stream'");
+        let request = if is_stream { request.header("accept", "text/event-stream") } else { request };
+        let mut answer = request.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{curl}");
+        if is_stream {
+            let first = answer.chunk().await.unwrap().unwrap();
+            assert!(String::from_utf8_lossy(&first).contains("event: user.created\n"), "{curl}");
+            continue;
+        }
         let body: Value = answer.json().await.unwrap();
         let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
         assert!(known, "{curl}: {body}");
