@@ -230,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_kept_as_they_came() {
+        // Fails without serde_json's `float_roundtrip`.
+        for exact in ["2.29993852292432e-9", "92086.79475904467", "9007199254740991", "0.1"] {
+            assert_eq!(parse_strict(exact).unwrap().to_string(), exact);
+        }
+        assert_eq!(whole_number(&parse_strict("9007199254740991.0").unwrap()), Some(9_007_199_254_740_991));
+    }
+
+    #[test]
     fn maps_keep_their_keys_sorted() {
         // Fails when a dependency turns on serde_json's `preserve_order`, which would change stored bytes.
         assert_eq!(serde_json::from_str::<Value>(r#"{"b":1,"a":2}"#).unwrap().to_string(), r#"{"a":2,"b":1}"#);

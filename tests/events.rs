@@ -11,6 +11,7 @@ use common::{TestServer, deleted_event, token, user_event};
 use deliveries::received;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
+use rollbook::api_key::{Scope, Scopes, Wanted};
 use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actor, Draft, Entry, Source};
 use rollbook::clock::{Clock, Timestamp};
@@ -265,6 +266,34 @@ async fn of_somebody_erased_the_feed_says_no_more_than_that_something_was() {
         assert_eq!((&item["user"], &item["changes"], &item["data"]), (&Value::Null, &Value::Null, &Value::Null));
     }
     assert_eq!(items[1]["changed"], json!(["first_name"]));
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_however_long_records_are() {
+    let server = TestServer::start().await;
+    let boss = server.admin("user_boss").await;
+    for n in 0..8 {
+        let mut event = user_event("user.created", &format!("user_{n}"), T, "Ann");
+        event["data"]["public_metadata"] = json!({ "filler": "x".repeat(300_000) });
+        assert_eq!(server.outcome(&event).await, "applied");
+    }
+    let first = server.get_as(&boss, "/api/events?limit=500&types=user.created").await;
+    assert!(first.text.len() < 2 * 1024 * 1024, "{}", first.text.len());
+    let items = walk(&server, &boss, "types=user.created&limit=500").await;
+    assert_eq!(items.len(), 8);
+}
+
+#[tokio::test]
+async fn a_key_sees_records_only_if_it_may_read_users() {
+    let server = TestServer::start().await;
+    server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
+    for (scopes, sees) in [(vec![Scope::AuditRead], false), (vec![Scope::AuditRead, Scope::UsersRead], true)] {
+        let wanted = Wanted { name: "k".parse().unwrap(), scopes: Scopes::new(scopes).unwrap(), expires_at: None };
+        let entry = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let (_, secret) = server.app.store.create_api_key(wanted, entry).await.unwrap();
+        let page = server.get_as(secret.reveal(), "/api/events?types=user.created").await.json();
+        assert_eq!((page["items"][0]["data"].is_object(), page["items"].as_array().unwrap().len()), (sees, 1));
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl Scope {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::UsersRead => "read users, and who ever had a value on file",
-            Self::UsersWrite => "change and delete users",
+            Self::UsersWrite => "change and delete users, and so make admins",
             Self::AuditRead => "read the audit log with its details",
             Self::LogRead => "read the log's checkpoints, tiles and proofs",
             Self::MetricsRead => "read the metrics",

@@ -13,7 +13,9 @@ pub(super) fn write<const N: usize>(rows: &[[String; N]], out: &mut (dyn Write +
     Ok(())
 }
 
-/// Text as a terminal may show it: no control characters, which could rewrite the line.
+/// Text as a terminal may show it: no control characters, which could rewrite the line, and none that turn the direction
+/// of writing, which could make it read as another.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let misleads = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if misleads(c) { '\u{fffd}' } else { c }).collect()
 }

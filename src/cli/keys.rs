@@ -21,7 +21,7 @@ The key is printed on standard output, alone, and this once: Rollbook keeps a ha
 
 Scopes, of which a key needs at least one:
   users:read    read users, and who ever had a value on file
-  users:write   change and delete users
+  users:write   change and delete users, and so make admins
   audit:read    read the audit log with its details
   log:read      read the log's checkpoints, tiles and proofs
   metrics:read  read the metrics";

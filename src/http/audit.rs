@@ -16,6 +16,9 @@ use crate::clock::Moment;
 use crate::page::{Cursor, Limit, Page, PageRequest};
 use crate::user::{ClerkId, UserRef};
 
+/// What stands for what somebody may not know.
+const REDACTED: &str = "[REDACTED]";
+
 /// An entry of the log. A user who reads their own entries is told of others only what sort they are.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Entry")]
@@ -76,14 +79,16 @@ impl<'a> EntryJson<'a> {
             actor: &entry.leaf.actor,
             request: entry.leaf.request.as_deref(),
             impersonator: entry.leaf.impersonator.as_deref(),
+            target: entry.leaf.target.as_deref(),
             people: Some(people),
-            ..Self::redacted(entry)
+            ..Self::redacted(entry, None)
         }
     }
 
     /// What a person may know of what happened to them: what and when, but of others only what sort they are.
-    fn redacted(entry: &'a Entry) -> Self {
+    fn redacted(entry: &'a Entry, reader: Option<&ClerkId>) -> Self {
         let leaf = &entry.leaf;
+        let is_about_another = |target: &&str| target.starts_with("s1.") && entry.target_user.as_ref() != reader;
         Self {
             seq: entry.seq,
             at: leaf.at.to_string(),
@@ -92,8 +97,8 @@ impl<'a> EntryJson<'a> {
             source: leaf.source,
             outcome: &leaf.outcome,
             reason: leaf.reason.as_deref(),
-            target: leaf.target.as_deref(),
-            impersonator: leaf.impersonator.as_ref().map(|_| "[REDACTED]"),
+            target: leaf.target.as_deref().map(|target| if is_about_another(&target) { REDACTED } else { target }),
+            impersonator: leaf.impersonator.as_ref().map(|_| REDACTED),
             changed: &leaf.changed,
             count: leaf.count,
             event_at: leaf.event_at.map(|at| at.to_string()),
@@ -215,7 +220,10 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     };
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = call.app.store.audit(filter, page).await?;
-    let show = if caller.may(Scope::AuditRead) { EntryJson::full } else { EntryJson::redacted };
+    let show = |entry| match caller.may(Scope::AuditRead) {
+        true => EntryJson::full(entry),
+        false => EntryJson::redacted(entry, Some(&user.clerk_id)),
+    };
     let shown: Vec<EntryJson<'_>> = page.items.iter().map(show).collect();
     Ok(reply::page(&shown, page.next_cursor.as_ref()))
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -34,6 +35,8 @@ pub struct Call {
     pub ip: IpAddr,
     /// The connection it came by.
     pub peer: Peer,
+    /// Whether it was counted against the limit of its session or key: a stream checks them again and again.
+    pub(super) is_counted: AtomicBool,
     parts: Parts,
     query: String,
     body: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
@@ -60,6 +63,7 @@ pub fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Cl
             ip: guard::client_ip(&headers, peer, &app.settings.trusted_proxies),
             app: app.clone(),
             peer,
+            is_counted: AtomicBool::new(false),
             headers,
             parts: Parts::new(),
             query,

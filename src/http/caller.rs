@@ -32,6 +32,14 @@ impl Caller {
         }
     }
 
+    /// The id of the session or key that the caller showed.
+    pub(super) fn credential(&self) -> &str {
+        match self {
+            Self::Person(person) => person.session.id(),
+            Self::Key(key) => key.id.as_str(),
+        }
+    }
+
     /// An entry that says the caller did something.
     pub(super) fn entry(&self, call: &Call, action: &str) -> Draft {
         match self {

@@ -9,6 +9,7 @@ use warp::http::header::ACCEPT;
 use warp::reply::Response;
 
 use super::call::Call;
+use super::caller::Caller;
 use super::mirror::{self, PersonJson};
 use super::problem::{Kind, Problem};
 use super::route::{Header, Operation, Route, Who};
@@ -48,7 +49,8 @@ struct EventJson<'a> {
     changed: &'a [String],
     /// Their values before and after, by name, where they are kept.
     changes: Option<&'a Map<String, Value>>,
-    /// The user or object as it is now, which may be later than the event; null when there is none any more.
+    /// The user or object as it is now, which may be later than the event; null when there is none any more, and for
+    /// keys without `users:read`.
     data: Option<Value>,
 }
 
@@ -181,24 +183,37 @@ async fn list(call: Call) -> Result<Response, Problem> {
         let look = look.with("from", Some(first.entry.seq)).with("to", Some(last.entry.seq));
         call.app.store.record(look).await?;
     }
-    Ok(reply::json(&shown(&page, call.app.clock.now())))
+    Ok(reply::json(&shown(&page, &caller, call.app.clock.now())))
 }
 
-fn shown(page: &FeedPage, now: Timestamp) -> EventsJson<'_> {
-    EventsJson { items: page.items.iter().map(|item| EventJson::new(item, now)).collect(), next_after: page.next_after }
+/// The page as its reader may see it: with the records for whoever may read those.
+fn shown<'a>(page: &'a FeedPage, reader: &Caller, now: Timestamp) -> EventsJson<'a> {
+    let sees_records = reader.may(Scope::UsersRead);
+    let event = |item: &'a FeedItem| {
+        let event = EventJson::new(item, now);
+        EventJson { data: event.data.filter(|_| sees_records), ..event }
+    };
+    EventsJson { items: page.items.iter().map(event).collect(), next_after: page.next_after }
 }
 
 /// Whether the caller takes an event stream. Whoever takes anything gets a page.
 fn wants_stream(call: &Call) -> bool {
     let values = call.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds = values.flat_map(|value| value.split(',')).map(|kind| kind.split(';').next().unwrap_or_default());
-    kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    let mut kinds = values.flat_map(|value| value.split(',')).map(|kind| kind.split(';').map(str::trim));
+    kinds.any(|mut kind| {
+        // A weight of nothing is a refusal (RFC 9110 §12.4.2).
+        let is_stream = kind.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        is_stream
+            && !kind
+                .any(|weight| matches!(weight.to_ascii_lowercase().as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
 }
 
 /// The event that the caller had last, if it says so.
 fn last_event(call: &Call) -> Result<Option<u64>, Problem> {
-    let Some(value) = call.headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let seq = value.to_str().ok().and_then(Seq::parse);
+    let mut values = call.headers.get_all(LAST_EVENT_ID).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let seq = value.to_str().ok().and_then(Seq::parse).filter(|_| values.next().is_none());
     seq.map(|Seq(seq)| Some(seq)).ok_or_else(|| Problem::bad_request("Last-Event-ID is not the number of an entry."))
 }
 

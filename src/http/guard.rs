@@ -218,11 +218,20 @@ pub fn client_ip(headers: &HeaderMap, peer: Peer, trusted: &[IpNet]) -> IpAddr {
     client
 }
 
-/// An address, or an address with a port as some proxies write.
+/// An address, also in brackets or with a port, as some proxies write.
 fn read_hop(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
-    let ip = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()?;
+    let ip = text.parse().ok().or_else(|| bracketed(text).map(IpAddr::V6));
+    let ip = ip.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(ip.to_canonical())
+}
+
+/// Whether a proxy says that it asks for somebody else, whatever it says of whom.
+#[must_use]
+pub fn is_sent_on(headers: &HeaderMap) -> bool {
+    const SAID: [&str; 6] =
+        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
+    SAID.iter().any(|name| headers.contains_key(*name))
 }
 
 #[cfg(test)]
@@ -389,6 +398,7 @@ mod tests {
         assert_eq!(ip(&["6.6.6.6,"], &trusted), "127.0.0.1");
         assert_eq!(ip(&["1.2.3.4:5678, [::ffff:10.0.0.1]:80"], &trusted), "1.2.3.4");
         assert_eq!(ip(&["2001:db8::1"], &trusted), "2001:db8::1");
+        assert_eq!(ip(&["[2001:db8::1]"], &trusted), "2001:db8::1");
         assert_eq!(ip(&["10.0.0.3, 10.0.0.1"], &trusted), "10.0.0.3");
     }
 }

@@ -2,19 +2,20 @@
 //!
 //! A limit is so many requests a second, with ten seconds' worth of them at one go (the generic cell rate algorithm). An
 //! IPv6 address counts for its /64. `/health` and `/ready` have no limit, and for webhooks the signature is looked at
-//! first: a good one always passes, only bad ones count.
+//! first: a good one always passes, only others count.
 
 mod bounded;
 
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::{Quota, RateLimiter};
-use hyper::Request;
+use hyper::{HeaderMap, Method, Request};
 
 use self::bounded::Bounded;
 use super::call::Call;
@@ -27,6 +28,9 @@ const BURST_SECONDS: u32 = 10;
 
 /// So many addresses, and so many sessions and keys, are told apart.
 const TOLD_APART: usize = 100_000;
+
+/// Where users are deleted by whoever signs with the webhook's secret.
+const DELETIONS: &str = "/api/users/webhook/";
 
 /// How often somebody may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,21 +67,23 @@ impl Limits {
 /// # Errors
 /// 429 once there were too many.
 pub(super) fn check<B>(app: &App, request: &Request<B>, peer: Peer) -> Result<(), Problem> {
-    if is_free(request.uri().path()) {
+    if is_free(request.method(), request.uri().path()) {
         return Ok(());
     }
-    count_address(app, guard::client_ip(request.headers(), peer, &app.settings.trusted_proxies), peer)
+    count_address(app, request.headers(), peer)
 }
 
-/// Whether requests for that path are not counted when they come.
-pub(super) fn is_free(path: &str) -> bool {
-    is_signed(path) || matches!(bare(path), "/health" | "/ready")
+/// Whether such requests are not counted when they come.
+pub(super) fn is_free(method: &Method, path: &str) -> bool {
+    match bare(path).strip_prefix(DELETIONS) {
+        Some(id) => method == Method::DELETE && !id.contains('/'),
+        None => is_signed(path) || matches!(bare(path), "/health" | "/ready"),
+    }
 }
 
 /// Whether that path is for whoever signs with the webhook's secret.
 pub(super) fn is_signed(path: &str) -> bool {
-    matches!(bare(path), "/api/webhooks" | "/api/webhooks/clerk" | "/api/webhook/clerk")
-        || path.starts_with("/api/users/webhook/")
+    matches!(bare(path), "/api/webhooks" | "/api/webhooks/clerk" | "/api/webhook/clerk") || path.starts_with(DELETIONS)
 }
 
 /// The path without the slash at its end, which does not matter.
@@ -86,32 +92,36 @@ fn bare(path: &str) -> &str {
 }
 
 impl Call {
-    /// Counts a request with a bad signature, which was not counted before.
+    /// Counts a request for whoever signs that was not signed well, which was not counted before.
     ///
     /// # Errors
     /// 429 once there were too many.
-    pub(super) fn count_bad_signature(&self) -> Result<(), Problem> {
-        count_address(&self.app, self.ip, self.peer)
+    pub(super) fn count_unsigned(&self) -> Result<(), Problem> {
+        count_address(&self.app, &self.headers, self.peer)
     }
 
-    /// Counts a request made with that session or API key, by its id, once it is known to be good.
+    /// Counts a request made with that session or API key, by its id, once it is known to be good; no request twice.
     ///
     /// # Errors
     /// 429 once there were too many.
     pub(super) fn count_token(&self, id: &str) -> Result<(), Problem> {
-        let waits = self.app.limits.tokens.take(&id.to_owned(), is_local(self.ip, self.peer));
+        if self.is_counted.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let waits = self.app.limits.tokens.take(&id.to_owned(), is_local(&self.headers, self.peer));
         waits.map_err(|seconds| limited(&self.app, "token", seconds))
     }
 }
 
-fn count_address(app: &App, ip: IpAddr, peer: Peer) -> Result<(), Problem> {
-    let waits = app.limits.addresses.take(&guard::household(ip), is_local(ip, peer));
+fn count_address(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
+    let address = guard::household(guard::client_ip(headers, peer, &app.settings.trusted_proxies));
+    let waits = app.limits.addresses.take(&address, is_local(headers, peer));
     waits.map_err(|seconds| limited(app, "address", seconds))
 }
 
-/// Whether a request comes from this machine itself, and is not one that a trusted proxy here sends on.
-fn is_local(ip: IpAddr, peer: Peer) -> bool {
-    peer.remote.ip().is_loopback() && ip.is_loopback()
+/// Whether a request comes from this machine itself, and is not one that a proxy here sends on.
+fn is_local(headers: &HeaderMap, peer: Peer) -> bool {
+    peer.remote.ip().is_loopback() && !guard::is_sent_on(headers)
 }
 
 fn limited(app: &App, by: &'static str, seconds: u64) -> Problem {

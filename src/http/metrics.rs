@@ -25,9 +25,6 @@ use crate::histogram::{DURATIONS, Histogram};
 
 pub use self::listener::service;
 
-/// The headers by which proxies say for whom they ask.
-const SENT_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "via", "x-real-ip"];
-
 /// Counts since the start.
 #[derive(Debug)]
 pub struct Metrics {
@@ -156,7 +153,7 @@ async fn show(call: Call) -> Result<Response, Problem> {
 /// Whether a request comes from this machine and nobody sent it on.
 fn is_at_hand(peer: Peer, headers: &HeaderMap) -> bool {
     let is_here = peer.remote.ip().is_loopback() && guard::names_this_machine(headers, peer);
-    is_here && !SENT_ON.iter().any(|name| headers.contains_key(*name))
+    is_here && !guard::is_sent_on(headers)
 }
 
 /// The method by a word of ours: anybody can invent another.

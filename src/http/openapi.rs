@@ -179,7 +179,7 @@ fn statuses(operation: &Operation, path: &str) -> BTreeSet<StatusCode> {
         // No keys to check a token with.
         _ => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE]),
     }
-    if operation.who == Who::Signature || !limit::is_free(path) {
+    if operation.who == Who::Signature || !limit::is_free(&operation.method, path) {
         statuses.insert(StatusCode::TOO_MANY_REQUESTS);
     }
     if operation.body.is_some() {

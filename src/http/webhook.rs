@@ -96,12 +96,16 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
 pub(super) async fn received(call: &mut Call) -> Result<(Delivery, Instant), Problem> {
     let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
     let not_taken = |reason| app.metrics.not_delivered(reason);
-    let (body, began) = (body.inspect_err(|_| not_taken("bad_body"))?, Instant::now());
+    let body = body.map_err(|problem| {
+        not_taken("bad_body");
+        call.count_unsigned().err().unwrap_or(problem)
+    });
+    let (body, began) = (body?, Instant::now());
     let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let delivery = received.map_err(|error| {
         not_taken(error.as_str());
         app.tally.refused("webhook.rejected", error.as_str());
-        call.count_bad_signature().err().unwrap_or_else(|| refused(error))
+        call.count_unsigned().err().unwrap_or_else(|| refused(error))
     })?;
     Ok((delivery, began))
 }

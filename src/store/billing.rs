@@ -7,6 +7,7 @@ use redb::ReadableTable as _;
 use super::error::Error;
 use super::tables::Tables;
 use super::tx::Tx;
+use crate::clock::Timestamp;
 use crate::event::{Mirrored, ObjectKey};
 use crate::user::{Assignment, BILLING, ClerkId, Subscription, User, UserId};
 
@@ -21,6 +22,11 @@ impl Tx<'_> {
     /// The user's subscription, by what Clerk Billing says and what an operator said.
     pub(super) fn subscription(&self, id: &ClerkId, assigned: Option<&Assignment>) -> Result<Subscription, Error> {
         self.tables.subscription(id, assigned)
+    }
+
+    /// When what Clerk Billing says of the user was last changed.
+    pub(super) fn billed_at(&self, id: &ClerkId) -> Result<Option<Timestamp>, Error> {
+        Ok(Subscription::billed_at(&self.tables.billing(id)?))
     }
 
     /// Works out again what the payers of an object have subscribed to, those it had and those it has. Nothing to do

@@ -23,6 +23,9 @@ use crate::user::{ClerkId, User, UserId};
 /// So many entries are sooner looked at one by one than found by their actions.
 const NEAR: u64 = 1_000;
 
+/// A page ends once its items hold so many bytes, so that what is read for one caller is bounded, however long records are.
+const MOST_BYTES: usize = 1024 * 1024;
+
 /// Places in the log, oldest first.
 type Places<'a> = Box<dyn Iterator<Item = Result<u64, Error>> + 'a>;
 
@@ -55,6 +58,29 @@ pub struct FeedItem {
     pub entry: Entry,
     /// What it is about, if that is known.
     pub subject: Option<Subject>,
+}
+
+impl FeedItem {
+    /// About how many bytes it is: those of the longest parts.
+    fn size(&self) -> usize {
+        let detail = self.entry.detail.iter().flatten().map(|(_, value)| length(value)).sum::<usize>();
+        let record = match &self.subject {
+            Some(Subject::User(_, Some(user))) => user.clerk.as_str().len(),
+            Some(Subject::Object(_, Some(Mirrored { body: Some(body), .. }))) => body.as_str().len(),
+            _ => 0,
+        };
+        self.entry.bytes.len() + detail + record
+    }
+}
+
+/// About how long a value is as text.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(length).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + length(value)).sum(),
+        _ => 8,
+    }
 }
 
 /// What an entry is about, and its record as it is now; `None` where there is none any more, or none yet.
@@ -114,12 +140,14 @@ impl<'txn> Feed<'txn> {
             None => first,
         };
         let mut page = FeedPage { items: Vec::new(), next_after: end.checked_sub(1), is_end: true };
-        let mut budget = SCAN_BUDGET;
+        let (mut budget, mut bytes) = (SCAN_BUDGET, 0);
         for seq in self.places(&request.types, from..end)? {
             let seq = seq?;
-            page.items.extend(self.item(seq, &request.types)?);
+            let item = self.item(seq, &request.types)?;
+            bytes += item.as_ref().map_or(0, FeedItem::size);
+            page.items.extend(item);
             budget -= 1;
-            if budget == 0 || page.items.len() == request.limit.get() {
+            if budget == 0 || bytes >= MOST_BYTES || page.items.len() == request.limit.get() {
                 page.next_after = Some(seq);
                 page.is_end = seq + 1 == end;
                 break;

@@ -44,6 +44,12 @@ impl Subscription {
             (None, None) => Self::default(),
         }
     }
+
+    /// The version (`updated_at`) of what these objects say; `None` when they say nothing.
+    #[must_use]
+    pub fn billed_at(billing: &[(ObjectKey, Mirrored)]) -> Option<Timestamp> {
+        best(billing).map(|item| item.version.updated_at)
+    }
 }
 
 /// What an operator said of a user's subscription.
@@ -184,6 +190,7 @@ fn bodies<'a>(
 }
 
 fn bounded(mut plan: String) -> String {
+    plan.retain(|c| !c.is_control());
     plan.truncate(plan.floor_char_boundary(MAX_PLAN));
     plan
 }

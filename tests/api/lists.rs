@@ -296,6 +296,11 @@ async fn ones_own_entries_are_redacted() {
     for secret in ["user_boss", "Anna", "127.0.0.1", "msg_", "user_2"] {
         assert!(!own.text.contains(secret), "{secret}");
     }
+    // An admin who is none any more is not told whom they looked at.
+    assign(&server, "user_boss", "USER", None).await;
+    let own = server.get_as(&token("user_boss"), "/api/users/user_boss/audit?action=user.read").await.json();
+    assert_eq!(own["items"][0]["target"], "[REDACTED]");
+    assign(&server, "user_boss", "ADMIN", None).await;
     let full = server.get_as(&admin, "/api/users/user_1/audit").await.json();
     let updated = &full["items"].as_array().unwrap().iter().find(|item| item["action"] == "user.updated").unwrap();
     assert_eq!(updated["detail"]["changes"]["first_name"], json!({"before": "Ann", "after": "Anna"}));

@@ -92,6 +92,23 @@ async fn left_alone_this_machine_has_no_limit_and_others_have() {
     assert!(limited(Some("203.0.113.9")).await > 0);
 }
 
+/// A proxy that nobody has named: whom it asks for is not believed, but that it asks for somebody is.
+#[tokio::test]
+async fn what_a_proxy_here_sends_on_does_not_come_from_this_machine() {
+    let server = TestServer::start().await;
+    let limited = async |name: &'static str, value: &'static str| {
+        for _ in 0..2_000 {
+            let request = server.request(Method::GET, "/api/none").header(name, value);
+            if request.send().await.unwrap().status() == StatusCode::TOO_MANY_REQUESTS {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(limited("x-forwarded-for", "203.0.113.9").await);
+    assert_eq!(server.get("/api/none").await.status, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_good_signature_always_passes_and_bad_ones_count() {
     let server = TestServer::with(&[("ROLLBOOK_RATE_ADDRESS", "1")]).await;
@@ -105,6 +122,10 @@ async fn a_good_signature_always_passes_and_bad_ones_count() {
     .await;
     assert_says_when(&said);
     still_limited(async || server.post_signed(&[], "{}").await).await;
+    // Nor does a body that is none get anybody around it, nor a path that looks like one for signed requests.
+    still_limited(async || server.post_signed(&forged, &"x".repeat(1024 * 1024 + 1)).await).await;
+    still_limited(async || server.get("/api/users/webhook/user_Ann").await).await;
+    still_limited(async || server.get("/api/users/webhook/a/b").await).await;
     for _ in 0..30 {
         assert_eq!(server.deliver(&event).await.status, StatusCode::OK);
     }

@@ -260,6 +260,19 @@ async fn a_stream_ends_when_its_key_is_revoked() {
     assert_eq!(ask(&server, secret.reveal(), "", None).await.status(), StatusCode::UNAUTHORIZED);
 }
 
+/// Each chunk is sent to somebody who still may read, which is no further request of theirs.
+#[tokio::test]
+async fn a_stream_is_one_request() {
+    let server = TestServer::with(&[("ROLLBOOK_RATE_TOKEN", "1")]).await;
+    let boss = server.admin("user_boss").await;
+    let mut reader = Reader::open(&server, &boss, "", None).await;
+    reader.take(2).await;
+    for n in 0..30 {
+        server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
+        reader.take(1).await;
+    }
+}
+
 fn by_cli(action: &str) -> Draft {
     Draft::new(action, Actor::Cli, Source::Cli)
 }
@@ -268,15 +281,20 @@ fn by_cli(action: &str) -> Draft {
 async fn so_many_streams_and_no_more() {
     let server = TestServer::start().await;
     let boss = server.admin("user_boss").await;
-    let mut open = join_all((0..64).map(|_| Reader::open(&server, &boss, "", None))).await;
+    let other = CLERK.mint(&with(&claims("user_boss", sign::now_seconds()), "sid", "sess_other"));
+    let third = CLERK.mint(&with(&claims("user_boss", sign::now_seconds()), "sid", "sess_third"));
+    let mut open = join_all((0..32).map(|_| Reader::open(&server, &boss, "", None))).await;
     let refused = ask(&server, &boss, "", None).await;
     assert_eq!(
         (refused.status(), &refused.headers()["retry-after"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap())
+        (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap()),
+        "half of them for one session"
     );
+    open.extend(join_all((0..32).map(|_| Reader::open(&server, &other, "", None))).await);
+    assert_eq!(ask(&server, &third, "", None).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.get_as(&boss, "/api/events").await.status, StatusCode::OK, "pages are no streams");
     drop(open.pop());
-    let place = async { while ask(&server, &boss, "", None).await.status() != StatusCode::OK {} };
+    let place = async { while ask(&server, &third, "", None).await.status() != StatusCode::OK {} };
     soon("a place", place).await;
     // All of them are told.
     server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;

@@ -96,6 +96,18 @@ async fn an_operators_word_stands_until_billing_has_newer() {
 }
 
 #[tokio::test]
+async fn an_operators_word_counts_also_where_clerks_clock_is_ahead() {
+    let (server, admin) = server(&[]).await;
+    let ahead = now().as_millis() + 3_600_000;
+    server.outcome(&item("active", "pro", ahead)).await;
+    let body = json!({ "subscription": { "plan": "gift" } }).to_string();
+    let answer = send(&server, &admin, Method::PATCH, "/api/users/user_1", &body, "").await;
+    assert_eq!((answer.status, &answer.json()["subscription"]["plan"]), (StatusCode::OK, &json!("gift")));
+    server.outcome(&item("active", "max", ahead + 1)).await;
+    assert_eq!(subscription(&server, &admin).await, says("max", "active"));
+}
+
+#[tokio::test]
 async fn an_item_that_goes_to_another_payer_leaves_the_first_one() {
     let (server, admin) = server(&[]).await;
     server.outcome(&user_event("user.created", "user_2", T, "Bo")).await;

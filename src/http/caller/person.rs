@@ -16,7 +16,7 @@ use crate::user::{User, UserId};
 /// Somebody with a valid session and a live record.
 #[derive(Debug)]
 pub(in crate::http) struct Person {
-    session: Session,
+    pub(super) session: Session,
     user: User,
 }
 

@@ -1,9 +1,10 @@
 //! Events as a stream that stays open (server-sent events, WHATWG HTML). Nothing is queued for a reader: the next page is
 //! read when the connection takes it, in a transaction of its own, so one who does not read holds nothing back.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,28 +23,65 @@ use super::super::caller::Caller;
 use super::super::problem::Problem;
 use super::shown;
 use crate::api_key::Scope;
+use crate::page::Limit;
 use crate::store::{FeedPage, FeedRequest};
 
 /// So many streams may be open at once.
 const MOST: usize = 64;
 
+/// So many of them with one session or key.
+const MOST_OF_ONE: usize = 32;
+
 /// How long a stream is silent at most. Proxies and readers take a longer silence for a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The streams that are open: how many more may be, and that they must end.
+/// The streams that are open: how many more may be, whose they are, and that they must end.
 #[derive(Debug, Clone)]
 pub struct Streams {
     seats: Arc<Semaphore>,
+    held: Held,
     stopping: watch::Sender<bool>,
+}
+
+/// How many streams are open with each session or key.
+type Held = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// Room for one stream, given back when it is dropped.
+struct Seat {
+    who: String,
+    held: Held,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.who) {
+            *count -= 1;
+        }
+        held.retain(|_, count| *count > 0);
+    }
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(MOST)), stopping: watch::Sender::new(false) }
+        Self { seats: Arc::new(Semaphore::new(MOST)), held: Held::default(), stopping: watch::Sender::new(false) }
     }
 }
 
 impl Streams {
+    /// A seat for whoever has that session or key; `None` when there is none left, for them or at all.
+    fn seat(&self, who: &str) -> Option<Seat> {
+        let permit = self.seats.clone().try_acquire_owned().ok()?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(who.to_owned()).or_default();
+        if *count == MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { who: who.to_owned(), held: self.held.clone(), _permit: permit })
+    }
+
     /// Ends all streams: left alone they would hold up the server's end.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -59,7 +97,7 @@ struct Open {
     /// The number that the reader goes on from if it is cut off now.
     told: Option<u64>,
     waiting: Waiting,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 /// What a stream that has sent everything waits for.
@@ -81,10 +119,12 @@ enum Wake {
 }
 
 /// Opens a stream.
-pub(super) async fn open(call: Call, caller: &Caller, request: FeedRequest) -> Result<Response, Problem> {
+pub(super) async fn open(call: Call, caller: &Caller, mut request: FeedRequest) -> Result<Response, Problem> {
     let streams = &call.app.streams;
     let full = || Problem::unavailable("Too many event streams are open; please try again.", 30);
-    let seat = streams.seats.clone().try_acquire_owned().map_err(|_| full())?;
+    let seat = streams.seat(caller.credential()).ok_or_else(full)?;
+    // What was read and not sent yet stays in memory for as long as the reader likes.
+    request.limit = Limit::default();
     let mut waiting = Waiting {
         size: call.app.store.size(),
         stopping: streams.stopping.subscribe(),
@@ -116,7 +156,7 @@ impl Open {
     /// The next chunk, when there is one; `None` ends the stream. The reader may then come back, and is told why not if
     /// it may not.
     async fn next(&mut self) -> Option<Bytes> {
-        let chunk = loop {
+        let page = loop {
             if *self.waiting.stopping.borrow() {
                 return None;
             }
@@ -126,19 +166,22 @@ impl Open {
             };
             self.request.after = page.next_after;
             if !page.items.is_empty() {
-                break self.events(&page);
+                break Some(page);
             }
             if page.is_end {
                 match self.waiting.next().await {
                     Wake::Grown => {}
-                    Wake::Quiet => break self.heartbeat(),
+                    Wake::Quiet => break None,
                     Wake::Stopping => return None,
                 }
             }
         };
-        self.is_allowed().await.then_some(())?;
+        let reader = self.reader().await?;
         self.waiting.heartbeat = Instant::now() + HEARTBEAT;
-        Some(chunk)
+        Some(match page {
+            Some(page) => self.events(&page, &reader),
+            None => self.heartbeat(),
+        })
     }
 
     async fn read(&mut self) -> Option<FeedPage> {
@@ -148,17 +191,16 @@ impl Open {
         page.inspect_err(|cause| tracing::debug!(%cause, "events.stream_ended")).ok()
     }
 
-    /// Whether the reader still is who may read: tokens run out, and rights are taken back.
-    async fn is_allowed(&self) -> bool {
-        match self.call.caller().await {
-            Ok(caller) => self.call.require(&caller, Scope::AuditRead).await.is_ok(),
-            Err(_) => false,
-        }
+    /// The reader, if they still may read: tokens run out, and rights are taken back.
+    async fn reader(&self) -> Option<Caller> {
+        let caller = self.call.caller().await.ok()?;
+        self.call.require(&caller, Scope::AuditRead).await.ok()?;
+        Some(caller)
     }
 
-    fn events(&mut self, page: &FeedPage) -> Bytes {
+    fn events(&mut self, page: &FeedPage, reader: &Caller) -> Bytes {
         let mut text = String::new();
-        for event in shown(page, self.call.app.clock.now()).items {
+        for event in shown(page, reader, self.call.app.clock.now()).items {
             // JSON has no line breaks of its own, and an action no other characters than names have.
             let data = serde_json::to_string(&event).unwrap_or_default();
             // Writing to a string cannot fail.

@@ -154,7 +154,9 @@ impl Tx<'_> {
             // Whoever says the same again has said nothing new.
             let is_said = user.assigned.as_ref().is_some_and(|said| said.subscription == subscription);
             if !is_said || subscription != user.subscription {
-                user.assigned = Some(Assignment { subscription, at: now });
+                // Clocks differ, and what was known when the operator spoke is no later news.
+                let at = self.billed_at(&user.clerk_id)?.map_or(now, |billed| billed.max(now));
+                user.assigned = Some(Assignment { subscription, at });
                 user.subscription = self.subscription(&user.clerk_id, user.assigned.as_ref())?;
             }
         }
