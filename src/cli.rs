@@ -30,6 +30,7 @@ use jiff::civil::Date;
 use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
+use crate::store::UserFilter;
 use crate::user::{BadName, HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 
 use self::verify::Verify;
@@ -242,9 +243,9 @@ pub struct UsersEver {
     pub flags: LocalFlags,
 }
 
-/// `rollbook users list`.
+/// Which users.
 #[derive(Debug, Args)]
-pub struct UsersList {
+pub struct Which {
     /// Only those whose full name, last name, user name or e-mail address begins so
     #[arg(long)]
     pub query: Option<String>,
@@ -260,6 +261,22 @@ pub struct UsersList {
     /// Those deleted at Clerk, instead of those on the roll
     #[arg(long)]
     pub deleted: bool,
+}
+
+impl From<&Which> for UserFilter {
+    fn from(which: &Which) -> Self {
+        let Which { query, email, role, practice, deleted } = which;
+        let (query, email) = (query.clone(), email.clone());
+        Self { query, email, role: role.clone(), practice: practice.clone(), deleted: *deleted }
+    }
+}
+
+/// `rollbook users list`.
+#[derive(Debug, Args)]
+pub struct UsersList {
+    /// Which ones.
+    #[command(flatten)]
+    pub which: Which,
     /// How many at most, 1 to 500; 50 unless given
     #[arg(long)]
     pub limit: Option<Limit>,
@@ -369,11 +386,7 @@ impl Users {
     pub fn request(&self) -> Request {
         match self {
             Self::List(list) => Request::Users(Listing {
-                query: list.query.clone(),
-                email: list.email.clone(),
-                role: list.role.clone(),
-                practice: list.practice.clone(),
-                deleted: list.deleted,
+                filter: (&list.which).into(),
                 limit: list.limit.unwrap_or_default(),
                 cursor: list.cursor.clone(),
             }),
@@ -523,6 +536,6 @@ mod tests {
         assert_eq!(practice("rollbook users set user_1 --no-practice"), Practice::None);
         assert!(matches!(practice("rollbook users set user_1 --practice p"), Practice::Is(p) if p.as_str() == "p"));
         let listing = request("rollbook users list --role ADMIN --deleted --limit 7");
-        assert!(matches!(listing, Request::Users(Listing { deleted: true, limit, .. }) if limit.get() == 7));
+        assert!(matches!(listing, Request::Users(Listing { filter, limit, .. }) if filter.deleted && limit.get() == 7));
     }
 }

@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 
 use super::local::{self, Error};
 use super::output::Output;
-use super::{LocalFlags, practice};
+use super::{LocalFlags, Which};
 use crate::clock::Moment;
 use crate::config::Local;
 use crate::control::{AuditExport, Piece, Reply, Request, UsersExport};
 use crate::export::{entries, users};
-use crate::user::{PracticeId, Role, UserRef};
+use crate::user::UserRef;
 
 const CSV: &str = "\
 In CSV, what a spreadsheet would take for a formula (it begins with = + - or @, perhaps behind a space) has a ' in front.";
@@ -34,18 +34,9 @@ pub enum Export {
 /// `rollbook export users`.
 #[derive(Debug, Args)]
 pub struct ExportUsers {
-    /// Only those whose full name, last name, user name or e-mail address begins so
-    #[arg(long)]
-    pub query: Option<String>,
-    /// Only those with this role
-    #[arg(long)]
-    pub role: Option<Role>,
-    /// Only those of this practice
-    #[arg(long, value_parser = practice)]
-    pub practice: Option<PracticeId>,
-    /// Those deleted at Clerk, instead of those on the roll
-    #[arg(long)]
-    pub deleted: bool,
+    /// Which ones.
+    #[command(flatten)]
+    pub which: Which,
     /// In which form: jsonl has the whole record, csv what fits in a table
     #[arg(long, default_value = "jsonl", value_parser = PossibleValuesParser::new(users::Format::NAMES).try_map(|name| name.parse::<users::Format>()))]
     pub format: users::Format,
@@ -122,9 +113,7 @@ impl Export {
     fn request(&self) -> (Request, &'static str) {
         match self {
             Self::Users(wanted) => {
-                let ExportUsers { query, role, practice, deleted, format, .. } = wanted;
-                let (query, role, practice) = (query.clone(), role.clone(), practice.clone());
-                let wanted = UsersExport { query, role, practice, deleted: *deleted, format: *format };
+                let wanted = UsersExport { filter: (&wanted.which).into(), format: wanted.format };
                 (Request::ExportUsers(wanted), "users")
             }
             Self::Audit(wanted) => {

@@ -10,7 +10,7 @@ use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
-use crate::store::{self, By, ChangeError, EraseError, Error, Extent, Order, Store, UserFilter, UserPatch};
+use crate::store::{self, By, ChangeError, EraseError, Error, Extent, Order, Store, UserPatch};
 use crate::user::{Handle, HandleKind, UserRef};
 
 /// What the admin is called whose password a link sets.
@@ -99,8 +99,7 @@ impl Desk {
     }
 
     async fn users(&self, listing: Listing) -> Result<Reply, Error> {
-        let Listing { query, email, role, practice, deleted, limit, cursor } = listing;
-        let filter = UserFilter { query, email, role, practice, deleted };
+        let Listing { filter, limit, cursor } = listing;
         let page = self.store.users(filter, PageRequest { limit, cursor }).await?;
         let look = Draft::new("users.listed", Actor::Cli, Source::Cli);
         self.store.record(look.listing(page.items.iter().map(|user| &user.clerk_id))).await?;

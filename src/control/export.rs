@@ -10,7 +10,7 @@ use crate::export::{entries, users};
 use crate::http;
 use crate::notary;
 use crate::page::PageRequest;
-use crate::store::{self, Evidence, Person, UserFilter};
+use crate::store::{self, Evidence, Person};
 use crate::tlog::tile_path::{Content, TilePath};
 use crate::user::{ClerkId, UserRef};
 
@@ -40,19 +40,19 @@ pub(super) enum Error {
 impl Desk {
     /// Sends the users that fit, each as they are when it is their turn.
     pub(super) async fn export_users(&self, wanted: UsersExport, feed: &Feed) -> Result<Reply, Error> {
-        let UsersExport { query, role, practice, deleted, format } = wanted;
+        let UsersExport { filter, format } = wanted;
         let entry = leaving("users.exported")
             .with("format", Some(format.as_str()))
-            .with("query", query.clone())
-            .with("role", role.as_ref().map(ToString::to_string))
-            .with("practice", practice.as_ref().map(ToString::to_string))
-            .with("deleted", deleted.then_some(true));
+            .with("query", filter.query.clone())
+            .with("email", filter.email.clone())
+            .with("role", filter.role.as_ref().map(ToString::to_string))
+            .with("practice", filter.practice.as_ref().map(ToString::to_string))
+            .with("deleted", filter.deleted.then_some(true));
         self.store.record(entry).await?;
         let counts = self.store.counts();
-        let total = if deleted { counts.deleted } else { counts.users };
+        let total = if filter.deleted { counts.deleted } else { counts.users };
         // How many have a role or are of a practice is not counted.
-        let total = (role.is_none() && practice.is_none()).then_some(total);
-        let filter = UserFilter { query, email: None, role, practice, deleted };
+        let total = (filter.role.is_none() && filter.practice.is_none()).then_some(total);
         feed.piece("users", users::head(format)).await?;
         let (mut after, mut rows, mut count) = (None, 0, 0);
         loop {

@@ -9,6 +9,7 @@ use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
+use crate::store::UserFilter;
 use crate::store::{Extent, Prunable, Sightings};
 use crate::user::{HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 use crate::verify::{Kept, Report};
@@ -116,14 +117,8 @@ pub struct Erase {
 /// Which users to export, and how; all members must fit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct UsersExport {
-    /// Whose full name, last name, user name or e-mail address begins so.
-    pub query: Option<String>,
-    /// With this role.
-    pub role: Option<Role>,
-    /// Of this practice.
-    pub practice: Option<PracticeId>,
-    /// Those deleted at Clerk, instead of those on the roll.
-    pub deleted: bool,
+    /// Which ones.
+    pub filter: UserFilter,
     /// In which form.
     pub format: users::Format,
 }
@@ -156,17 +151,8 @@ pub struct Verify {
 /// Which users to list; all members must fit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Listing {
-    /// Whose full name, last name, user name or e-mail address begins so.
-    pub query: Option<String>,
-    /// With this e-mail address.
-    #[serde(default)]
-    pub email: Option<String>,
-    /// With this role.
-    pub role: Option<Role>,
-    /// Of this practice.
-    pub practice: Option<PracticeId>,
-    /// Those deleted at Clerk, instead of those on the roll.
-    pub deleted: bool,
+    /// Which ones.
+    pub filter: UserFilter,
     /// How many at most.
     #[serde(with = "limit")]
     pub limit: Limit,

@@ -220,9 +220,9 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     };
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = call.app.store.audit(filter, page).await?;
-    let show = |entry| match caller.may(Scope::AuditRead) {
-        true => EntryJson::full(entry),
-        false => EntryJson::redacted(entry, Some(&user.clerk_id)),
+    let sees_all = caller.may(Scope::AuditRead);
+    let show = |entry| {
+        if sees_all { EntryJson::full(entry) } else { EntryJson::redacted(entry, Some(&user.clerk_id)) }
     };
     let shown: Vec<EntryJson<'_>> = page.items.iter().map(show).collect();
     Ok(reply::page(&shown, page.next_cursor.as_ref()))

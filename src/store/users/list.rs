@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::ops::Bound;
 
 use redb::{Range, ReadOnlyTable};
+use serde::{Deserialize, Serialize};
 
 use super::super::error::Error;
 use super::decode;
@@ -19,7 +20,7 @@ pub(in crate::store) const SCAN_BUDGET: usize = 5_000;
 const LIST: u8 = b'u';
 
 /// Which users to list; all members must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserFilter {
     /// The beginning of the full name, last name, user name or e-mail address, in any case.
     pub query: Option<String>,
