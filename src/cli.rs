@@ -246,7 +246,7 @@ pub struct UsersEver {
 /// Which users.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// Only those whose full name, last name, user name or e-mail address begins so
+    /// Only those whose full name, last name, user name or e-mail address begins with this
     #[arg(long)]
     pub query: Option<String>,
     /// Only those with this e-mail address
@@ -258,7 +258,7 @@ pub struct Which {
     /// Only those of this practice
     #[arg(long, value_parser = practice)]
     pub practice: Option<PracticeId>,
-    /// Those deleted at Clerk, instead of those on the roll
+    /// Deleted users, instead of those on the roll
     #[arg(long)]
     pub deleted: bool,
 }

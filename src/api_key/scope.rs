@@ -51,7 +51,7 @@ impl Scope {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::UsersRead => "read users, and who ever had a value on file",
+            Self::UsersRead => "read users, sessions, organizations, and who ever had a value on file",
             Self::UsersWrite => "change and delete users, and so make admins",
             Self::AuditRead => "read the audit log with its details",
             Self::LogRead => "read the log's checkpoints, tiles and proofs",

@@ -20,7 +20,7 @@ The key is printed on standard output, alone, and this once: Rollbook keeps a ha
 `Authorization: Bearer rbk_…`.
 
 Scopes, of which a key needs at least one:
-  users:read    read users, and who ever had a value on file
+  users:read    read users, sessions, organizations, and who ever had a value on file
   users:write   change and delete users, and so make admins
   audit:read    read the audit log with its details
   log:read      read the log's checkpoints, tiles and proofs

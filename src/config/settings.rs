@@ -98,7 +98,7 @@ settings! {
     IMPERSONATION = Setting::new("ROLLBOOK_IMPERSONATION", "impersonation", "allow|deny",
         "Whether an impersonated session may use the API").or("allow");
     PUBLIC_LOG = Setting::new("ROLLBOOK_PUBLIC_LOG", "public-log", "true|false",
-        "Whether anybody may read /log, which names nobody, not admins alone").or("false");
+        "Whether anybody, not only admins, may read /log (it names nobody)").or("false");
     TRUSTED_PROXIES = Setting::new("ROLLBOOK_TRUSTED_PROXIES", "trusted-proxies", "CIDRS",
         "Proxies whose X-Forwarded-For counts, separated by commas");
     CORS_ORIGINS = Setting::new("ROLLBOOK_CORS_ORIGINS", "cors-origins", "ORIGINS",
@@ -106,11 +106,11 @@ settings! {
     CORS_HEADERS = Setting::new("ROLLBOOK_CORS_HEADERS", "cors-headers", "NAMES",
         "Request headers that these pages may send").or("authorization,content-type,if-match,last-event-id");
     CORS_CREDENTIALS = Setting::new("ROLLBOOK_CORS_CREDENTIALS", "cors-credentials", "true|false",
-        "Whether browsers may let these pages send credentials of their own; session tokens need it not").or("false");
+        "Whether browsers may let these pages send credentials of their own; session tokens do not need this").or("false");
     CORS_MAX_AGE = Setting::new("ROLLBOOK_CORS_MAX_AGE", "cors-max-age", "SECONDS",
         "How long browsers may remember what these pages may do, 0 to 86400").or("600");
     RATE_ADDRESS = Setting::new("ROLLBOOK_RATE_ADDRESS", "rate-address", "NUMBER|off",
-        "Requests a second from one address, 1 to 100000, in bursts of ten seconds' worth; left at the default, this machine itself has no limit").or("50");
+        "Requests a second from one address, 1 to 100000, in bursts of ten seconds' worth; by default this machine itself is not limited").or("50");
     RATE_TOKEN = Setting::new("ROLLBOOK_RATE_TOKEN", "rate-token", "NUMBER|off",
         "The same for one session or API key").or("50");
     METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",

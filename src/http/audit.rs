@@ -167,7 +167,7 @@ pub(super) fn routes() -> Vec<Route> {
         .by(Who::Admin(Scope::AuditRead))
         .query::<ListQuery>()
         .answers::<PageOf<'_, EntryJson<'_>>>(200, "A page of entries.");
-    let own = Operation::new("listUserAudit", "List what the log has of a user", of_user)
+    let own = Operation::new("listUserAudit", "List a user's log entries", of_user)
         .tag("Audit")
         .describe("Newest first. Users read their own entries, in which other people and addresses are left out.")
         .by(Who::SelfOr(Scope::AuditRead))

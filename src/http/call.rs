@@ -106,8 +106,9 @@ impl Call {
     /// 400 for an unknown parameter, one that stands twice, or one with an impossible value.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         // The cause repeats what was sent, which may be a token or somebody's address: it stays out of the log.
-        serde_urlencoded::from_str(&self.query)
-            .map_err(|_| Problem::bad_request("A query parameter is unknown, stands twice or has an impossible value."))
+        serde_urlencoded::from_str(&self.query).map_err(|_| {
+            Problem::bad_request("A query parameter is missing, unknown, given twice or has an impossible value.")
+        })
     }
 
     /// Refuses any query at all.
@@ -179,7 +180,7 @@ impl Call {
         if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             return Ok(());
         }
-        Err(Problem::new(Kind::UnsupportedMediaType, "The body must be JSON, and its Content-Type say so."))
+        Err(Problem::new(Kind::UnsupportedMediaType, "The body must be JSON, with Content-Type: application/json."))
     }
 
     /// What stands in the `Authorization` header, if there is one: a session token or an API key.

@@ -115,7 +115,7 @@ impl Call {
             Caller::Person(person) => Ok(*person),
             Caller::Key(_) => {
                 self.deny(&caller, "not_for_keys", None).await?;
-                Err(Problem::forbidden("This is for somebody with a session; an API key stands for no user."))
+                Err(Problem::forbidden("This needs a session token; an API key stands for no user."))
             }
         }
     }

@@ -1,5 +1,7 @@
 //! `/docs`: the description of the API as a page for people, made from the same document as `/openapi.json`.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use serde_json::{Map, Value};
 use warp::http::StatusCode;
@@ -45,6 +47,8 @@ struct Item<'a> {
     description: Vec<Prose<'a>>,
     scope: Option<&'a str>,
     parameters: Vec<Member<'a>>,
+    /// What the body is, where it has no members of known names.
+    body_note: Prose<'a>,
     body: Vec<Member<'a>>,
     answers: Vec<Reply<'a>>,
     problems: Vec<&'a str>,
@@ -67,7 +71,7 @@ struct Kind<'a> {
 
 /// A parameter, or a member of an object.
 struct Member<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     place: &'a str,
     kind: Kind<'a>,
     required: bool,
@@ -169,6 +173,7 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
             content: content.next_back().unwrap_or_default(),
         });
     }
+    let body = &operation["requestBody"]["content"]["application/json"]["schema"];
     let scope = operation["security"].as_array().into_iter().flatten().find_map(|way| way["key"][0].as_str());
     Item {
         id: of(operation, "operationId"),
@@ -179,7 +184,8 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
         description: of(operation, "description").split("\n\n").filter(|text| !text.is_empty()).map(prose).collect(),
         scope,
         parameters: operation["parameters"].as_array().into_iter().flatten().map(parameter).collect(),
-        body: members(&operation["requestBody"]["content"]["application/json"]["schema"]),
+        body_note: if body["properties"].is_object() { Prose::new() } else { prose(of(body, "description")) },
+        body: members(body),
         answers,
         problems,
     }
@@ -188,7 +194,7 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
 fn parameter(parameter: &Value) -> Member<'_> {
     let schema = &parameter["schema"];
     Member {
-        name: of(parameter, "name"),
+        name: of(parameter, "name").into(),
         place: of(parameter, "in"),
         kind: kind(schema),
         required: parameter["required"] == true,
@@ -204,14 +210,24 @@ fn object<'a>(name: &'a str, schema: &'a Value) -> Object<'a> {
 fn members<'a>(schema: &'a Value) -> Vec<Member<'a>> {
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let member = |(name, schema): (&'a String, &'a Value)| Member {
-        name,
+        name: name.into(),
         place: "",
         kind: kind(schema),
         required: required.contains(&name.as_str()),
         about: prose(of(schema, "description")),
         limits: limits(schema),
     };
-    schema["properties"].as_object().into_iter().flatten().map(member).collect()
+    let mut members = Vec::new();
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        members.push(member((name, schema)));
+        // What an object within holds stands below it.
+        members.extend(
+            self::members(schema)
+                .into_iter()
+                .map(|within| Member { name: format!("{name}.{}", within.name).into(), ..within }),
+        );
+    }
+    members
 }
 
 fn kind<'a>(schema: &'a Value) -> Kind<'a> {
@@ -234,7 +250,7 @@ fn kind<'a>(schema: &'a Value) -> Kind<'a> {
 /// A plain type as a word or two.
 fn word(schema: &Value) -> String {
     if let Some(choices) = schema["enum"].as_array() {
-        let choices = choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned));
+        let choices = choices.iter().map(Value::to_string);
         return choices.collect::<Vec<_>>().join(" | ");
     }
     match (&schema["format"], &schema["type"]) {
@@ -251,6 +267,6 @@ fn limits(schema: &Value) -> Vec<String> {
     let number = |name: &str, word: &str| Some(format!("{word} {}", schema[name].as_i64()?));
     let mut limits: Vec<String> = [number("minimum", "from"), number("maximum", "to")].into_iter().flatten().collect();
     limits.extend(schema["maxLength"].as_i64().map(|most| format!("at most {most} characters")));
-    limits.extend(schema["default"].as_i64().map(|n| format!("{n} unless given")));
+    limits.extend(schema["default"].as_i64().map(|n| format!("{n} by default")));
     limits
 }

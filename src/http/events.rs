@@ -123,7 +123,7 @@ fn types(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "pattern": r"^[A-Za-z0-9_.]{1,64}(\.\*)?(,[A-Za-z0-9_.]{1,64}(\.\*)?){0,31}$",
-        "description": "Only these types, separated by commas; `user.*` are all that begin with `user.`.",
+        "description": "Only these types, separated by commas; `user.*` means every type that begins so.",
         "examples": ["user.created,user.deleted", "user.*"],
     })
 }

@@ -31,7 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .problems(&[503]),
         ),
         Route::at("/").get(
-            Operation::new("frontDoor", "The way to the admin page", front_door)
+            Operation::new("frontDoor", "Go to the admin page", front_door)
                 .tag("Operation")
                 .answers_bare(303, "The admin page is at `/admin`."),
         ),

@@ -38,7 +38,10 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::at("/log/checkpoint").get(operation(
             Operation::new("logCheckpoint", "The newest signed checkpoint", checkpoint)
-                .describe("A signed note (C2SP tlog-checkpoint). The rest of `/log` is as of this one.")
+                .describe(
+                    "A signed note (C2SP tlog-checkpoint). The rest of `/log` is as of this one. With `ROLLBOOK_PUBLIC_LOG=true` all of \
+                     it is for anybody.",
+                )
                 .answers_in::<String>(200, plain, "The note."),
         )),
         Route::at("/log/vkey").get(operation(
@@ -200,7 +203,7 @@ async fn consistency(call: Call) -> Result<Response, Problem> {
     let ConsistencyQuery { from, to } = call.query()?;
     let to = call.size(to)?;
     if from == 0 || from > to {
-        return Err(Problem::bad_request("The sizes must be so: 0 < from <= to <= that of the newest checkpoint."));
+        return Err(Problem::bad_request("The sizes must satisfy 1 <= from <= to <= size of the newest checkpoint."));
     }
     let json = call.app.store.examine(move |evidence| {
         let proof = merkle::consistency(from, to, |level, index| evidence.hashes(level, index))?;

@@ -1,4 +1,4 @@
-//! Clerk's other objects in our own words: sessions, organisations and their members. What Clerk leaves out, or sends in
+//! Clerk's other objects in our own words: sessions, organizations and their members. What Clerk leaves out, or sends in
 //! another type than it documents, is `null`.
 
 use schemars::JsonSchema;
@@ -56,7 +56,7 @@ pub(super) struct PersonJson {
     pub(super) clerk_user_id: String,
 }
 
-/// From where a session was last used.
+/// Where a session was last used from.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Activity")]
 struct ActivityJson {
@@ -67,7 +67,7 @@ struct ActivityJson {
     country: Option<String>,
 }
 
-/// An organisation.
+/// An organization.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Organization")]
 pub(super) struct OrganizationJson {
@@ -87,7 +87,7 @@ pub(super) struct OrganizationJson {
     source: Word,
 }
 
-/// What is said of an organisation, and where.
+/// What is said of an organization, and where.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "OrganizationSource")]
@@ -189,12 +189,12 @@ impl ActivityJson {
 }
 
 impl OrganizationJson {
-    /// The organisation as its own events have it.
+    /// The organization as its own events have it.
     pub(super) fn new(key: &ObjectKey, body: &Object) -> Self {
         Self::of(&key.id, &body.fields(), Word::Organization)
     }
 
-    /// The organisation as one of its memberships has it.
+    /// The organization as one of its memberships has it.
     pub(super) fn within(key: &ObjectKey, membership: &Object) -> Self {
         Self::of(&key.id, &membership.fields().object("organization"), Word::Membership)
     }

@@ -13,16 +13,17 @@ use super::limit;
 use super::problem::{self, Problem};
 use super::reply;
 use super::route::{Answer, Operation, Route, Table, Who};
+use crate::api_key::Scope;
 
 const ABOUT: &str = "\
 The roll of your Clerk users, and the book of everything that happened to them.
 
-Errors are problem documents (RFC 9457) with a fixed sentence and an id, under which the server's log has the cause.
+Errors are problem documents (RFC 9457) with a fixed sentence and an id, by which the cause is found in the server's log.
 Lists come in pages: ask again with `cursor` set to `next_cursor` until that is null. Times are RFC 3339 in UTC.
 Query parameters and members of a body that are not named here are refused.
 
 Whoever asks shows a Clerk session token or an API key in the `Authorization` header. An admin is a user whose role is
-`ADMIN`. A key does what its scopes name.";
+`ADMIN`. A key may do what its scopes allow.";
 
 /// The whole document. `origin` is where browsers reach the server.
 pub(super) fn document(table: &Table, origin: &str) -> Value {
@@ -53,7 +54,7 @@ pub(super) fn document(table: &Table, origin: &str) -> Value {
         "info": {
             "title": "Rollbook",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
+            "description": format!("{ABOUT} {}", scopes()),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": origin }],
@@ -135,6 +136,9 @@ fn path_parameters(path: &str) -> Vec<Value> {
         let (about, schema) = match name.trim_end_matches('*') {
             "index" => ("The number of an entry, from 0.", json!({ "type": "string", "pattern": "^[0-9]{1,19}$" })),
             "path" => ("The rest of the path, with its slashes.", json!({ "type": "string", "minLength": 1 })),
+            _ if path.starts_with("/api/organizations") => {
+                ("The organization's id at Clerk, `org_…`.", json!({ "type": "string", "pattern": "^[!-~]{1,128}$" }))
+            }
             _ => ("Rollbook's id or Clerk's.", json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })),
         };
         json!({
@@ -176,8 +180,13 @@ fn statuses(operation: &Operation, path: &str) -> BTreeSet<StatusCode> {
         Who::Anyone => {}
         // Trouble of the store, after which the sender should try again.
         Who::Signature => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE]),
-        // No keys to check a token with.
-        _ => statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE]),
+        // No record of the caller's where none is made (404); no keys to check a token with (503).
+        _ => statuses.extend([
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::NOT_FOUND,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ]),
     }
     if operation.who == Who::Signature || !limit::is_free(&operation.method, path) {
         statuses.insert(StatusCode::TOO_MANY_REQUESTS);
@@ -215,7 +224,7 @@ fn problems(schema: &Value) -> Map<String, Value> {
     problems.insert(
         "default".to_owned(),
         json!({
-            "description": "Trouble of the server's own (5xx), or a request that no part of it takes",
+            "description": "An error of the server (5xx), or a request that no route accepts",
             "content": { "application/problem+json": { "schema": schema } },
         }),
     );
@@ -260,6 +269,12 @@ fn security_schemes() -> Value {
             "description": "A signature of the webhook's sender over message id, time and the raw body (Svix, or Standard Webhooks).",
         },
     })
+}
+
+/// The scopes there are, as a sentence.
+fn scopes() -> String {
+    let scopes = Scope::ALL.map(|scope| format!("`{}` ({})", scope.as_str(), scope.describe()));
+    format!("The scopes are {}.", scopes.join("; "))
 }
 
 /// The parts of the API, in the order in which they come.

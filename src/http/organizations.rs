@@ -1,4 +1,4 @@
-//! `/api/organizations…`: Clerk's organisations and who is in them, for admins.
+//! `/api/organizations…`: Clerk's organizations and who is in them, for admins.
 
 use warp::reply::Response;
 
@@ -14,22 +14,22 @@ use crate::event::{Mirrored, ObjectKey};
 use crate::page::{Limit, Page, PageRequest};
 use crate::user::ClerkId;
 
-/// Organisations and their members.
+/// Organizations and their members.
 pub(super) fn routes() -> Vec<Route> {
-    let list = Operation::new("listOrganizations", "List organisations", list)
-        .tag("Organisations")
+    let list = Operation::new("listOrganizations", "List organizations", list)
+        .tag("Organizations")
         .describe("Newest first; without those that only a membership has spoken of so far.")
         .by(Who::Admin(Scope::UsersRead))
         .query::<ObjectsQuery>()
-        .answers::<PageOf<'_, OrganizationJson>>(200, "A page of organisations.");
-    let show = Operation::new("showOrganization", "See an organisation", show)
-        .tag("Organisations")
+        .answers::<PageOf<'_, OrganizationJson>>(200, "A page of organizations.");
+    let show = Operation::new("showOrganization", "See an organization", show)
+        .tag("Organizations")
         .describe("Where no event of its own has come yet, it is shown as one of its memberships describes it.")
         .by(Who::Admin(Scope::UsersRead))
-        .answers::<OrganizationJson>(200, "The organisation.")
+        .answers::<OrganizationJson>(200, "The organization.")
         .problems(&[404]);
-    let members = Operation::new("listMembers", "List an organisation's members", members)
-        .tag("Organisations")
+    let members = Operation::new("listMembers", "List an organization's members", members)
+        .tag("Organizations")
         .describe("Newest membership first.")
         .by(Who::Admin(Scope::UsersRead))
         .query::<ObjectsQuery>()
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A page of organisations, newest first. Those that only a membership has spoken of so far are not in it.
+/// A page of organizations, newest first. Those that only a membership has spoken of so far are not in it.
 async fn list(call: Call) -> Result<Response, Problem> {
     let caller = call.caller().await?;
     call.require(&caller, Scope::UsersRead).await?;
@@ -58,7 +58,7 @@ async fn list(call: Call) -> Result<Response, Problem> {
     Ok(reply::page(&shown.collect::<Vec<_>>(), page.next_cursor.as_ref()))
 }
 
-/// One organisation; from what a membership says of it, where no event of its own has come yet.
+/// One organization; from what a membership says of it, where no event of its own has come yet.
 async fn show(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
     let caller = call.caller().await?;
@@ -76,7 +76,7 @@ async fn show(call: Call) -> Result<Response, Problem> {
     Ok(reply::json(&shown))
 }
 
-/// A page of an organisation's members, newest membership first.
+/// A page of an organization's members, newest membership first.
 async fn members(call: Call) -> Result<Response, Problem> {
     let key = key(call.part("id")?);
     let caller = call.caller().await?;
@@ -100,7 +100,7 @@ async fn members(call: Call) -> Result<Response, Problem> {
 }
 
 impl Call {
-    /// The organisation, unless no event of its own has come.
+    /// The organization, unless no event of its own has come.
     ///
     /// # Errors
     /// 404 for one that Clerk deleted.

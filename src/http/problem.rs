@@ -99,7 +99,7 @@ impl Kind {
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "Request too slow"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
             Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Encoding not supported")
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Media type not supported")
             }
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", "Wrong host"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
@@ -265,10 +265,9 @@ impl From<store::Error> for Problem {
 impl From<store::ChangeError> for Problem {
     fn from(error: store::ChangeError) -> Self {
         match error {
-            store::ChangeError::Outdated => Self::new(
-                Kind::PreconditionFailed,
-                "The record is in none of the states that If-Match names; read it again.",
-            ),
+            store::ChangeError::Outdated => {
+                Self::new(Kind::PreconditionFailed, "The record has changed since that ETag was read; read it again.")
+            }
             store::ChangeError::Full => Self::new(
                 Kind::Conflict,
                 "A user has at most 64 counters, and none may pass 9007199254740991; nothing was added.",
@@ -281,9 +280,9 @@ impl From<store::ChangeError> for Problem {
 impl From<store::ReviewError> for Problem {
     fn from(error: store::ReviewError) -> Self {
         match error {
-            store::ReviewError::NoEntry => Self::new(Kind::Conflict, "There is no entry of that number."),
+            store::ReviewError::NoEntry => Self::new(Kind::Conflict, "There is no entry with that number."),
             store::ReviewError::Covered => {
-                Self::new(Kind::Conflict, "The log was reviewed up to there, or further, before.")
+                Self::new(Kind::Conflict, "The log has already been reviewed up to there, or further.")
             }
             store::ReviewError::Store(error) => error.into(),
         }

@@ -95,7 +95,8 @@ async fn record(mut call: Call) -> Result<Response, Problem> {
     let caller = call.admin().await?;
     call.no_query()?;
     let entry = caller.entry(&call, "audit.reviewed");
-    let Body { to, note } = call.json(LARGEST, "The body is not {\"to\": …} with a \"note\" if there is one.").await?;
+    let Body { to, note } =
+        call.json(LARGEST, "The body must be {\"to\": number}, with a \"note\" if there is one.").await?;
     let seq = call.app.store.review(to, noted(entry, &note)?).await?;
     Ok(reply::json_with(StatusCode::CREATED, &TakenJson { seq }))
 }

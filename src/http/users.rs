@@ -37,9 +37,9 @@ struct OneQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
-    /// Only users whose full name, last name, user name or e-mail address begins so, in any case.
+    /// Only users whose full name, last name, user name or e-mail address begins with this, upper or lower case alike.
     query: Option<String>,
-    /// Only users with this primary e-mail address, in any case.
+    /// Only users with this primary e-mail address, upper or lower case alike.
     email: Option<String>,
     /// Only users with this role.
     #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
@@ -47,7 +47,7 @@ struct ListQuery {
     /// Only users of this practice.
     #[schemars(with = "Option<String>", regex(pattern = "^[A-Za-z0-9_.:-]{1,64}$"))]
     practice: Option<PracticeId>,
-    /// Those deleted at Clerk instead of those on the roll.
+    /// Deleted users, instead of those on the roll.
     #[serde(default)]
     deleted: bool,
     #[serde(default)]
@@ -86,7 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
         .tag("Session")
         .describe("Without a token nobody is; a token that is no good is refused all the same.")
         .by(Who::MaybeSession)
-        .answers::<SessionJson<'_>>(200, "Whether, and who.")
+        .answers::<SessionJson<'_>>(200, "Whether somebody is signed in, and who.")
         .problems(&[404]);
     let list = Operation::new("listUsers", "List users", list)
         .tag("Users")

@@ -58,7 +58,7 @@ pub(super) const SIGNED: [Header; 3] = [
 
 /// Where webhooks come in.
 pub(super) fn routes() -> Vec<Route> {
-    let receive = Operation::new("receiveWebhook", "Take a webhook of Clerk's", receive)
+    let receive = Operation::new("receiveWebhook", "Receive a webhook from Clerk", receive)
         .tag("Webhooks")
         .describe(
             "The body is an event as Clerk sends it; the signature is over its bytes. What is answered 200 is on the disk. \
@@ -68,7 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
         .by(Who::Signature)
         .body::<Map<String, Value>>()
         .answers::<Delivered>(200, "What became of it.");
-    let health = Operation::new("webhookHealth", "Whether this is where webhooks go", health)
+    let health = Operation::new("webhookHealth", "Check the webhook address", health)
         .tag("Webhooks")
         .answers::<Health>(200, "It is.");
     vec![

@@ -65,8 +65,9 @@ async fn schemathesis_finds_nothing() {
         "--max-examples",
         "25",
         "--continue-on-failure",
+        // One worker: before Python 3.12 two threads that parse at once may fail each other (CPython issue 106905).
         "--workers",
-        "2",
+        "1",
         "--seed",
         "1",
         "--report",

@@ -7,7 +7,7 @@ use crate::api_key::Secret;
 use crate::audit::{Actor, Draft};
 use crate::clerk::session::{self, Session};
 use crate::http::call::Call;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::json::Object;
 use crate::store::Provisioned;
 use crate::sync::told;
@@ -113,7 +113,9 @@ impl Call {
             return Err(self.gone(session).await);
         }
         if !may_be_made {
-            return Err(Problem::not_found().because("not synced yet, and ROLLBOOK_PROVISION is off"));
+            return Err(
+                Problem::new(Kind::NotFound, "This user is not on the roll.").because("ROLLBOOK_PROVISION is off")
+            );
         }
         let made = session_entry(self, session, "user.provisioned").about(id);
         match self.app.store.provision(id.clone(), claims(session), made).await? {

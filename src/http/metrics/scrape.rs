@@ -66,7 +66,7 @@ fn webhooks(page: &mut Families, metrics: &Metrics) {
 fn roll(page: &mut Families, app: &App) {
     let counts = app.store.counts();
     page.gauge("rollbook_users", "Users on the roll.", number(counts.users));
-    page.gauge("rollbook_users_deleted", "Users deleted at Clerk whose record is kept.", number(counts.deleted));
+    page.gauge("rollbook_users_deleted", "Deleted users whose record is kept.", number(counts.deleted));
     page.gauge("rollbook_quarantined_deliveries", "Webhooks in quarantine.", number(counts.quarantined));
     page.maybe_gauge(
         "rollbook_last_event_timestamp_seconds",
@@ -129,7 +129,7 @@ fn requests(page: &mut Families, app: &App) {
     let refusals = app.tally.refusals();
     page.counters(
         "rollbook_refusals_total",
-        "What strangers were refused, and why; api.limited is for the limits on requests.",
+        "What was refused, and why; api.limited is for the limits on requests.",
         ["action", "reason"],
         refusals.iter().map(|((action, reason), count)| ([*action, *reason], *count)),
     );
