@@ -28,7 +28,7 @@ struct Page<'a> {
 type Prose<'a> = Vec<(bool, &'a str)>;
 
 fn prose(text: &str) -> Prose<'_> {
-    text.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part)).collect()
+    text.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part)).filter(|(_, part)| !part.is_empty()).collect()
 }
 
 /// What belongs together.
@@ -49,6 +49,7 @@ struct Item<'a> {
     parameters: Vec<Member<'a>>,
     /// What the body is, where it has no members of known names.
     body_note: Prose<'a>,
+    body_example: Option<String>,
     body: Vec<Member<'a>>,
     answers: Vec<Reply<'a>>,
     problems: Vec<&'a str>,
@@ -185,6 +186,7 @@ fn item<'a>(path: &'a str, method: &str, operation: &'a Value) -> Item<'a> {
         scope,
         parameters: operation["parameters"].as_array().into_iter().flatten().map(parameter).collect(),
         body_note: if body["properties"].is_object() { Prose::new() } else { prose(of(body, "description")) },
+        body_example: body["examples"].get(0).map(Value::to_string),
         body: members(body),
         answers,
         problems,
