@@ -9,16 +9,8 @@ use serde::Deserialize;
 use super::{Leaf, Source};
 
 /// The actions, besides Clerk's events, by which people's records change.
-const CHANGES: &[&str] = &[
-    "user.assigned",
-    "user.created",
-    "user.deleted",
-    "user.erased",
-    "user.provisioned",
-    "user.subscribed",
-    "user.updated",
-    "user.usage_added",
-];
+const CHANGES: &[&str] =
+    &["user.assigned", "user.deleted", "user.erased", "user.provisioned", "user.updated", "user.usage_added"];
 
 /// Actions of our own that are never told and that there may be very many of. A reader of the feed need not look at
 /// their entries to pass over them.

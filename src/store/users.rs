@@ -22,7 +22,7 @@ use crate::json::Object;
 use crate::user::{Assignment, ClerkId, PracticeId, Role, Source, Subscription, User, UserId};
 
 pub use self::change::{ChangeError, Expected, MAX_COUNT, UserPatch};
-use self::facets::facets;
+use self::facets::{facets, found_alike};
 pub use self::list::UserFilter;
 pub(super) use self::list::{Listing, Roll, SCAN_BUDGET};
 
@@ -178,6 +178,10 @@ impl Tx<'_> {
     }
 
     fn reindex(&mut self, before: Option<&User>, after: Option<&User>) -> Result<(), Error> {
+        // Most events change nothing that a user is found by, and facets are many.
+        if before.zip(after).is_some_and(|(before, after)| found_alike(before, after)) {
+            return Ok(());
+        }
         let old = before.map(facets).unwrap_or_default();
         let new = after.map(facets).unwrap_or_default();
         let Some(id) = before.or(after).map(|user| user.id.as_u128()) else { return Ok(()) };

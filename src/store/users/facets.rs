@@ -37,6 +37,12 @@ pub(super) fn facets(user: &User) -> BTreeSet<String> {
     facets
 }
 
+/// Whether both states of a user have the same facets, as told by what these are made of.
+pub(super) fn found_alike(before: &User, after: &User) -> bool {
+    let common = |user: &User| (user.deleted_at.is_some(), user.role.clone(), user.practice_id.clone());
+    common(before) == common(after) && (before.clerk == after.clerk || terms(before) == terms(after))
+}
+
 /// The users of that role and practice, as far as those are asked for.
 pub(super) fn scope(deleted: bool, role: Option<&Role>, practice: Option<&PracticeId>) -> String {
     let state = if deleted { 'd' } else { 'l' };
