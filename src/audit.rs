@@ -14,6 +14,7 @@
 mod doubt;
 mod erasure;
 pub mod feed;
+mod filter;
 mod ranges;
 pub mod retention;
 
@@ -34,6 +35,7 @@ use crate::user::{ClerkId, Handle, HandleChanges};
 
 pub use self::doubt::Doubt;
 pub use self::erasure::{BadErasure, Erasure};
+pub use self::filter::{Actions, BadActions, Filter};
 pub use self::ranges::{BadRanges, Ranges};
 
 /// The longest leaf, in bytes.
@@ -275,19 +277,6 @@ pub struct Entry {
     pub actor_user: Option<ClerkId>,
     /// The person who did it on somebody else's session, unless erased.
     pub impersonator_user: Option<ClerkId>,
-}
-
-/// Which entries to list; all members must fit.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// With exactly this action.
-    pub action: Option<String>,
-    /// About this person, or done by them.
-    pub subject: Option<ClerkId>,
-    /// Written at this time or later.
-    pub from: Option<Timestamp>,
-    /// Written before this time.
-    pub to: Option<Timestamp>,
 }
 
 /// 32 random bytes that keep a hash from being guessed.

@@ -259,7 +259,7 @@ async fn cut_short_it_goes_on_the_next_time() {
     let rest = 1792 - first;
     assert_eq!((pruned.first, pruned.end, told.load(Ordering::Relaxed)), (first, 1792, rest));
     let page = PageRequest { limit: Limit::MAX, cursor: None };
-    let filter = Filter { action: Some("log.pruned".to_owned()), ..Filter::default() };
+    let filter = Filter { action: Some(rollbook::audit::Actions::Named("log.pruned".to_owned())), ..Filter::default() };
     let entries = store.audit(filter, page).await.unwrap().items;
     assert_eq!(entries.iter().map(|entry| entry.leaf.count).collect::<Vec<_>>(), [Some(rest), Some(1792)]);
     store.close().await;

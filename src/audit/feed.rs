@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{Leaf, Source};
+use super::{Actions, Leaf, Source};
 
 /// The actions, besides Clerk's events, by which people's records change.
 const CHANGES: &[&str] =
@@ -59,16 +59,7 @@ pub fn is_never_told(action: &str) -> bool {
 /// Which of the entries that are told somebody wants, by their actions. Without any, all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Types(Vec<Type>);
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Type {
-    /// Exactly this action.
-    Action(String),
-    /// All that begin so, the dot included: `user.*` is `user.`.
-    Beginning(String),
-}
+pub struct Types(Vec<Actions>);
 
 /// Text that names no types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,36 +69,14 @@ pub struct BadTypes;
 impl Types {
     /// Those named; none when all are wanted.
     #[must_use]
-    pub fn named(&self) -> &[Type] {
+    pub fn named(&self) -> &[Actions] {
         &self.0
     }
 
     /// Whether an action is among them.
     #[must_use]
     pub fn fit(&self, action: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|wanted| wanted.fits(action))
-    }
-}
-
-impl Type {
-    fn fits(&self, action: &str) -> bool {
-        match self {
-            Self::Action(name) => name == action,
-            Self::Beginning(beginning) => action.starts_with(beginning),
-        }
-    }
-}
-
-impl FromStr for Type {
-    type Err = BadTypes;
-
-    fn from_str(text: &str) -> Result<Self, BadTypes> {
-        let name = text.strip_suffix(".*").unwrap_or(text);
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.');
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
-            return Err(BadTypes);
-        }
-        Ok(if name.len() < text.len() { Self::Beginning(format!("{name}.")) } else { Self::Action(name.to_owned()) })
+        self.0.is_empty() || self.0.iter().any(|wanted| wanted.fit(action))
     }
 }
 
@@ -115,7 +84,7 @@ impl FromStr for Types {
     type Err = BadTypes;
 
     fn from_str(text: &str) -> Result<Self, BadTypes> {
-        let types: Vec<Type> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let types: Vec<Actions> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| BadTypes)?;
         if TYPES.contains(&types.len()) { Ok(Self(types)) } else { Err(BadTypes) }
     }
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::local::{self, Error};
 use super::output::Output;
 use super::{LocalFlags, Which};
+use crate::audit::Actions;
 use crate::clock::Moment;
 use crate::config::Local;
 use crate::control::{AuditExport, Piece, Reply, Request, UsersExport};
@@ -51,9 +52,9 @@ pub struct ExportUsers {
 /// `rollbook export audit`.
 #[derive(Debug, Args)]
 pub struct ExportAudit {
-    /// Only those of this action, such as user.created
+    /// Only those of this action, such as user.created, or user.* for all that begin so
     #[arg(long)]
-    pub action: Option<String>,
+    pub action: Option<Actions>,
     /// Only those about this user or done by them; their id, Rollbook's or Clerk's
     #[arg(long, value_name = "USER")]
     pub subject: Option<UserRef>,

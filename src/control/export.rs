@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
-use crate::audit::{self, Actor, Draft, Erasure, Source};
+use crate::audit::{self, Actions, Actor, Draft, Erasure, Source};
 use crate::export::{entries, users};
 use crate::http;
 use crate::notary;
@@ -80,14 +80,14 @@ impl Desk {
         };
         let mut entry = leaving("audit.exported")
             .with("format", Some(format.as_str()))
-            .with("action", action.clone())
+            .with("action", action.clone().map(String::from))
             .with("from", from.map(|at| at.to_string()))
             .with("to", to.map(|at| at.to_string()));
         if let Some(subject) = &subject {
             entry = entry.about(subject);
         }
         self.store.record(entry).await?;
-        let filter = audit::Filter { action, subject, from, to };
+        let filter = audit::Filter { action, subject, from, to, ..audit::Filter::default() };
         let places = self.store.places(&filter).await?;
         let (log, total) = (self.log_name(), Some(places.end - places.start));
         feed.piece("audit", entries::head(format)).await?;
@@ -139,7 +139,7 @@ impl Desk {
     /// Whether all that is missing from an export of that size is announced in it: otherwise it would look tampered with.
     async fn not_overtaken(&self, size: u64) -> Result<(), Error> {
         for action in [Erasure::ACTION, "log.pruned"] {
-            let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
+            let filter = audit::Filter { action: Some(Actions::Named(action.to_owned())), ..audit::Filter::default() };
             let newest = self.store.audit(filter, PageRequest::default()).await?.items;
             if newest.first().is_some_and(|entry| entry.seq >= size) {
                 return Err(Error::Overtaken);

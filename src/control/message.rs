@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Progress;
 use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
+use crate::audit::Actions;
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
@@ -126,8 +127,8 @@ pub struct UsersExport {
 /// Which entries to export, and how; all members must fit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AuditExport {
-    /// With exactly this action.
-    pub action: Option<String>,
+    /// With one of these actions.
+    pub action: Option<Actions>,
     /// About this person, or done by them.
     #[serde(with = "optional_text")]
     pub subject: Option<UserRef>,

@@ -11,7 +11,7 @@ use super::query;
 use super::reply::{self, PageOf};
 use super::route::{Operation, Route, Who};
 use crate::api_key::Scope;
-use crate::audit::{Entry, Filter, Source};
+use crate::audit::{Actions, Entry, Filter, Source};
 use crate::clock::Moment;
 use crate::page::{Cursor, Limit, Page, PageRequest};
 use crate::user::{ClerkId, UserRef};
@@ -111,8 +111,9 @@ impl<'a> EntryJson<'a> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
-    /// Only entries with exactly this action.
-    action: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "query::actions")]
+    action: Option<Actions>,
     /// Only entries about this user or by them: Rollbook's id or Clerk's.
     #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     subject: Option<UserRef>,
@@ -135,8 +136,9 @@ struct ListQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OwnQuery {
-    /// Only entries with exactly this action.
-    action: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "query::actions")]
+    action: Option<Actions>,
     /// Only entries of this time or later.
     #[serde(default)]
     #[schemars(schema_with = "query::moment")]
@@ -189,10 +191,11 @@ async fn list(call: Call) -> Result<Response, Problem> {
         Page { items: Vec::new(), next_cursor: None }
     } else {
         let filter = Filter {
-            action: query.action.filter(|action| !action.is_empty()),
+            action: query.action,
             subject: subject.clone().flatten(),
             from: query.from.map(|m| m.0),
             to: query.to.map(|m| m.0),
+            ..Filter::default()
         };
         call.app.store.audit(filter, page).await?
     };
@@ -213,10 +216,11 @@ async fn of_user(call: Call) -> Result<Response, Problem> {
     let query: OwnQuery = call.query()?;
     let user = call.readable(&caller, Scope::AuditRead, &user, "user.audit_read").await?;
     let filter = Filter {
-        action: query.action.filter(|action| !action.is_empty()),
+        action: query.action,
         subject: Some(user.clerk_id.clone()),
         from: query.from.map(|m| m.0),
         to: query.to.map(|m| m.0),
+        ..Filter::default()
     };
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = call.app.store.audit(filter, page).await?;

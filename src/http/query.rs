@@ -31,6 +31,15 @@ pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// One action, or all that begin alike.
+pub(super) fn actions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "pattern": r"^[A-Za-z0-9_.]{1,64}(\.\*)?$",
+        "description": "Only entries with this action; `user.*` means every action that begins so.",
+        "examples": ["user.created", "user.*"],
+    })
+}
+
 /// A day or a moment.
 pub(super) fn moment(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -1,5 +1,6 @@
 //! Reading the log: pages of entries, newest first, each with what may still be known of its people.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
@@ -9,7 +10,7 @@ use super::error::Error;
 use super::tables::{self, open};
 use super::tx::read_subject;
 use super::users::Listing;
-use crate::audit::{Entry, Filter, Leaf};
+use crate::audit::{Actions, Actor, Entry, Filter, Leaf};
 use crate::clock::Timestamp;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::user::ClerkId;
@@ -70,7 +71,7 @@ impl Book {
             let number = read_subject(row.value())?.number;
             let rows = self.by_subject.range((number, start)..(number, end))?;
             Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
-        } else if let Some(action) = &filter.action {
+        } else if let Some(Actions::Named(action)) = &filter.action {
             let rows = self.by_action.range((action.as_str(), start)..(action.as_str(), end))?;
             Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
         } else {
@@ -78,14 +79,10 @@ impl Book {
         }
     }
 
-    /// The entry at a place that the filter led to. An action beside a subject is still to be looked at.
+    /// The entry at a place that the filter led to, if the rest of the filter fits it too.
     pub(super) fn entry_that_fits(&self, seq: u64, filter: &Filter) -> Result<Option<Entry>, Error> {
-        match &filter.action {
-            Some(action) if filter.subject.is_some() && self.by_action.get((action.as_str(), seq))?.is_none() => {
-                Ok(None)
-            }
-            _ => self.entry(seq),
-        }
+        let Some(entry) = self.entry(seq)? else { return Ok(None) };
+        Ok(Some(entry).filter(|entry| fits(entry, filter)))
     }
 
     pub(super) fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
@@ -150,6 +147,18 @@ impl Book {
         }
         Ok(low)
     }
+}
+
+/// Whether the entry fits in all but its subject and its time.
+fn fits(entry: &Entry, filter: &Filter) -> bool {
+    let by = |actor: &Actor| match actor {
+        Actor::User(id) => entry.actor_user.as_ref() == Some(id),
+        other => other.word().as_deref() == Some(&*entry.leaf.actor),
+    };
+    let address = || entry.detail.as_ref()?.get("ip")?.as_str()?.parse::<IpAddr>().ok();
+    filter.action.as_ref().is_none_or(|actions| actions.fit(&entry.leaf.action))
+        && filter.actor.as_ref().is_none_or(by)
+        && filter.address.is_none_or(|wanted| address() == Some(wanted))
 }
 
 fn read_leaf(row: &[u8]) -> Result<Leaf, Error> {

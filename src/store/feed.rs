@@ -14,8 +14,8 @@ use super::error::Error;
 use super::mirror::Mirror;
 use super::tables::{self, open};
 use super::users::{self, SCAN_BUDGET};
-use crate::audit::Entry;
-use crate::audit::feed::{Type, Types, is_never_told};
+use crate::audit::feed::{Types, is_never_told};
+use crate::audit::{Actions, Entry};
 use crate::event::{Mirrored, ObjectKey};
 use crate::page::Limit;
 use crate::user::{ClerkId, User, UserId};
@@ -175,8 +175,8 @@ impl<'txn> Feed<'txn> {
         let mut found = BTreeSet::new();
         for wanted in types.named() {
             match wanted {
-                Type::Action(name) => drop(found.insert(name.clone())),
-                Type::Beginning(beginning) => self.actions_that_begin(beginning, &mut found)?,
+                Actions::Named(name) => drop(found.insert(name.clone())),
+                Actions::Beginning(beginning) => self.actions_that_begin(beginning, &mut found)?,
             }
         }
         if types.named().is_empty() {

@@ -1,4 +1,4 @@
-//! The style sheet and the icon, part of the binary. Their addresses carry a hash of their content, so
+//! The style sheet, the icon and the scripts, part of the binary. Their addresses carry a hash of their content, so
 //! browsers may keep them for a year.
 
 use std::sync::LazyLock;
@@ -12,34 +12,31 @@ use warp::reply::Response;
 
 use crate::http::problem::Problem;
 
-static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("style", "css", "text/css; charset=utf-8", include_str!("../../../templates/style.css"))
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    vec![
+        Asset::new("style", "css", "text/css; charset=utf-8", include_str!("../../../templates/style.css")),
+        Asset::new("icon", "svg", "image/svg+xml", include_str!("../../../templates/icon.svg")),
+    ]
 });
 
-static ICON: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("../../../templates/icon.svg")));
-
 struct Asset {
+    stem: &'static str,
+    /// The file name: stem, hash and extension.
     name: String,
     kind: &'static str,
     body: &'static str,
 }
 
 impl Asset {
-    fn new(stem: &str, extension: &str, kind: &'static str, body: &'static str) -> Self {
+    fn new(stem: &'static str, extension: &str, kind: &'static str, body: &'static str) -> Self {
         let hash = URL_SAFE_NO_PAD.encode(&digest(&SHA256, body.as_bytes()).as_ref()[..9]);
-        Self { name: format!("{stem}-{hash}.{extension}"), kind, body }
+        Self { stem, name: format!("{stem}-{hash}.{extension}"), kind, body }
     }
 }
 
-/// The style sheet's file name.
-pub(super) fn style() -> &'static str {
-    &STYLE.name
-}
-
-/// The icon's file name.
-pub(super) fn icon() -> &'static str {
-    &ICON.name
+/// The file name of the one with that stem; empty when there is none.
+pub(super) fn named(stem: &str) -> &'static str {
+    ASSETS.iter().find(|asset| asset.stem == stem).map_or("", |asset| &asset.name)
 }
 
 /// `GET /admin/assets/{name}`, open to everybody.
@@ -47,7 +44,7 @@ pub(super) fn icon() -> &'static str {
 /// # Errors
 /// 404 for another name, which includes those of older versions.
 pub(super) fn serve(name: &str) -> Result<Response, Problem> {
-    let asset = [&*STYLE, &*ICON].into_iter().find(|asset| asset.name == name).ok_or(Problem::not_found())?;
+    let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or(Problem::not_found())?;
     let mut response = Response::new(asset.body.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));

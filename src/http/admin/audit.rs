@@ -219,8 +219,9 @@ async fn filter(store: &Store, query: &Query) -> Result<Result<Filter, &'static 
     };
     let from = filled(query.from.as_ref()).map(|text| when::day_begins(text).ok_or(day)).transpose();
     let to = filled(query.to.as_ref()).map(|text| when::day_ends(text).ok_or(day)).transpose();
-    let action = filled(query.action.as_ref()).map(str::to_owned);
-    Ok(from.and_then(|from| Ok(Filter { action, subject, from, to: to? })))
+    let action = filled(query.action.as_ref()).map(str::parse).transpose();
+    let action = action.map_err(|_| "An action is written like user.created, or user.* for all that begin so.");
+    Ok(from.and_then(|from| Ok(Filter { action: action?, subject, from, to: to?, ..Filter::default() })))
 }
 
 /// The person meant by an e-mail address, by our id or by Clerk's.

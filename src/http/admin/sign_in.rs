@@ -151,12 +151,11 @@ async fn renew(call: &Call, admin: &store::Admin, password: String) -> Result<()
 
 /// Where to go after signing in: one of our own pages, `/admin` for anything else.
 fn in_app(next: &str) -> String {
-    const PAGES: [&str; 4] = ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys"];
-    let user = || next.strip_prefix("/admin/users/")?.parse::<UserId>().ok();
-    match PAGES.iter().find(|page| **page == next) {
-        Some(page) => (*page).to_owned(),
-        None => user().map_or_else(|| "/admin".to_owned(), |id| format!("/admin/users/{id}")),
+    let user = || next.strip_prefix(view::USER)?.parse::<UserId>().ok();
+    if view::is_page(next) {
+        return next.to_owned();
     }
+    user().map_or_else(|| "/admin".to_owned(), |id| format!("{}{id}", view::USER))
 }
 
 #[cfg(test)]

@@ -15,6 +15,51 @@ use crate::http::App;
 use crate::http::problem::{Kind, Problem};
 use crate::user::{Profile, User};
 
+/// The navigation: each part of the page with its address and, where there are several, its pages. The first page of a
+/// part has the part's own address.
+const PARTS: [Part; 5] = [
+    Part { path: "/admin", label: "Overview", tabs: &[] },
+    Part { path: "/admin/users", label: "Users", tabs: &[] },
+    Part { path: "/admin/audit", label: "Audit log", tabs: &[] },
+    Part {
+        path: "/admin/deliveries",
+        label: "Deliveries",
+        tabs: &[("/admin/deliveries", "Deliveries"), ("/admin/quarantine", "Quarantine")],
+    },
+    Part {
+        path: "/admin/system",
+        label: "System",
+        tabs: &[
+            ("/admin/system", "Checks"),
+            ("/admin/settings", "Settings"),
+            ("/admin/log", "Log and key"),
+            ("/admin/backups", "Backups"),
+            ("/admin/keys", "API keys"),
+            ("/admin/admins", "Admins"),
+        ],
+    },
+];
+
+/// A part of the page.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) path: &'static str,
+    pub(super) label: &'static str,
+    pub(super) tabs: &'static [(&'static str, &'static str)],
+}
+
+impl Part {
+    /// Whether a page belongs to it.
+    pub(super) fn holds(&self, page: &str) -> bool {
+        self.path == page || self.tabs.iter().any(|(path, _)| *path == page)
+    }
+}
+
+/// Whether that is the address of one of the pages that the navigation leads to.
+pub(super) fn is_page(path: &str) -> bool {
+    PARTS.iter().any(|part| part.holds(path))
+}
+
 /// The address of a user's page begins so, and goes on with our id.
 pub(super) const USER: &str = "/admin/users/";
 
@@ -27,7 +72,7 @@ pub(in crate::http) struct Bare {
 
 impl Bare {
     pub(in crate::http) fn new() -> Self {
-        Self { style: assets::style(), icon: assets::icon() }
+        Self { style: assets::named("style"), icon: assets::named("icon") }
     }
 }
 
@@ -36,8 +81,9 @@ impl Bare {
 pub(super) struct Frame {
     pub(super) style: &'static str,
     pub(super) icon: &'static str,
-    /// Which entry of the navigation the page belongs to.
+    /// The page that is shown, or to which it belongs.
     pub(super) here: &'static str,
+    pub(super) parts: &'static [Part],
     pub(super) admin: String,
     pub(super) quarantined: Option<String>,
     /// Why nothing is written, if so.
@@ -46,13 +92,14 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The frame of a page that belongs to `here`, one of the navigation's paths.
+    /// The frame of the page at `here`, or of one that belongs to it; an address of the navigation's.
     pub(super) fn new(app: &App, admin: &Admin, here: &'static str) -> Self {
         let quarantined = app.store.counts().quarantined;
         Self {
-            style: assets::style(),
-            icon: assets::icon(),
+            style: assets::named("style"),
+            icon: assets::named("icon"),
             here,
+            parts: &PARTS,
             admin: admin.name.clone(),
             quarantined: (quarantined > 0).then(|| number(quarantined)),
             doubt: app.store.doubt().map(|doubt| doubt.to_string()),
@@ -113,15 +160,15 @@ fn message(status: StatusCode, title: &str, sentence: &str, command: &str, error
     html(status, &page).unwrap_or_else(Problem::into_response)
 }
 
-/// The headers of everything under `/admin`. The pages have no script and nothing from elsewhere, and
-/// the policy says so.
+/// The headers of everything under `/admin`. The pages have nothing from elsewhere and no script but our own files, and the
+/// policy says so.
 pub(in crate::http) fn secured(mut response: Response, https: bool) -> Response {
     let headers = response.headers_mut();
     let fixed: [(HeaderName, &str); 5] = [
         (
             CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-             frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (REFERRER_POLICY, "no-referrer"),
         (X_FRAME_OPTIONS, "DENY"),
