@@ -27,6 +27,7 @@
 //! - [`store`]: the file (redb). Every verb is one transaction
 //! - [`notary`]: the signing key and the high-water mark beside the file, and the checkpoints signed under both
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
+//! - [`backup`]: copies of the file that are proved before they are kept
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
@@ -111,6 +112,7 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod backup;
 pub mod clerk;
 pub mod cli;
 pub mod clock;
