@@ -4,6 +4,7 @@
 mod admins;
 mod api_keys;
 mod at_rest;
+mod backup;
 mod billing;
 mod book;
 mod by_facet;
@@ -52,6 +53,7 @@ use crate::user::{ClerkId, User, UserId};
 pub use self::admins::{Admin, AdminSession, Link, TokenHash};
 pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
+pub use self::backup::CopyError;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
