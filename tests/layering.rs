@@ -23,7 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("notary", &["store", "disk"]),
     ("verify", &["store", "notary"]),
     ("clerk", &[]),
-    ("http", &["store", "notary", "clerk"]),
+    ("http", &["export", "store", "notary", "clerk"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
     ("server", &["config", "store", "notary", "verify", "clerk", "http", "control"]),
     (

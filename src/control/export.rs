@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
 use crate::audit::{self, Actions, Actor, Draft, Erasure, Source};
-use crate::export::{entries, users};
+use crate::export::users;
 use crate::http;
 use crate::notary;
 use crate::page::PageRequest;
@@ -78,30 +78,16 @@ impl Desk {
             Some(known) => known,
             None => None,
         };
-        let mut entry = leaving("audit.exported")
-            .with("format", Some(format.as_str()))
-            .with("action", action.clone().map(String::from))
-            .with("from", from.map(|at| at.to_string()))
-            .with("to", to.map(|at| at.to_string()));
-        if let Some(subject) = &subject {
-            entry = entry.about(subject);
-        }
-        self.store.record(entry).await?;
         let filter = audit::Filter { action, subject, from, to, ..audit::Filter::default() };
-        let places = self.store.places(&filter).await?;
-        let (log, total) = (self.log_name(), Some(places.end - places.start));
-        feed.piece("audit", entries::head(format)).await?;
-        let (mut at, mut count) = (places.start, 0);
+        let mut export =
+            http::AuditExport::begin(&self.store, &self.notary, filter, format, leaving("audit.exported")).await?;
+        feed.piece("audit", export.head()).await?;
         loop {
-            feed.progress(at - places.start, total)?;
-            let stretch = self.store.walk_entries(filter.clone(), at..places.end).await?;
-            count += stretch.items.len() as u64;
-            let (items, log) = (stretch.items, log.clone());
-            let lines = apart(move || entries::rows(format, &items, &log, http::entry)).await?;
-            feed.piece("audit", lines).await?;
-            match stretch.next {
-                Some(next) => at = next,
-                None => return Ok(Reply::Exported { count }),
+            let (done, total) = export.progress();
+            feed.progress(done, Some(total))?;
+            match export.next().await? {
+                Some(lines) => feed.piece("audit", lines).await?,
+                None => return Ok(Reply::Exported { count: export.count() }),
             }
         }
     }
@@ -202,14 +188,6 @@ impl Desk {
         match user {
             UserRef::Clerk(id) => Ok(Some(id)),
             UserRef::Id(id) => Ok(self.store.user(id)?.map(|user| user.clerk_id)),
-        }
-    }
-
-    /// What the log is called: as its checkpoints say, else as its file.
-    fn log_name(&self) -> String {
-        match self.notary.verifiers().first() {
-            Some(key) => key.name().to_owned(),
-            None => self.store.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
 }
