@@ -9,6 +9,7 @@ mod denials;
 mod docs;
 mod events;
 mod ever;
+mod export;
 mod forward_auth;
 pub mod guard;
 mod health;
@@ -19,11 +20,13 @@ mod mirror;
 mod openapi;
 mod organizations;
 pub mod problem;
+mod proven;
 mod query;
 pub mod reply;
 mod review;
 pub mod route;
 mod sessions;
+mod streams;
 mod tally;
 mod users;
 mod webhook;
@@ -57,12 +60,13 @@ pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
 use self::denials::Denials;
-pub use self::events::Streams;
+pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
 use self::metrics::Metrics;
 use self::problem::Problem;
 use self::route::{Route, Table};
+pub use self::streams::Streams;
 pub use self::tally::Tally;
 pub use self::users::record;
 
@@ -89,7 +93,7 @@ pub struct Parts {
     pub tally: Tally,
     /// Whom a denial was last noted of.
     pub denials: Denials,
-    /// The event streams that are open.
+    /// The answers that stay open.
     pub streams: Streams,
     /// How much each caller may still ask.
     pub limits: Limits,
