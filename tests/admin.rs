@@ -4,6 +4,8 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/admins.rs"]
+mod admins;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/keys.rs"]

@@ -2,6 +2,7 @@
 //! password is set behind a single-use link from the terminal. Every look at somebody's data is an entry
 //! in the book before it is an answer.
 
+mod admins;
 mod assets;
 mod audit;
 mod csrf;
@@ -15,10 +16,13 @@ pub mod link;
 mod overview;
 mod paging;
 mod password;
+mod password_change;
 mod quarantine;
 mod session;
+mod sessions;
 mod setup;
 mod sign_in;
+mod sure;
 mod token;
 mod user;
 mod users;
@@ -112,6 +116,12 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["quarantine"] => quarantine::list(call).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
+        ["admins"] => admins::serve(desk, call).await,
+        ["admins", name, "link"] => admins::reset(desk, call, name).await,
+        ["admins", name, "remove"] => admins::remove(desk, call, name).await,
+        ["password"] => password_change::serve(desk, call).await,
+        ["sessions", "end"] => sessions::end_all(call).await,
+        ["sessions", id, "end"] => sessions::end(call, id).await,
         _ => Err(Problem::not_found().into()),
     }
 }
