@@ -12,6 +12,8 @@ mod danger;
 mod keys;
 #[path = "admin/pages.rs"]
 mod pages;
+#[path = "admin/people.rs"]
+mod people;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]

@@ -5,6 +5,7 @@
 mod admins;
 mod assets;
 mod audit;
+mod brief;
 mod csrf;
 mod entry;
 mod erase;
@@ -111,6 +112,8 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users"] => users::list(call).await,
         ["users", "ever"] => ever::ask(call).await,
         ["users", id] => user::serve(call, id).await,
+        ["users", id, "object"] => user::object::show(call, id).await,
+        ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,

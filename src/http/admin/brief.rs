@@ -1,5 +1,7 @@
 //! Texts of any length, cut to what a page may weigh. How long they are is for strangers to choose.
 
+use std::fmt::Write as _;
+
 /// The text, cut so that it takes no more than `most` bytes of HTML, and whether something is missing.
 pub(super) fn cut(text: &str, most: usize) -> (&str, bool) {
     let mut weight = 0;
@@ -28,7 +30,8 @@ pub(super) fn visible(json: &str) -> String {
     for c in json.chars() {
         if hidden(c) {
             // All of these have one unit of UTF-16, and stand in strings alone.
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }

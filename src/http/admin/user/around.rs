@@ -50,7 +50,7 @@ pub(super) struct Membership {
 /// What the person has subscribed to, and who says so.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) plan: String,
+    pub(super) name: String,
     pub(super) status: String,
     pub(super) tone: &'static str,
     pub(super) by: &'static str,
@@ -58,8 +58,8 @@ pub(super) struct Plan {
 }
 
 /// What is counted of a person, by name.
-pub(super) fn usage(user: &User) -> Vec<(&str, String)> {
-    user.usage.iter().map(|(name, count)| (name.as_str(), number(*count))).collect()
+pub(super) fn usage(user: &User) -> Vec<(String, String)> {
+    user.usage.iter().map(|(name, count)| (name.clone(), number(*count))).collect()
 }
 
 /// The newest sessions.
@@ -97,7 +97,7 @@ pub(super) async fn plan(store: &Store, user: &User) -> Result<Plan, store::Erro
     };
     let Subscription { plan, status } = &user.subscription;
     Ok(Plan {
-        plan: brief(plan, VALUE),
+        name: brief(plan, VALUE),
         status: status.clone(),
         tone: match status.as_str() {
             "active" => "good",
