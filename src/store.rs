@@ -50,7 +50,7 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::sync::Policy;
 use crate::user::{ClerkId, User, UserId};
 
-pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash};
 pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
 pub use self::backup::CopyError;
@@ -219,6 +219,12 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// The operator's choices that it goes by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
     /// Whether writes are taken.

@@ -4,12 +4,16 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/admins.rs"]
+mod admins;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/pages.rs"]
 mod pages;
+#[path = "admin/people.rs"]
+mod people;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]

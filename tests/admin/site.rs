@@ -41,9 +41,14 @@ impl Site {
 
     /// As `https://{host}`, or on this machine alone.
     pub(crate) async fn start_at(host: Option<&'static str>) -> Self {
-        let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
         let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
-        let server = TestServer::with_clock(&[("ROLLBOOK_PUBLIC_URL", &origin)], clock.clone()).await;
+        Self::start_with(&[("ROLLBOOK_PUBLIC_URL", &origin)], host).await
+    }
+
+    /// With these settings, and seen by browsers as that host.
+    pub(crate) async fn start_with(changed: &[(&str, &str)], host: Option<&'static str>) -> Self {
+        let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
+        let server = TestServer::with_clock(changed, clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 
