@@ -5,6 +5,7 @@ mod audit;
 pub mod call;
 mod caller;
 pub mod cors;
+mod deliveries;
 mod denials;
 mod docs;
 mod events;
@@ -54,6 +55,7 @@ use crate::store::Store;
 pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
+pub use self::deliveries::Deliveries;
 use self::denials::Denials;
 pub use self::events::Streams;
 use self::guard::{Hosts, Peer};
@@ -85,6 +87,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Counts what strangers do.
     pub tally: Tally,
+    /// Deliveries as they came.
+    pub deliveries: Deliveries,
     /// Whom a denial was last noted of.
     pub denials: Denials,
     /// The event streams that are open.
@@ -148,6 +152,7 @@ impl App {
             clock,
             settings,
             tally: Tally::default(),
+            deliveries: Deliveries::default(),
             denials: Denials::default(),
             streams: Streams::default(),
             metrics: Metrics::default(),

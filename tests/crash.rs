@@ -340,8 +340,8 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     assert_refused(dir.path(), "lacks the table `user_index-1`");
     restored();
     let meta: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta-1");
-    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &4_u32.to_be_bytes()[..]).unwrap()));
-    assert_refused(dir.path(), "was written by a newer Rollbook (schema 4, this one knows 3)");
+    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &5_u32.to_be_bytes()[..]).unwrap()));
+    assert_refused(dir.path(), "was written by a newer Rollbook (schema 5, this one knows 4)");
     restored();
     restored();
     Process::start(serve(dir.path())).kill();
@@ -395,7 +395,7 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     assert_refused(dir.path(), "lacks the table `api_keys-1`");
 }
 
-/// The newest table.
+/// A table that came later than others.
 const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("api_keys-1");
 
 /// Changes the data file by hand.

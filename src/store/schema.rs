@@ -13,10 +13,14 @@ use super::tables;
 use crate::disk;
 
 /// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// The tables that files of an earlier schema do not have, by the schema that brought them.
-const SINCE: &[(u32, &[&str])] = &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"])];
+const SINCE: &[(u32, &[&str])] =
+    &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"]), (4, &["hours-1"])];
+
+/// The last schema in whose files users were found by other facets than now.
+const OTHER_FACETS: u32 = 2;
 
 /// The ending of a rewritten data file that does not have its name yet.
 pub(super) const SCRUB: &str = "scrub";
@@ -107,10 +111,14 @@ fn upgrade(path: &Path, db: &Database) -> Result<(), OpenError> {
         let mut txn = db.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
-        txn.delete_table(tables::user_index())?;
+        if found <= OTHER_FACETS {
+            txn.delete_table(tables::user_index())?;
+        }
         {
             let mut tables = tables::Tables::open(&txn)?;
-            tables.renew_users()?;
+            if found <= OTHER_FACETS {
+                tables.renew_users()?;
+            }
             tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
         }
         txn.commit()?;
