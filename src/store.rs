@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod feed;
 mod figures;
+mod hours;
 mod ingest;
 mod live;
 mod mirror;
