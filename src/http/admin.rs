@@ -4,8 +4,10 @@
 
 mod admins;
 mod assets;
+mod attention;
 mod audit;
 mod brief;
+mod chart;
 mod csrf;
 mod entry;
 mod erase;
@@ -24,6 +26,7 @@ mod sessions;
 mod setup;
 mod sign_in;
 mod sure;
+mod span;
 mod token;
 mod user;
 mod users;

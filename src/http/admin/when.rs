@@ -26,6 +26,11 @@ impl When {
         Self::written(at, if year(at) == year(now) { "%-d %b, %H:%M:%S" } else { "%-d %b %Y, %H:%M:%S" })
     }
 
+    /// The day and the hour, `28 May, 08:00`.
+    pub(super) fn hour(at: Timestamp) -> Self {
+        Self::written(at, "%-d %b, %H:%M")
+    }
+
     /// The day, `28 May`, with its year if it is not this one.
     pub(super) fn day(at: Timestamp, now: Timestamp) -> Self {
         let year = |t: Timestamp| civil(t).map(DateTime::year);
