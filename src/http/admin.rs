@@ -4,6 +4,7 @@
 
 mod assets;
 mod audit;
+mod backups;
 mod csrf;
 mod entry;
 mod erase;
@@ -12,13 +13,16 @@ mod form;
 mod keys;
 mod limit;
 pub mod link;
+mod log_key;
 mod overview;
 mod paging;
 mod password;
 mod quarantine;
 mod session;
+mod settings;
 mod setup;
 mod sign_in;
+mod system;
 mod token;
 mod user;
 mod users;
@@ -110,6 +114,11 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["system"] => system::show(call).await,
+        ["settings"] => settings::show(call).await,
+        ["log"] => log_key::show(call).await,
+        ["backups"] => backups::serve(call).await,
+        ["backups", "download"] => backups::download(desk, call).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
         _ => Err(Problem::not_found().into()),
