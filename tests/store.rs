@@ -9,6 +9,8 @@ mod deliveries;
 mod disk;
 #[path = "common/file.rs"]
 mod file;
+#[path = "store/filters.rs"]
+mod filters;
 
 use std::collections::BTreeSet;
 use std::path::Path;

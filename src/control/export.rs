@@ -72,22 +72,9 @@ impl Desk {
 
     /// Sends the entries that fit, oldest first, up to the one that says so.
     pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
-        let AuditExport { action, subject, from, to, format } = wanted;
-        let subject = match subject.map(|subject| self.person(subject)).transpose()? {
-            Some(None) => return Ok(Reply::NotFound),
-            Some(known) => known,
-            None => None,
-        };
-        let mut entry = leaving("audit.exported")
-            .with("format", Some(format.as_str()))
-            .with("action", action.clone().map(String::from))
-            .with("from", from.map(|at| at.to_string()))
-            .with("to", to.map(|at| at.to_string()));
-        if let Some(subject) = &subject {
-            entry = entry.about(subject);
-        }
-        self.store.record(entry).await?;
-        let filter = audit::Filter { action, subject, from, to, ..audit::Filter::default() };
+        let format = wanted.format;
+        let Some(filter) = self.filter(wanted)? else { return Ok(Reply::NotFound) };
+        self.store.record(audit_exported(&filter, format)).await?;
         let places = self.store.places(&filter).await?;
         let (log, total) = (self.log_name(), Some(places.end - places.start));
         feed.piece("audit", entries::head(format)).await?;
@@ -104,6 +91,17 @@ impl Desk {
                 None => return Ok(Reply::Exported { count }),
             }
         }
+    }
+
+    /// Which entries are wanted; `None` when that names somebody whom nobody knows.
+    fn filter(&self, wanted: AuditExport) -> Result<Option<audit::Filter>, Error> {
+        let AuditExport { action, subject, actor, address, from, to, format: _ } = wanted;
+        let subject = subject.map(|subject| self.person(subject)).transpose()?;
+        let actor = actor.map(|actor| actor.resolve(|user| self.person(user.clone()))).transpose()?;
+        if matches!(subject, Some(None)) || matches!(actor, Some(None)) {
+            return Ok(None);
+        }
+        Ok(Some(audit::Filter { action, subject: subject.flatten(), actor: actor.flatten(), address, from, to }))
     }
 
     /// Sends the log as of a checkpoint signed for it. The checkpoint comes last: without it, it is not whole.
@@ -217,6 +215,25 @@ impl Desk {
 /// The entry that says that somebody at the terminal takes data away.
 fn leaving(action: &str) -> Draft {
     Draft::new(action, Actor::Cli, Source::Cli)
+}
+
+/// The entry that says which entries are taken away. It names people only by their references.
+fn audit_exported(filter: &audit::Filter, format: entries::Format) -> Draft {
+    let actor = filter.actor.as_ref().map(|actor| actor.word().unwrap_or_else(|| "user".to_owned()));
+    let mut entry = leaving("audit.exported")
+        .with("format", Some(format.as_str()))
+        .with("action", filter.action.clone().map(String::from))
+        .with("actor", actor)
+        .with("address", filter.address.map(|address| address.to_string()))
+        .with("from", filter.from.map(|at| at.to_string()))
+        .with("to", filter.to.map(|at| at.to_string()));
+    if let Some(subject) = &filter.subject {
+        entry = entry.about(subject);
+    }
+    if let Some(Actor::User(id)) = &filter.actor {
+        entry.members.push(id.clone());
+    }
+    entry
 }
 
 /// All tiles of a tree of that size.
