@@ -8,8 +8,6 @@ use crate::clock::Timestamp;
 use crate::http::App;
 use crate::http::problem::Problem;
 
-
-
 /// After how long without an event somebody should look at the endpoint, in milliseconds: a week.
 const QUIET: i64 = 7 * 24 * 60 * 60 * 1000;
 
@@ -30,15 +28,21 @@ pub(super) struct Attention {
 /// # Errors
 /// 503 when the file cannot be read.
 pub(super) async fn of(app: &App, now: Timestamp) -> Result<Vec<Attention>, Problem> {
-    let mut found: Vec<Attention> = system::checks(app).await?.into_iter().filter(|check| check.level != Level::Ok).map(|check| Attention {
-        tone: if check.level == Level::Failure { "bad" } else { "warn" },
-        title: sentence(&check.found),
-        advice: sentence(&check.advice),
-        href: if check.name == "backup" { "/admin/backups" } else { "/admin/system" },
-        label: if check.name == "backup" { "Backups" } else { "All checks" },
-    }).collect();
+    let mut found: Vec<Attention> = system::checks(app)
+        .await?
+        .into_iter()
+        .filter(|check| check.level != Level::Ok)
+        .map(|check| Attention {
+            tone: if check.level == Level::Failure { "bad" } else { "warn" },
+            title: sentence(&check.found),
+            advice: sentence(&check.advice),
+            href: if check.name == "backup" { "/admin/backups" } else { "/admin/system" },
+            label: if check.name == "backup" { "Backups" } else { "All checks" },
+        })
+        .collect();
     let counts = app.store.counts();
-    let warn = |title, advice: &str, href, label| Attention { tone: "warn", title, advice: advice.to_owned(), href, label };
+    let warn =
+        |title, advice: &str, href, label| Attention { tone: "warn", title, advice: advice.to_owned(), href, label };
     if counts.quarantined > 0 {
         let title = match counts.quarantined {
             1 => "A delivery is in quarantine.".to_owned(),

@@ -102,7 +102,10 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         spans: span.choices("/admin"),
         span,
         tiles: Tiles::new(&counts, &traffic, now),
-        first_run: counts.last_event_at.is_none().then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
+        first_run: counts
+            .last_event_at
+            .is_none()
+            .then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
         attention: attention::of(&call.app, now).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),

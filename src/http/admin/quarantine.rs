@@ -7,8 +7,8 @@ use warp::reply::Response;
 
 use super::paging::{Pager, Place};
 use super::view::{Frame, html};
-use super::{Stop, session};
 use super::when::When;
+use super::{Stop, session};
 use crate::clock::Timestamp;
 use crate::event::Reason;
 use crate::http::call::Call;

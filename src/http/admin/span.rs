@@ -7,7 +7,7 @@ use super::when::When;
 use crate::clock::Timestamp;
 use crate::http::problem::Problem;
 use crate::store::{self, Store};
-use crate::traffic::{Hour, Outcomes, hour_of, start_of};
+use crate::traffic::{Hour, hour_of, start_of};
 
 /// How far back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,10 +149,14 @@ impl Traffic {
     /// How many users there were; `None` as long as nothing is known.
     pub(super) fn users(&self, now: u64) -> Option<Curve> {
         let mut last = None;
-        let mut values: Vec<Option<u64>> = self.pieces.iter().map(|piece| {
-            last = piece.as_ref().map(|piece| piece.users).or(last);
-            last
-        }).collect();
+        let mut values: Vec<Option<u64>> = self
+            .pieces
+            .iter()
+            .map(|piece| {
+                last = piece.as_ref().map(|piece| piece.users).or(last);
+                last
+            })
+            .collect();
         if let Some(newest) = values.last_mut() {
             *newest = Some(now);
         }
@@ -193,7 +197,7 @@ impl Traffic {
         let (step, _) = self.span.pieces();
         let begins = |hour| match self.span {
             Span::Month => When::day(start_of(hour), self.now),
-            Span::Day | Span::Week => When::hour(start_of(hour), self.now),
+            Span::Day | Span::Week => When::hour(start_of(hour)),
         };
         self.span.hours(self.now).step_by(usize::try_from(step).unwrap_or(1)).map(begins).collect()
     }
@@ -208,7 +212,11 @@ fn failed(hour: &Hour) -> u64 {
 fn duration(micros: u64) -> String {
     let part = |whole: u64, unit| {
         let tenths = micros * 10 / whole;
-        if tenths % 10 == 0 { format!("{} {unit}", tenths / 10) } else { format!("{}.{} {unit}", tenths / 10, tenths % 10) }
+        if tenths % 10 == 0 {
+            format!("{} {unit}", tenths / 10)
+        } else {
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
     };
     if micros < 1_000_000 { part(1_000, "ms") } else { part(1_000_000, "s") }
 }
