@@ -212,7 +212,7 @@ fn failed(hour: &Hour) -> u64 {
 fn duration(micros: u64) -> String {
     let part = |whole: u64, unit| {
         let tenths = micros * 10 / whole;
-        if tenths % 10 == 0 {
+        if tenths.is_multiple_of(10) {
             format!("{} {unit}", tenths / 10)
         } else {
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
