@@ -15,7 +15,7 @@ use super::tx::Tx;
 use crate::audit::{Actor, Leaf};
 
 /// The facet of entries that were done by that one, as a leaf says it; `None` for those who have none.
-pub(super) fn actor_facet(actor: &str) -> Option<String> {
+pub(in crate::store) fn actor_facet(actor: &str) -> Option<String> {
     let is_elsewhere = actor.starts_with("user:") || Actor::Clerk.word().as_deref() == Some(actor);
     (!is_elsewhere).then(|| format!("actor:{actor}"))
 }
@@ -45,7 +45,7 @@ fn read_address(value: Option<&Value>) -> Option<IpAddr> {
 
 /// The facet of a detail's row. One that cannot be read has none: to find that is a verifier's work, and whoever wants to be
 /// rid of it should not be held up by it.
-fn row_facet(row: &[u8]) -> Option<String> {
+pub(in crate::store) fn row_facet(row: &[u8]) -> Option<String> {
     let told: Told = serde_json::from_slice(row.get(32..)?).ok()?;
     read_address(told.ip.as_ref()).map(address_facet)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use redb::TableDefinition;
@@ -9,9 +10,10 @@ use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actions, Actor, Draft, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::page::PageRequest;
-use rollbook::store::{By, Order, Store};
+use rollbook::store::{AtRest, By, Order, Store};
 use rollbook::sync::Policy;
 use rollbook::user::{ClerkId, UserRef};
+use rollbook::verify::{self, Pace, Terms};
 
 use crate::common::{clerk_id, user_event};
 use crate::deliveries::received;
@@ -233,6 +235,7 @@ async fn a_file_of_schema_3_is_brought_up_to_date() {
     let path = folder.path().join("rollbook.redb");
     let clock = Clock::fixed(Timestamp::from_millis(BEGIN));
     let store = filled(&path, &clock).await;
+    let entries = store.counts().entries;
     store.close().await;
     let before = facets(&path, &mut file::Witness::default());
     let kinds: BTreeSet<&str> = before.keys().map(|key| key.split(':').next().unwrap()).collect();
@@ -244,6 +247,11 @@ async fn a_file_of_schema_3_is_brought_up_to_date() {
         txn.open_table(META).unwrap().insert("schema", &3_u32.to_be_bytes()[..]).unwrap();
         txn.commit().unwrap();
     }
+    let older = AtRest::open(&path, 1 << 20).unwrap();
+    let goes_on = &mut |_, _| ControlFlow::Continue(());
+    let report = verify::file(&older, &Terms::default(), Pace::full(), goes_on).unwrap();
+    assert!(report.is_whole() && report.entries == entries, "{report:?}");
+    drop(older);
     let store = open(&path, &clock);
     check(&store, 4).await;
     store.close().await;
