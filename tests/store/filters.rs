@@ -158,31 +158,41 @@ async fn listed(store: &Store, filter: &Filter, limit: &str) -> Vec<Entry> {
     }
 }
 
-async fn walked(store: &Store, filter: &Filter) -> Vec<u64> {
+/// The same oldest first, and how many were looked at for it.
+async fn walked(store: &Store, filter: &Filter) -> (Vec<u64>, u64) {
     let places = store.places(filter).await.unwrap();
-    let (mut found, mut at) = (Vec::new(), places.start);
+    let (mut found, mut at, mut rows) = (Vec::new(), places.start, 0);
     loop {
         let stretch = store.walk_entries(filter.clone(), at..places.end).await.unwrap();
+        rows += stretch.rows;
         found.extend(stretch.items.iter().map(|entry| entry.seq));
         match stretch.next {
             Some(next) => at = next,
-            None => return found,
+            None => return (found, rows),
         }
     }
 }
 
-/// Filters find what they should: one in five, from the n-th on. Returns how many found something.
+/// Whether lists alone say what fits. The entries of a user as an actor are among those they are in, and Clerk's anywhere.
+fn is_listed(filter: &Filter) -> bool {
+    let is_one = [filter.action.is_some(), filter.subject.is_some(), filter.actor.is_some(), filter.address.is_some()];
+    is_one.into_iter().filter(|is| *is).count() == 1 && !matches!(filter.actor, Some(Actor::User(_) | Actor::Clerk))
+}
+
+/// Filters find what they should: all that have one list, and of the others one in five, from the n-th on. Returns how many found something.
 async fn check(store: &Store, n: usize) -> usize {
     let all = listed(store, &Filter::default(), "500").await;
     let mut fruitful = 0;
-    for filter in filters().into_iter().skip(n).step_by(5) {
+    let (listed_alone, rest): (Vec<Filter>, Vec<Filter>) = filters().into_iter().partition(is_listed);
+    for filter in listed_alone.into_iter().chain(rest.into_iter().skip(n).step_by(5)) {
         let expected: Vec<u64> = all.iter().filter(|entry| fits(entry, &filter)).map(|entry| entry.seq).collect();
         fruitful += usize::from(!expected.is_empty());
         let found: Vec<u64> = listed(store, &filter, "7").await.iter().map(|entry| entry.seq).collect();
         assert_eq!(found, expected, "{filter:?}");
-        let mut walked = walked(store, &filter).await;
+        let (mut walked, rows) = walked(store, &filter).await;
         walked.reverse();
         assert_eq!(walked, expected, "{filter:?}");
+        assert!(!is_listed(&filter) || rows == walked.len() as u64, "{rows} were looked at for {filter:?}");
     }
     fruitful
 }
