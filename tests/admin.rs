@@ -4,6 +4,8 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/backups.rs"]
+mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/keys.rs"]
@@ -14,5 +16,7 @@ mod pages;
 mod review;
 #[path = "admin/site.rs"]
 mod site;
+#[path = "admin/system.rs"]
+mod system;
 
 mod common;
