@@ -32,8 +32,8 @@ async fn what_is_wrong_stands_first_with_what_to_do() {
     assert!(page.body.contains("One thing needs attention."), "{}", page.body);
     let (_, rows) = page.body.split_once("<tbody>").unwrap();
     let first = rows.split("</tr>").next().unwrap();
-    for words in ["Log&#39;s files", "Failure", "its owner alone can read", "<code>", "un chmod 600"] {
-        assert!(first.contains(words) || words == "<code>", "{words}: {first}");
+    for words in ["Log&#39;s files", "Failure", "its owner alone can read", "Run chmod 600"] {
+        assert!(first.contains(words), "{words}: {first}");
     }
     fs::remove_file(&key).unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
@@ -101,14 +101,13 @@ async fn the_log_shows_what_to_keep() {
     site.add_user("user_1", &json!({})).await;
     let published = site.app.notary.publish().await.unwrap();
     let key = site.app.notary.verifiers()[0].to_string();
-    let escaped = |text: &str| text.replace('+', "+");
     let page = site.get("/admin/log", Some(&cookie)).await;
-    assert!(page.body.contains(&escaped(&published.note)) && page.body.contains(&escaped(&key)), "{}", page.body);
+    assert!(page.body.contains(&published.note) && page.body.contains(&key), "{}", page.body);
     assert!(!page.body.contains("The key before"), "{}", page.body);
     // What is kept in the key file stays there.
     let file = fs::read_to_string(beside(&site, ".key")).unwrap();
     let private = file.lines().find(|line| line.starts_with("PRIVATE")).unwrap();
-    assert!(!page.body.contains(private.rsplit('+').next().unwrap()));
+    assert!(!page.body.contains(private.splitn(5, '+').nth(4).unwrap()));
 
     let new = site.app.notary.rotate(By { actor: Actor::Cli, source: Source::Cli }).await.unwrap().to_string();
     let page = site.get("/admin/log", Some(&cookie)).await;
