@@ -6,6 +6,8 @@
 mod access;
 #[path = "admin/admins.rs"]
 mod admins;
+#[path = "admin/backups.rs"]
+mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/keys.rs"]
@@ -18,5 +20,7 @@ mod people;
 mod review;
 #[path = "admin/site.rs"]
 mod site;
+#[path = "admin/system.rs"]
+mod system;
 
 mod common;
