@@ -1,9 +1,10 @@
-//! The admin page: server-rendered HTML for people, without script. Signing in is by password; the first
+//! The admin page: server-rendered HTML for people, which needs no script. Signing in is by password; the first
 //! password is set behind a single-use link from the terminal. Every look at somebody's data is an entry
 //! in the book before it is an answer.
 
 mod assets;
 mod audit;
+mod brief;
 mod csrf;
 mod entry;
 mod erase;
@@ -109,6 +110,12 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id] => user::serve(call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
+        ["audit", "export"] => audit::export(call).await,
+        ["audit", "live"] => audit::live(call).await,
+        ["audit", seq] => audit::one(call, seq).await,
+        ["audit", seq, "leaf"] => audit::file(call, seq, audit::File::Leaf).await,
+        ["audit", seq, "detail"] => audit::file(call, seq, audit::File::Detail).await,
+        ["audit", seq, "proof"] => audit::file(call, seq, audit::File::Proof).await,
         ["quarantine"] => quarantine::list(call).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,

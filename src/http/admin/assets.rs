@@ -15,6 +15,7 @@ use crate::http::problem::Problem;
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     vec![
         Asset::new("style", "css", "text/css; charset=utf-8", include_str!("../../../templates/style.css")),
+        Asset::new("live", "js", "text/javascript; charset=utf-8", include_str!("../../../templates/live.js")),
         Asset::new("icon", "svg", "image/svg+xml", include_str!("../../../templates/icon.svg")),
     ]
 });

@@ -26,6 +26,11 @@ impl When {
         Self::written(at, if year(at) == year(now) { "%-d %b, %H:%M:%S" } else { "%-d %b %Y, %H:%M:%S" })
     }
 
+    /// To the second, `28 May 2024, 08:00:05`: for one entry.
+    pub(super) fn exact(at: Timestamp) -> Self {
+        Self::written(at, "%-d %b %Y, %H:%M:%S")
+    }
+
     /// The day, `28 May`, with its year if it is not this one.
     pub(super) fn day(at: Timestamp, now: Timestamp) -> Self {
         let year = |t: Timestamp| civil(t).map(DateTime::year);
