@@ -33,6 +33,7 @@ mod webhook;
 
 use std::convert::Infallible;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -48,6 +49,7 @@ use warp::http::{HeaderValue, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use crate::backup::Backups;
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
@@ -97,6 +99,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What is measured.
     pub metrics: Metrics,
+    /// The backups.
+    pub backups: Backups,
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
@@ -121,6 +125,27 @@ pub struct Settings {
     pub rate_address: Rate,
     /// How often one session or API key may ask.
     pub rate_token: Rate,
+    /// The folder that backups are put into; `None` when none are made.
+    pub backup_dir: Option<PathBuf>,
+    /// Every setting as it is in force, for admins to look at. No secret is in it.
+    pub in_force: Vec<InForce>,
+}
+
+/// A setting as it is in force.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The variable it goes by.
+    pub name: &'static str,
+    /// What it is for, in one sentence without a full stop.
+    pub help: &'static str,
+    /// Its value, or how many secrets it holds; `None` when there is none.
+    pub value: Option<String>,
+    /// Where that is from, in a few words.
+    pub from: String,
+    /// Whether somebody set it.
+    pub is_set: bool,
+    /// Whether it is a secret, and `value` not it.
+    pub is_secret: bool,
 }
 
 impl Deref for App {
@@ -144,6 +169,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
+            backups: Backups::new(settings.backup_dir.clone()),
             started_at: clock.now(),
             store,
             notary,

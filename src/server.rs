@@ -1,6 +1,7 @@
 //! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+mod in_force;
 mod self_check;
 
 use std::net::SocketAddr;
@@ -117,6 +118,7 @@ impl Server {
             None => None,
         };
         let cors = cors(&config.cors)?;
+        let in_force = in_force::rows(&config, address, metrics.as_ref().map(|(_, address)| *address));
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
@@ -139,6 +141,8 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
+            backup_dir: config.backup_dir.map(absolute),
+            in_force,
         };
         let notary = Notary::open(store.clone(), clock.clone(), &log_host(config.local.public_url.as_ref())).await?;
         store.record(turn("system.started")).await?;
@@ -188,6 +192,7 @@ impl Server {
         }
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
         let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
+        let backups = self.app.backups.clone();
         drop(self.app);
         let until = async {
             tokio::select! {
@@ -195,6 +200,7 @@ impl Server {
                 () = store.failed() => {}
             }
             streams.stop();
+            backups.stop();
         };
         let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {
@@ -202,6 +208,7 @@ impl Server {
         }
         drop(stop);
         while chores.join_next().await.is_some() {}
+        backups.idle().await;
         if let Err(cause) = store.record(turn("system.stopped")).await {
             tracing::warn!(%cause, "audit.not_written");
         }
@@ -240,6 +247,11 @@ fn cors(set: &config::Cors) -> Result<Option<Cors>, cors::BadName> {
 /// A limit left at its default is not for this machine's own programs: they would be held up by each other.
 const fn rate(set: config::Rate) -> Rate {
     Rate { per_second: set.per_second, also_local: set.is_set }
+}
+
+/// The same path whatever folder the process is in later.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Result<Store, BindError> {

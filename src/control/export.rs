@@ -72,13 +72,8 @@ impl Desk {
 
     /// Sends the entries that fit, oldest first, up to the one that says so.
     pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
-        let AuditExport { action, subject, from, to, format } = wanted;
-        let subject = match subject.map(|subject| self.person(subject)).transpose()? {
-            Some(None) => return Ok(Reply::NotFound),
-            Some(known) => known,
-            None => None,
-        };
-        let filter = audit::Filter { action, subject, from, to, ..audit::Filter::default() };
+        let format = wanted.format;
+        let Some(filter) = self.filter(wanted)? else { return Ok(Reply::NotFound) };
         let mut export =
             http::AuditExport::begin(&self.store, &self.notary, filter, format, leaving("audit.exported")).await?;
         feed.piece("audit", export.head()).await?;
@@ -90,6 +85,17 @@ impl Desk {
                 None => return Ok(Reply::Exported { count: export.count() }),
             }
         }
+    }
+
+    /// Which entries are wanted; `None` when that names somebody whom nobody knows.
+    fn filter(&self, wanted: AuditExport) -> Result<Option<audit::Filter>, Error> {
+        let AuditExport { action, subject, actor, address, from, to, format: _ } = wanted;
+        let subject = subject.map(|subject| self.person(subject)).transpose()?;
+        let actor = actor.map(|actor| actor.resolve(|user| self.person(user.clone()))).transpose()?;
+        if matches!(subject, Some(None)) || matches!(actor, Some(None)) {
+            return Ok(None);
+        }
+        Ok(Some(audit::Filter { action, subject: subject.flatten(), actor: actor.flatten(), address, from, to }))
     }
 
     /// Sends the log as of a checkpoint signed for it. The checkpoint comes last: without it, it is not whole.

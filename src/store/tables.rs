@@ -78,6 +78,8 @@ tables! {
     audit_by_subject: (u64, u64) => ();
     /// (action, place in the log).
     audit_by_action: (&'static str, u64) => ();
+    /// (facet, place in the log): the entries by who did them and from which address ([`super::by_facet`]). Erasable.
+    audit_by_facet: (&'static str, u64) => ();
     /// Clerk id → subject number (8 bytes, big-endian), salt (32 bytes), reference. Erasable.
     subjects: &'static str => &'static [u8];
     /// Reference → Clerk id. Erasable.

@@ -145,6 +145,7 @@ impl<'txn> Tx<'txn> {
         for subject in people {
             self.tables.audit_by_subject.insert((subject.number, seq), ())?;
         }
+        self.list_by_actor(seq, &leaf)?;
         self.written.push(Written { seq, leaf, since: self.since });
         Ok(())
     }
@@ -155,6 +156,7 @@ impl<'txn> Tx<'txn> {
         if whole.is_empty() {
             return Ok(None);
         }
+        self.list_by_address(seq, &whole)?;
         let mut detail = serde_json::to_vec(&whole).unwrap_or_default();
         if detail.len() > MAX_DETAIL {
             // Only what was sent can be that long; the record itself still holds the new values.
