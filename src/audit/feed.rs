@@ -23,6 +23,7 @@ const NEVER: &[&str] = &[
     "api.limited",
     "api.unauthenticated",
     "audit.listed",
+    "audit.streamed",
     "events.read",
     "events.streamed",
     "log.entry_read",
