@@ -8,6 +8,8 @@ mod access;
 mod admins;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/forms.rs"]
+mod forms;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/pages.rs"]
