@@ -11,6 +11,7 @@
 //! - An entry whose leaf commits to a detail has that detail, or is named by an [`Erasure`] behind it.
 //! - A reference in a leaf has a mapping that fits it, or is the person of an [`Erasure`].
 
+mod actor;
 mod doubt;
 mod erasure;
 pub mod feed;
@@ -33,6 +34,7 @@ use crate::event::ObjectKey;
 use crate::json::Object;
 use crate::user::{ClerkId, Handle, HandleChanges};
 
+pub use self::actor::{Actor, ActorRef, BadActor};
 pub use self::doubt::Doubt;
 pub use self::erasure::{BadErasure, Erasure};
 pub use self::filter::{Actions, BadActions, Filter};
@@ -43,41 +45,6 @@ pub const MAX_LEAF: usize = 4096;
 
 /// The longest detail, in bytes.
 pub const MAX_DETAIL: usize = 64 * 1024;
-
-/// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Actor {
-    /// Clerk, by a webhook.
-    Clerk,
-    /// A user, with a session token.
-    User(ClerkId),
-    /// An admin of the admin page, by name.
-    Admin(String),
-    /// A server, with an API key.
-    Key(KeyId),
-    /// Somebody at the terminal of the machine.
-    Cli,
-    /// Rollbook itself.
-    System,
-    /// Somebody who did not say who they are.
-    Anonymous,
-}
-
-impl Actor {
-    /// How a leaf says it; `None` for a user, who stands in a leaf by a reference that is the store's to make.
-    #[must_use]
-    pub fn word(&self) -> Option<String> {
-        match self {
-            Self::Clerk => Some("clerk".to_owned()),
-            Self::User(_) => None,
-            Self::Admin(name) => Some(format!("admin:{name}")),
-            Self::Key(id) => Some(format!("key:{id}")),
-            Self::Cli => Some("cli".to_owned()),
-            Self::System => Some("system".to_owned()),
-            Self::Anonymous => Some("anonymous".to_owned()),
-        }
-    }
-}
 
 /// By which way something was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

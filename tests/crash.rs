@@ -340,9 +340,8 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     assert_refused(dir.path(), "lacks the table `user_index-1`");
     restored();
     let meta: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta-1");
-    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &4_u32.to_be_bytes()[..]).unwrap()));
-    assert_refused(dir.path(), "was written by a newer Rollbook (schema 4, this one knows 3)");
-    restored();
+    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &5_u32.to_be_bytes()[..]).unwrap()));
+    assert_refused(dir.path(), "was written by a newer Rollbook (schema 5, this one knows 4)");
     restored();
     Process::start(serve(dir.path())).kill();
 
@@ -358,7 +357,7 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
             let erased: TableDefinition<'_, u128, i64> = TableDefinition::new("erased-1");
             assert!(txn.delete_table(checkpoints).unwrap());
             assert!(txn.delete_table(tags).unwrap() && txn.delete_table(erased).unwrap());
-            assert!(txn.delete_table(KEYS).unwrap());
+            assert!(txn.delete_table(KEYS).unwrap() && txn.delete_table(FACETS).unwrap());
             let log: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("audit_meta-1");
             drop(txn.open_table(log).unwrap().remove("identity").unwrap());
             drop(txn.open_table(meta).unwrap().insert("schema", &1_u32.to_be_bytes()[..]).unwrap());
@@ -375,10 +374,10 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     assert_eq!(server.connect().deliver("msg_1", &nth(1).1).unwrap().0, 200, "the same message once more");
     server.kill();
 
-    // As one wrote it that only knew no keys: their table may be missing, and no other.
+    // As one wrote it that knew no keys: their table may be missing and what came later, and no other.
     restored();
     let second = |txn: &redb::WriteTransaction| {
-        assert!(txn.delete_table(KEYS).unwrap());
+        assert!(txn.delete_table(KEYS).unwrap() && txn.delete_table(FACETS).unwrap());
         drop(txn.open_table(meta).unwrap().insert("schema", &2_u32.to_be_bytes()[..]).unwrap());
     };
     change(&dir, second);
@@ -391,12 +390,13 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     });
     assert_refused(dir.path(), "lacks the table `erased-1`");
     restored();
-    change(&dir, |txn| assert!(txn.delete_table(KEYS).unwrap()));
-    assert_refused(dir.path(), "lacks the table `api_keys-1`");
+    change(&dir, |txn| assert!(txn.delete_table(FACETS).unwrap()));
+    assert_refused(dir.path(), "lacks the table `audit_by_facet-1`");
 }
 
-/// The newest table.
+/// Tables that older files do not have.
 const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("api_keys-1");
+const FACETS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("audit_by_facet-1");
 
 /// Changes the data file by hand.
 fn change(dir: &TempDir, change: impl FnOnce(&redb::WriteTransaction)) {

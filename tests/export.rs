@@ -182,10 +182,30 @@ async fn entries_come_oldest_first_up_to_the_one_that_says_so() {
     let before = of(&format!("--action user.created --to {at}")).await;
     assert_eq!([places(&before), places(&since)].concat(), places(&created));
     assert_eq!(of("--from 2100-01-01").await.len(), 0);
+
+    let own_id = server.user("user_a").unwrap().id;
+    for actor in ["user_a", &own_id.to_string()] {
+        let theirs = of(&format!("--actor {actor} --action audit.*")).await;
+        assert!(!theirs.is_empty() && theirs.iter().all(|entry| entry["actor_user"] == "user_a"));
+        assert_eq!(of(&format!("--actor {actor} --address ::ffff:127.0.0.1 --action audit.listed")).await, theirs);
+    }
+    let exports = of("--actor cli --action audit.exported").await;
+    let last = &exports.last().unwrap()["detail"];
+    assert_eq!(*last, json!({ "action": "audit.exported", "actor": "cli", "format": "jsonl" }));
+    let of_theirs = exports.iter().filter(|entry| entry["detail"]["actor"] == "user").collect::<Vec<_>>();
+    assert_eq!(of_theirs.len(), 4);
+    assert_eq!(of_theirs[1]["detail"]["address"], "::ffff:127.0.0.1");
+    assert_eq!(of_theirs[1]["detail"]["members"], json!(["user_a"]));
+    assert_eq!(of("--address 192.0.2.99").await.len(), 0);
     assert_eq!(
         refused(&data, "audit --subject 01920000-0000-7000-8000-000000000000", 1).await,
         "there is no such user\n"
     );
+    assert_eq!(
+        refused(&data, "audit --actor 01920000-0000-7000-8000-000000000000", 1).await,
+        "there is no such user\n"
+    );
+    assert!(refused(&data, "audit --actor key:1", 2).await.contains("who did it is clerk, cli, system"));
     assert!(refused(&data, "audit --from yesterday", 2).await.contains("not a time; write 2024-05-28"));
 
     let rows = table(&exported(&data, "audit --format csv --action user.updated").await);

@@ -81,3 +81,37 @@ impl From<Actions> for String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn actions_are_named_or_begin_alike() {
+        let (named, beginning): (Actions, Actions) = ("user.created".parse().unwrap(), "user.*".parse().unwrap());
+        assert_eq!(named, Actions::Named("user.created".to_owned()));
+        assert_eq!(beginning, Actions::Beginning("user.".to_owned()));
+        for (action, is_named, begins) in [
+            ("user.created", true, true),
+            ("user.created.x", false, true),
+            ("user.", false, true),
+            ("user", false, false),
+            ("users.listed", false, false),
+        ] {
+            assert_eq!((named.fit(action), beginning.fit(action)), (is_named, begins), "{action}");
+        }
+        assert_eq!((String::from(named), String::from(beginning)), ("user.created".to_owned(), "user.*".to_owned()));
+    }
+
+    #[test]
+    fn what_names_no_action_is_refused() {
+        let longest = "a".repeat(64);
+        for good in [&longest, &format!("{longest}.*"), "a_B.9", "user..*"] {
+            assert_eq!(String::from(good.parse::<Actions>().unwrap()), *good);
+        }
+        for bad in ["", "*", ".*", "user*", "us*r.created", "user.*.*", "a b", "é", &"a".repeat(65)] {
+            assert_eq!(bad.parse::<Actions>(), Err(BadActions), "{bad}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `rollbook export`: users and log for other programs.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -9,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::local::{self, Error};
 use super::output::Output;
 use super::{LocalFlags, Which};
-use crate::audit::Actions;
+use crate::audit::{Actions, ActorRef};
 use crate::clock::Moment;
 use crate::config::Local;
 use crate::control::{AuditExport, Piece, Reply, Request, UsersExport};
@@ -58,6 +59,12 @@ pub struct ExportAudit {
     /// Only those about this user or done by them; their id, Rollbook's or Clerk's
     #[arg(long, value_name = "USER")]
     pub subject: Option<UserRef>,
+    /// Only those done by this one: clerk, cli, system, anonymous, admin:NAME, key:ID, or a user's id
+    #[arg(long)]
+    pub actor: Option<ActorRef>,
+    /// Only those done from this network address, as far as it is still known
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
     /// Only those written at this time or later: 2024-05-28, 2024-05-28T08:00:00Z, or milliseconds since 1970
     #[arg(long, value_name = "TIME")]
     pub from: Option<Moment>,
@@ -121,6 +128,8 @@ impl Export {
                 let wanted = AuditExport {
                     action: wanted.action.clone(),
                     subject: wanted.subject.clone(),
+                    actor: wanted.actor.clone(),
+                    address: wanted.address,
                     from: wanted.from.map(|at| at.0),
                     to: wanted.to.map(|at| at.0),
                     format: wanted.format,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
 use crate::audit::{self, Actions, Actor, Draft, Erasure, Source};
-use crate::export::{entries, users};
+use crate::export::users;
 use crate::http;
 use crate::notary;
 use crate::page::PageRequest;
@@ -72,38 +72,30 @@ impl Desk {
 
     /// Sends the entries that fit, oldest first, up to the one that says so.
     pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
-        let AuditExport { action, subject, from, to, format } = wanted;
-        let subject = match subject.map(|subject| self.person(subject)).transpose()? {
-            Some(None) => return Ok(Reply::NotFound),
-            Some(known) => known,
-            None => None,
-        };
-        let mut entry = leaving("audit.exported")
-            .with("format", Some(format.as_str()))
-            .with("action", action.clone().map(String::from))
-            .with("from", from.map(|at| at.to_string()))
-            .with("to", to.map(|at| at.to_string()));
-        if let Some(subject) = &subject {
-            entry = entry.about(subject);
-        }
-        self.store.record(entry).await?;
-        let filter = audit::Filter { action, subject, from, to, ..audit::Filter::default() };
-        let places = self.store.places(&filter).await?;
-        let (log, total) = (self.log_name(), Some(places.end - places.start));
-        feed.piece("audit", entries::head(format)).await?;
-        let (mut at, mut count) = (places.start, 0);
+        let format = wanted.format;
+        let Some(filter) = self.filter(wanted)? else { return Ok(Reply::NotFound) };
+        let entry = leaving("audit.exported");
+        let mut export = http::AuditExport::begin(&self.store, &self.notary, filter, format, entry).await?;
+        feed.piece("audit", export.head()).await?;
         loop {
-            feed.progress(at - places.start, total)?;
-            let stretch = self.store.walk_entries(filter.clone(), at..places.end).await?;
-            count += stretch.items.len() as u64;
-            let (items, log) = (stretch.items, log.clone());
-            let lines = apart(move || entries::rows(format, &items, &log, http::entry)).await?;
-            feed.piece("audit", lines).await?;
-            match stretch.next {
-                Some(next) => at = next,
-                None => return Ok(Reply::Exported { count }),
+            let (done, total) = export.progress();
+            feed.progress(done, Some(total))?;
+            match export.next().await? {
+                Some(lines) => feed.piece("audit", lines).await?,
+                None => return Ok(Reply::Exported { count: export.count() }),
             }
         }
+    }
+
+    /// Which entries are wanted; `None` when that names somebody whom nobody knows.
+    fn filter(&self, wanted: AuditExport) -> Result<Option<audit::Filter>, Error> {
+        let AuditExport { action, subject, actor, address, from, to, format: _ } = wanted;
+        let subject = subject.map(|subject| self.person(subject)).transpose()?;
+        let actor = actor.map(|actor| actor.resolve(|user| self.person(user.clone()))).transpose()?;
+        if matches!(subject, Some(None)) || matches!(actor, Some(None)) {
+            return Ok(None);
+        }
+        Ok(Some(audit::Filter { action, subject: subject.flatten(), actor: actor.flatten(), address, from, to }))
     }
 
     /// Sends the log as of a checkpoint signed for it. The checkpoint comes last: without it, it is not whole.
@@ -202,14 +194,6 @@ impl Desk {
         match user {
             UserRef::Clerk(id) => Ok(Some(id)),
             UserRef::Id(id) => Ok(self.store.user(id)?.map(|user| user.clerk_id)),
-        }
-    }
-
-    /// What the log is called: as its checkpoints say, else as its file.
-    fn log_name(&self) -> String {
-        match self.notary.verifiers().first() {
-            Some(key) => key.name().to_owned(),
-            None => self.store.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
 }

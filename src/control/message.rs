@@ -1,12 +1,14 @@
 //! The messages.
 
+use std::net::IpAddr;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Progress;
 use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
-use crate::audit::Actions;
+use crate::audit::{Actions, ActorRef};
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
@@ -135,6 +137,12 @@ pub struct AuditExport {
     /// About this person, or done by them.
     #[serde(with = "optional_text")]
     pub subject: Option<UserRef>,
+    /// Done by this one.
+    #[serde(default)]
+    pub actor: Option<ActorRef>,
+    /// Done from this network address.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// Written at this time or later.
     pub from: Option<Timestamp>,
     /// Written before this time.

@@ -4,8 +4,11 @@
 
 mod admins;
 mod assets;
+mod attention;
 mod audit;
+mod backups;
 mod brief;
+mod chart;
 mod csrf;
 mod entry;
 mod erase;
@@ -14,6 +17,7 @@ mod form;
 mod keys;
 mod limit;
 pub mod link;
+mod log_key;
 mod overview;
 mod paging;
 mod password;
@@ -21,9 +25,12 @@ mod password_change;
 mod quarantine;
 mod session;
 mod sessions;
+mod settings;
 mod setup;
 mod sign_in;
+mod span;
 mod sure;
+mod system;
 mod token;
 mod user;
 mod users;
@@ -117,6 +124,11 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["system"] => system::show(call).await,
+        ["settings"] => settings::show(call).await,
+        ["log"] => log_key::show(call).await,
+        ["backups"] => backups::serve(call).await,
+        ["backups", "download"] => backups::download(desk, call).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
         ["admins"] => admins::serve(desk, call).await,

@@ -1,5 +1,7 @@
 //! `/api/audit` and `/api/users/{id}/audit`: the book as JSON, newest first.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,7 +13,7 @@ use super::query;
 use super::reply::{self, PageOf};
 use super::route::{Operation, Route, Who};
 use crate::api_key::Scope;
-use crate::audit::{Actions, Entry, Filter, Source};
+use crate::audit::{Actions, ActorRef, Entry, Filter, Source};
 use crate::clock::Moment;
 use crate::page::{Cursor, Limit, Page, PageRequest};
 use crate::user::{ClerkId, UserRef};
@@ -117,6 +119,12 @@ struct ListQuery {
     /// Only entries about this user or by them: Rollbook's id or Clerk's.
     #[schemars(with = "Option<String>", regex(pattern = "^[!-~]{1,128}$"))]
     subject: Option<UserRef>,
+    #[serde(default)]
+    #[schemars(schema_with = "query::actor")]
+    actor: Option<ActorRef>,
+    #[serde(default)]
+    #[schemars(schema_with = "query::address")]
+    address: Option<IpAddr>,
     /// Only entries of this time or later.
     #[serde(default)]
     #[schemars(schema_with = "query::moment")]
@@ -185,17 +193,19 @@ async fn list(call: Call) -> Result<Response, Problem> {
     call.require(&caller, Scope::AuditRead).await?;
     let query: ListQuery = call.query()?;
     let subject = query.subject.as_ref().map(|subject| call.person(subject)).transpose()?;
+    let actor = query.actor.as_ref().map(|actor| actor.resolve(|user| call.person(user))).transpose()?;
     let page = PageRequest { limit: query.limit, cursor: query.cursor };
-    let page = if matches!(subject, Some(None)) {
+    let page = if matches!(subject, Some(None)) || matches!(actor, Some(None)) {
         // Our ids are in no entry: whom the roll does not know by one, the log does not know either.
         Page { items: Vec::new(), next_cursor: None }
     } else {
         let filter = Filter {
             action: query.action,
             subject: subject.clone().flatten(),
+            actor: actor.flatten(),
+            address: query.address,
             from: query.from.map(|m| m.0),
             to: query.to.map(|m| m.0),
-            ..Filter::default()
         };
         call.app.store.audit(filter, page).await?
     };

@@ -40,6 +40,25 @@ pub(super) fn actions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Who did something.
+pub(super) fn actor(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "pattern": "^([!-9;-~]{1,128}|admin:[!-~]{1,64}|key:key_[0-9a-f]{16})$",
+        "description": "Only entries by this one: `clerk`, `cli`, `system`, `anonymous`, `admin:NAME`, `key:ID`, or a \
+            user's id, Rollbook's or Clerk's.",
+        "examples": ["clerk", "admin:ada", "user_2NNEqL2nrIRdJ194ndJqAHwEfxC"],
+    })
+}
+
+/// A network address.
+pub(super) fn address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [{ "type": "string", "format": "ipv4" }, { "type": "string", "format": "ipv6" }],
+        "description": "Only entries of what was done from this network address, as far as it is still known.",
+        "examples": ["192.0.2.1", "2001:db8::1"],
+    })
+}
+
 /// A day or a moment.
 pub(super) fn moment(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

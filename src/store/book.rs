@@ -1,16 +1,15 @@
 //! Reading the log: pages of entries, newest first, each with what may still be known of its people.
 
-use std::net::IpAddr;
-use std::ops::Range;
+mod wanted;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
 use serde_json::{Map, Value};
 
 use super::error::Error;
+use super::places::{Order, Place};
 use super::tables::{self, open};
-use super::tx::read_subject;
 use super::users::Listing;
-use crate::audit::{Actions, Actor, Entry, Filter, Leaf};
+use crate::audit::{Entry, Filter, Leaf};
 use crate::clock::Timestamp;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::user::ClerkId;
@@ -18,15 +17,13 @@ use crate::user::ClerkId;
 /// The letter of this list's cursors.
 const LIST: u8 = b'a';
 
-/// Places in the log, in order.
-pub(super) type Places<'a> = Box<dyn DoubleEndedIterator<Item = Result<u64, Error>> + 'a>;
-
 /// The tables the log is read from.
 pub(super) struct Book {
     pub(super) leaves: ReadOnlyTable<u64, &'static [u8]>,
     details: ReadOnlyTable<u64, &'static [u8]>,
     by_subject: ReadOnlyTable<(u64, u64), ()>,
-    pub(super) by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    by_facet: ReadOnlyTable<(&'static str, u64), ()>,
     subjects: ReadOnlyTable<&'static str, &'static [u8]>,
     refs: ReadOnlyTable<&'static str, &'static str>,
 }
@@ -38,6 +35,7 @@ impl Book {
             details: open(txn, tables::audit_detail())?,
             by_subject: open(txn, tables::audit_by_subject())?,
             by_action: open(txn, tables::audit_by_action())?,
+            by_facet: open(txn, tables::audit_by_facet())?,
             subjects: open(txn, tables::subjects())?,
             refs: open(txn, tables::subject_refs())?,
         })
@@ -54,41 +52,29 @@ impl Book {
             to = to.min(u64::from_be_bytes(cursor.key(LIST)?.try_into().map_err(|_| Error::BadCursor)?));
         }
         let mut list = Listing::new(page);
-        for seq in self.places(filter, from..to.max(from))?.rev() {
-            let seq = seq?;
-            if list.take(self.entry_that_fits(seq, filter)?, || Cursor::new(LIST, &seq.to_be_bytes())) {
+        let Some(wanted) = self.wanted(filter)? else { return Ok(list.page()) };
+        for place in self.places(&wanted, from..to.max(from), Order::NewestFirst)? {
+            let Place { seq, is_common } = place?;
+            let entry = if is_common { self.entry_that_fits(seq, &wanted)? } else { None };
+            if list.take(entry, || Cursor::new(LIST, &seq.to_be_bytes())) {
                 break;
             }
         }
         Ok(list.page())
     }
 
-    /// The places in the range that the filter's subject leads to, else its action, else all.
-    pub(super) fn places<'a>(&'a self, filter: &'a Filter, range: Range<u64>) -> Result<Places<'a>, Error> {
-        let Range { start, end } = range;
-        if let Some(id) = &filter.subject {
-            let Some(row) = self.subjects.get(id.as_str())? else { return Ok(Box::new(std::iter::empty())) };
-            let number = read_subject(row.value())?.number;
-            let rows = self.by_subject.range((number, start)..(number, end))?;
-            Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
-        } else if let Some(Actions::Named(action)) = &filter.action {
-            let rows = self.by_action.range((action.as_str(), start)..(action.as_str(), end))?;
-            Ok(Box::new(rows.map(|row| Ok(row?.0.value().1))))
-        } else {
-            Ok(Box::new(self.leaves.range(start..end)?.map(|row| Ok(row?.0.value()))))
-        }
-    }
-
-    /// The entry at a place that the filter led to, if the rest of the filter fits it too.
-    pub(super) fn entry_that_fits(&self, seq: u64, filter: &Filter) -> Result<Option<Entry>, Error> {
-        let Some(entry) = self.entry(seq)? else { return Ok(None) };
-        Ok(Some(entry).filter(|entry| fits(entry, filter)))
-    }
-
     pub(super) fn entry(&self, seq: u64) -> Result<Option<Entry>, Error> {
+        self.entry_if(seq, |_| true)
+    }
+
+    /// The entry, if its leaf is one that is wanted. Of the others no more is read.
+    fn entry_if(&self, seq: u64, is_wanted: impl FnOnce(&Leaf) -> bool) -> Result<Option<Entry>, Error> {
         let Some(row) = self.leaves.get(seq)? else { return Ok(None) };
         let bytes = Box::from(row.value());
         let leaf = read_leaf(&bytes)?;
+        if !is_wanted(&leaf) {
+            return Ok(None);
+        }
         let detail = match self.details.get(seq)? {
             Some(row) => {
                 let json = row.value().get(32..).ok_or(Error::Corrupt("a detail"))?;
@@ -147,18 +133,6 @@ impl Book {
         }
         Ok(low)
     }
-}
-
-/// Whether the entry fits in all but its subject and its time.
-fn fits(entry: &Entry, filter: &Filter) -> bool {
-    let by = |actor: &Actor| match actor {
-        Actor::User(id) => entry.actor_user.as_ref() == Some(id),
-        other => other.word().as_deref() == Some(&*entry.leaf.actor),
-    };
-    let address = || entry.detail.as_ref()?.get("ip")?.as_str()?.parse::<IpAddr>().ok();
-    filter.action.as_ref().is_none_or(|actions| actions.fit(&entry.leaf.action))
-        && filter.actor.as_ref().is_none_or(by)
-        && filter.address.is_none_or(|wanted| address() == Some(wanted))
 }
 
 fn read_leaf(row: &[u8]) -> Result<Leaf, Error> {

@@ -1,8 +1,7 @@
 //! The log as a feed: what Clerk said and what changed, oldest first, each entry with the record it is about as that is
 //! now. A page is one read transaction, so a record is never older than the entry that it stands beside.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use redb::{ReadTransaction, ReadableTable as _};
@@ -12,6 +11,7 @@ use super::Store;
 use super::book::Book;
 use super::error::Error;
 use super::mirror::Mirror;
+use super::places::{Order, Places};
 use super::tables::{self, open};
 use super::users::{self, SCAN_BUDGET};
 use crate::audit::feed::{Types, is_never_told};
@@ -25,9 +25,6 @@ const NEAR: u64 = 1_000;
 
 /// A page ends once its items hold so many bytes, so that what is read for one caller is bounded, however long records are.
 const MOST_BYTES: usize = 1024 * 1024;
-
-/// Places in the log, oldest first.
-type Places<'a> = Box<dyn Iterator<Item = Result<u64, Error>> + 'a>;
 
 /// What to read of the feed.
 #[derive(Debug, Clone, Default)]
@@ -141,8 +138,8 @@ impl<'txn> Feed<'txn> {
         };
         let mut page = FeedPage { items: Vec::new(), next_after: end.checked_sub(1), is_end: true };
         let (mut budget, mut bytes) = (SCAN_BUDGET, 0);
-        for seq in self.places(&request.types, from..end)? {
-            let seq = seq?;
+        for place in self.places(&request.types, from..end)? {
+            let seq = place?.seq;
             let item = self.item(seq, &request.types)?;
             bytes += item.as_ref().map_or(0, FeedItem::size);
             page.items.extend(item);
@@ -158,45 +155,26 @@ impl<'txn> Feed<'txn> {
 
     /// The places in the range where entries of these types may be, in order.
     fn places(&self, types: &Types, range: Range<u64>) -> Result<Places<'_>, Error> {
-        if range.end.saturating_sub(range.start) <= NEAR {
-            return Ok(Box::new(self.book.leaves.range(range)?.map(|row| Ok(row?.0.value()))));
+        let order = Order::OldestFirst;
+        let is_near = range.end.saturating_sub(range.start) <= NEAR;
+        let places = Places::new(order, range);
+        if is_near {
+            places.among([self.book.of_all(order)])
+        } else {
+            self.book.among_actions(places, self.actions(types)?, order)
         }
-        let mut merged = Merged { lists: Vec::new(), heads: BinaryHeap::new() };
-        for action in self.actions(types)? {
-            let rows = self.book.by_action.range((action.as_str(), range.start)..(action.as_str(), range.end))?;
-            merged.add(Box::new(rows.map(|row| Ok(row?.0.value().1))))?;
-        }
-        Ok(Box::new(merged))
     }
 
-    /// The actions that the log has entries of and that may be told, of these types. Each is found by one look behind the
-    /// one before, however many entries that has.
+    /// The actions that the log has entries of and that may be told, of these types.
     fn actions(&self, types: &Types) -> Result<BTreeSet<String>, Error> {
+        let all = [Actions::Beginning(String::new())];
+        let wanted = if types.named().is_empty() { &all[..] } else { types.named() };
         let mut found = BTreeSet::new();
-        for wanted in types.named() {
-            match wanted {
-                Actions::Named(name) => drop(found.insert(name.clone())),
-                Actions::Beginning(beginning) => self.actions_that_begin(beginning, &mut found)?,
-            }
-        }
-        if types.named().is_empty() {
-            self.actions_that_begin("", &mut found)?;
+        for actions in wanted {
+            found.append(&mut self.book.actions(actions)?);
         }
         found.retain(|action| !is_never_told(action));
         Ok(found)
-    }
-
-    fn actions_that_begin(&self, beginning: &str, found: &mut BTreeSet<String>) -> Result<(), Error> {
-        let mut from = beginning.to_owned();
-        while let Some(row) = self.book.by_action.range((from.as_str(), 0)..)?.next().transpose()? {
-            let action = row.0.value().0.to_owned();
-            if !action.starts_with(beginning) {
-                break;
-            }
-            from = format!("{action}\0");
-            found.insert(action);
-        }
-        Ok(())
     }
 
     /// The entry, if it is told and of these types.
@@ -234,34 +212,4 @@ fn object(entry: &Entry) -> Option<ObjectKey> {
     };
     let (kind, id) = text.as_deref()?.split_once(':')?;
     Some(ObjectKey { kind: kind.to_owned(), id: id.parse().ok()? })
-}
-
-/// Several lists of places, each in order, as one in order.
-struct Merged<'a> {
-    lists: Vec<Places<'a>>,
-    heads: BinaryHeap<Reverse<(u64, usize)>>,
-}
-
-impl<'a> Merged<'a> {
-    fn add(&mut self, mut list: Places<'a>) -> Result<(), Error> {
-        if let Some(head) = list.next().transpose()? {
-            self.heads.push(Reverse((head, self.lists.len())));
-            self.lists.push(list);
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Merged<'_> {
-    type Item = Result<u64, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let Reverse((seq, place)) = self.heads.pop()?;
-        match self.lists.get_mut(place)?.next() {
-            Some(Ok(head)) => self.heads.push(Reverse((head, place))),
-            Some(Err(error)) => return Some(Err(error)),
-            None => {}
-        }
-        Some(Ok(seq))
-    }
 }

@@ -135,8 +135,9 @@ impl Tx<'_> {
             Some(row) => serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a leaf"))?,
             None => return Err(Error::Corrupt("an entry is missing")),
         };
-        self.tables.audit_detail.remove(seq)?;
+        self.remove_detail(seq)?;
         self.tables.audit_by_action.remove((leaf.action.as_str(), seq))?;
+        self.unlist_by_actor(seq, &leaf)?;
         if self.tables.quarantine.remove(seq)?.is_some() {
             self.state.stats.quarantined = self.state.stats.quarantined.saturating_sub(1);
         }

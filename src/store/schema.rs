@@ -13,10 +13,14 @@ use super::tables;
 use crate::disk;
 
 /// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// The tables that files of an earlier schema do not have, by the schema that brought them.
-const SINCE: &[(u32, &[&str])] = &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"])];
+const SINCE: &[(u32, &[&str])] = &[
+    (2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]),
+    (3, &["api_keys-1"]),
+    (4, &["audit_by_facet-1", "hours-1"]),
+];
 
 /// The ending of a rewritten data file that does not have its name yet.
 pub(super) const SCRUB: &str = "scrub";
@@ -101,16 +105,23 @@ fn upgrade(path: &Path, db: &Database) -> Result<(), OpenError> {
     if found == SCHEMA {
         return Ok(());
     }
-    // At a million users it takes minutes, in which nothing else is said.
+    // At a million users or entries it takes minutes, in which nothing else is said.
     tracing::info!(from = found, to = SCHEMA, "store.upgrading");
     let renew = || -> Result<(), Error> {
         let mut txn = db.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
-        txn.delete_table(tables::user_index())?;
+        if found < 3 {
+            txn.delete_table(tables::user_index())?;
+        }
         {
             let mut tables = tables::Tables::open(&txn)?;
-            tables.renew_users()?;
+            if found < 3 {
+                tables.renew_users()?;
+            }
+            if found < 4 {
+                tables.list_by_facets()?;
+            }
             tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
         }
         txn.commit()?;

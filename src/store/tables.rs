@@ -60,6 +60,8 @@ tables! {
     object_children: (&'static str, &'static str, &'static str) => ();
     /// svix-id → the log entry that the delivery left.
     deliveries: &'static str => u64;
+    /// Hours since 1970 → what came in during that hour, JSON ([`crate::traffic::Hour`]).
+    hours: u64 => &'static [u8];
     /// Log entry → the delivery that could not be applied, JSON.
     quarantine: u64 => &'static [u8];
     /// Place in the log → the leaf's bytes.
@@ -78,6 +80,8 @@ tables! {
     audit_by_subject: (u64, u64) => ();
     /// (action, place in the log).
     audit_by_action: (&'static str, u64) => ();
+    /// (facet, place in the log): the entries by who did them and from which address ([`super::by_facet`]). Erasable.
+    audit_by_facet: (&'static str, u64) => ();
     /// Clerk id → subject number (8 bytes, big-endian), salt (32 bytes), reference. Erasable.
     subjects: &'static str => &'static [u8];
     /// Reference → Clerk id. Erasable.

@@ -65,11 +65,14 @@ impl<'txn> Tx<'txn> {
         }
         let stats = serde_json::to_vec(&self.state.stats).unwrap_or_default();
         self.tables.meta.insert("stats", &stats[..])?;
+        self.put_hour()?;
         Ok(self.written)
     }
 
     /// Appends an entry to the log and returns its place. If the clock was turned back, an entry before it says so.
     pub(super) fn append(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
+        // Without an entry there are as many users as in the hour before.
+        self.note_hour(now)?;
         if let Some(step) = self.state.wall.step() {
             self.append_alone(&step, now)?;
         }
@@ -145,6 +148,7 @@ impl<'txn> Tx<'txn> {
         for subject in people {
             self.tables.audit_by_subject.insert((subject.number, seq), ())?;
         }
+        self.list_by_actor(seq, &leaf)?;
         self.written.push(Written { seq, leaf, since: self.since });
         Ok(())
     }
@@ -155,6 +159,7 @@ impl<'txn> Tx<'txn> {
         if whole.is_empty() {
             return Ok(None);
         }
+        self.list_by_address(seq, &whole)?;
         let mut detail = serde_json::to_vec(&whole).unwrap_or_default();
         if detail.len() > MAX_DETAIL {
             // Only what was sent can be that long; the record itself still holds the new values.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::book::Book;
 use super::error::Error;
+use super::places::{Order, Place};
 use super::tables::{self, open};
 use super::users::Roll;
 use super::{Store, UserFilter};
@@ -105,10 +106,12 @@ impl Store {
 impl Book {
     fn walk(&self, filter: &audit::Filter, places: Range<u64>) -> Result<Stretch<Entry, u64>, Error> {
         let mut stretch = Stretch::new();
-        for seq in self.places(filter, places)? {
-            let seq = seq?;
+        let Some(wanted) = self.wanted(filter)? else { return Ok(stretch) };
+        for place in self.places(&wanted, places, Order::OldestFirst)? {
+            let Place { seq, is_common } = place?;
+            let entry = if is_common { self.entry_that_fits(seq, &wanted)? } else { None };
             // An entry is bounded, so their number says enough.
-            if stretch.take(seq + 1, self.entry_that_fits(seq, filter)?, 0) {
+            if stretch.take(seq + 1, entry, 0) {
                 return Ok(stretch);
             }
         }

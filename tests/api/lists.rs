@@ -224,6 +224,8 @@ fn places(items: &[Value]) -> Vec<u64> {
 #[tokio::test]
 async fn the_book_is_listed_newest_first_by_action_person_and_time() {
     let (server, admin) = hundred_and_twenty().await;
+    assert_eq!(server.get_as(&admin, "/api/users/user_015").await.status, StatusCode::OK);
+    let boss = server.user("user_boss").unwrap().id.to_string();
     let before: Vec<_> = server.entries().await;
     let expect = |keep: &dyn Fn(&rollbook::audit::Entry) -> bool| -> Vec<u64> {
         before.iter().rev().filter(|entry| keep(entry)).map(|entry| entry.seq).collect()
@@ -239,7 +241,7 @@ async fn the_book_is_listed_newest_first_by_action_person_and_time() {
     let user_15 = server.user("user_015").unwrap().id.to_string();
     let last = before.last().unwrap().seq;
     let by_time = |entry: &rollbook::audit::Entry| entry.leaf.at >= from && entry.leaf.at < to;
-    let cases: [(String, Vec<u64>); 7] = [
+    let cases: [(String, Vec<u64>); 13] = [
         ("action=user.created".to_owned(), expect(&|entry| entry.leaf.action == "user.created")),
         ("action=user.deleted".to_owned(), expect(&|e| e.leaf.action == "user.deleted")),
         ("subject=user_015".to_owned(), expect(&about("user_015"))),
@@ -247,6 +249,15 @@ async fn the_book_is_listed_newest_first_by_action_person_and_time() {
         (
             "subject=user_015&action=user.assigned".to_owned(),
             expect(&|entry| about("user_015")(entry) && entry.leaf.action == "user.assigned"),
+        ),
+        ("action=user.*".to_owned(), expect(&|entry| entry.leaf.action.starts_with("user."))),
+        ("actor=clerk".to_owned(), expect(&|entry| entry.leaf.actor == "clerk")),
+        ("actor=cli".to_owned(), expect(&|entry| entry.leaf.actor == "cli")),
+        ("actor=user_boss".to_owned(), expect(&|entry| entry.actor_user == Some(clerk_id("user_boss")))),
+        (format!("actor={boss}"), expect(&|entry| entry.actor_user == Some(clerk_id("user_boss")))),
+        (
+            "address=::ffff:127.0.0.1&action=user.read".to_owned(),
+            expect(&|entry| entry.leaf.action == "user.read" && entry.leaf.actor != "cli"),
         ),
         (format!("from={from}&to={to}"), expect(&by_time)),
         (
@@ -267,10 +278,22 @@ async fn the_book_is_listed_newest_first_by_action_person_and_time() {
     assert!(all.windows(2).all(|pair| pair[0] == pair[1] + 1), "no gap, none twice, newest first");
     all.retain(|seq| *seq <= last);
     assert_eq!(all, expect(&|_| true));
-    for nothing in
-        ["action=no.such", "subject=user_nobody", "from=2100-01-01", "to=2001-01-01", "from=2100-01-01&to=2001-01-01"]
-    {
+    for nothing in [
+        "action=no.such",
+        "action=no.*",
+        "subject=user_nobody",
+        "actor=user_nobody",
+        "actor=01920000-0000-7000-8000-000000000000",
+        "actor=admin:nobody",
+        "address=192.0.2.99",
+        "from=2100-01-01",
+        "to=2001-01-01",
+        "from=2100-01-01&to=2001-01-01",
+    ] {
         assert_eq!(walk(&server, &admin, &format!("/api/audit?{nothing}&"), 5).await, [] as [Value; 0], "{nothing}");
+    }
+    for bad in ["actor=user:s1.x", "actor=admin:", "actor=key:1", "actor=", "address=here", "address=", "action=*"] {
+        assert_eq!(server.get_as(&admin, &format!("/api/audit?{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
     }
 }
 

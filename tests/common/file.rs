@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -44,6 +45,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
             ("object_children", table::<(Text, Text, Text), ()>(&txn, "object_children-1")),
             ("deliveries", table::<Text, u64>(&txn, "deliveries-1")),
+            ("hours", table::<u64, Bytes>(&txn, "hours-1")),
             ("quarantine", table::<u64, Bytes>(&txn, "quarantine-1")),
             ("audit_leaf", table::<u64, Bytes>(&txn, "audit_leaf-1")),
             ("audit_detail", table::<u64, Bytes>(&txn, "audit_detail-1")),
@@ -52,6 +54,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("audit_checkpoint", table::<(u64, u64), Bytes>(&txn, "audit_checkpoint-1")),
             ("audit_by_subject", table::<(u64, u64), ()>(&txn, "audit_by_subject-1")),
             ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
+            ("audit_by_facet", table::<(Text, u64), ()>(&txn, "audit_by_facet-1")),
             ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
             ("subject_refs", table::<Text, Text>(&txn, "subject_refs-1")),
             ("value_tags", table::<(u64, &'static [u8; 32]), (u64, u64)>(&txn, "value_tags-1")),
@@ -317,11 +320,23 @@ fn check_details(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased
     assert_eq!(gone.into_keys().collect::<BTreeSet<u64>>(), kept, "what is said to be erased never was there");
 }
 
-/// The log's two indexes say what the leaves say, and a person's reference is their salted hash, unless an erasure names it.
+/// The log's indexes say what the leaves and the details say, and a person's reference is their salted hash, unless an erasure names it.
 fn check_lists(txn: &ReadTransaction, leaves: &[(u64, Value)], erased: &Erased) {
     let by_action = rows::<(Text, u64), (), _>(txn, "audit_by_action-1", |(action, seq), ()| (action.to_owned(), seq));
     let said = leaves.iter().map(|(seq, leaf)| (leaf["action"].as_str().unwrap().to_owned(), *seq));
     assert_eq!(by_action.into_iter().collect::<BTreeSet<(String, u64)>>(), said.collect());
+
+    let by_facet = rows::<(Text, u64), (), _>(txn, "audit_by_facet-1", |(facet, seq), ()| (facet.to_owned(), seq));
+    let actors = leaves.iter().filter_map(|(seq, leaf)| {
+        let actor = leaf["actor"].as_str().filter(|actor| *actor != "clerk" && !actor.starts_with("user:"))?;
+        Some((format!("actor:{actor}"), *seq))
+    });
+    let told = rows::<u64, Bytes, _>(txn, "audit_detail-1", |seq, row| {
+        let detail: Value = serde_json::from_slice(&row[32..]).unwrap();
+        Some((format!("ip:{}", detail["ip"].as_str()?.parse::<IpAddr>().ok()?.to_canonical()), seq))
+    });
+    let said: BTreeSet<(String, u64)> = actors.chain(told.into_iter().flatten()).collect();
+    assert_eq!(by_facet.into_iter().collect::<BTreeSet<_>>(), said);
 
     let number = |row: &[u8]| u64::from_be_bytes(row[..8].try_into().unwrap());
     let subject = |id: &str, row: &[u8]| {

@@ -10,6 +10,7 @@ use crate::{T, file, record, send, server};
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta-1");
 const USERS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("users-1");
 const INDEX: TableDefinition<'_, (&str, u128), ()> = TableDefinition::new("user_index-1");
+const FACETS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("audit_by_facet-1");
 const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("api_keys-1");
 
 #[tokio::test]
@@ -42,6 +43,7 @@ async fn a_file_of_schema_2_is_brought_up_to_date() {
     let txn = db.begin_write().unwrap();
     {
         assert!(txn.delete_table(KEYS).unwrap() && txn.delete_table(INDEX).unwrap());
+        assert!(txn.delete_table(FACETS).unwrap());
         let mut index = txn.open_table(INDEX).unwrap();
         let mut users = txn.open_table(USERS).unwrap();
         let rows: Vec<(u128, Value)> = users
@@ -73,4 +75,5 @@ async fn a_file_of_schema_2_is_brought_up_to_date() {
     let after = file::open(&dir.path().join("rollbook.redb"));
     assert_eq!(file::roll(&after), now);
     assert_eq!(file::dump(&after)["user_index"], tables["user_index"]);
+    file::Witness::default().follow(&after);
 }

@@ -48,7 +48,22 @@ impl Admin {
 /// 405 for another method than `GET`; the way to the sign-in page, or to the first link, for everybody else.
 pub(super) async fn reader(call: &Call, here: &str) -> Result<Admin, Stop> {
     call.get_only()?;
-    match signed_in(call).await? {
+    let admin = signed_in(call).await?;
+    known(call, admin, here)
+}
+
+/// The admin for whom a page asks for itself again and again: that does not keep the session from idling out.
+///
+/// # Errors
+/// Those of [`reader`].
+pub(super) async fn watcher(call: &Call, here: &str) -> Result<Admin, Stop> {
+    call.get_only()?;
+    let admin = still_in(call).await?;
+    known(call, admin, here)
+}
+
+fn known(call: &Call, admin: Option<Admin>, here: &str) -> Result<Admin, Stop> {
+    match admin {
         Some(admin) => Ok(admin),
         None if call.app.store.has_admin()? => Err(Stop::SignIn(here.to_owned())),
         None => Err(Stop::NoAdmin),
@@ -91,6 +106,24 @@ pub(super) fn post_only(call: &Call) -> Result<(), Problem> {
 /// # Errors
 /// 503 when the store fails.
 pub(super) async fn signed_in(call: &Call) -> Result<Option<Admin>, Problem> {
+    let Some((admin, session)) = live(call).await? else { return Ok(None) };
+    let now = call.app.clock.now();
+    if now >= session.used_at.plus_millis(TOUCH) || session.ip != Some(call.ip) {
+        call.app.store.touch_session(admin.session, now, call.ip).await?;
+    }
+    Ok(Some(admin))
+}
+
+/// The same, where it is no sign that somebody sits there: what was opened before goes on.
+///
+/// # Errors
+/// 503 when the store fails.
+pub(super) async fn still_in(call: &Call) -> Result<Option<Admin>, Problem> {
+    Ok(live(call).await?.map(|(admin, _)| admin))
+}
+
+/// The admin with a live session, and the session.
+async fn live(call: &Call) -> Result<Option<(Admin, AdminSession)>, Problem> {
     let store = &call.app.store;
     let Some(hash) = cookie(&call.headers).map(|token| token.hash()) else { return Ok(None) };
     let Some(session) = store.admin_session(&hash)? else { return Ok(None) };
@@ -104,10 +137,7 @@ pub(super) async fn signed_in(call: &Call) -> Result<Option<Admin>, Problem> {
     if store.admin(&session.admin)?.is_none_or(|admin| admin.changed_at > session.opened_at) {
         return Ok(None);
     }
-    if now >= session.used_at.plus_millis(TOUCH) || session.ip != Some(call.ip) {
-        store.touch_session(hash, now, call.ip).await?;
-    }
-    Ok(Some(admin))
+    Ok(Some((admin, session)))
 }
 
 /// Whether a session has not run out.

@@ -108,7 +108,7 @@ impl Tx<'_> {
             if self.is_kept(seq, reference.as_deref())? {
                 continue;
             }
-            if self.tables.audit_detail.remove(seq)?.is_some() {
+            if self.remove_detail(seq)? {
                 gone.insert(seq);
             }
         }
