@@ -10,6 +10,8 @@ mod admins;
 mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/forms.rs"]
+mod forms;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/pages.rs"]

@@ -186,7 +186,8 @@ async fn a_log_in_doubt_is_said_on_every_page_and_nothing_is_changed() {
         assert!(page.body.contains(&Doubt::NoMark.to_string()), "{path}");
     }
     let entries = site.app.store.counts().entries;
-    let refused = site.post(&page, Some(&cookie), &[("role", "ADMIN"), ("practice", "")]).await;
+    let form = [("role", "ADMIN"), ("practice", ""), ("role_was", "USER"), ("practice_was", "")];
+    let refused = site.post(&page, Some(&cookie), &form).await;
     assert_eq!(refused.status, 503);
     assert!(!site.get(&page, Some(&cookie)).await.body.contains("value=\"ADMIN\" list"));
     assert_eq!(site.app.store.counts().entries, entries);
