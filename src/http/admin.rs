@@ -7,6 +7,7 @@ mod assets;
 mod audit;
 mod brief;
 mod csrf;
+mod deliveries;
 mod entry;
 mod erase;
 mod ever;
@@ -116,7 +117,12 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
+        ["deliveries"] => deliveries::show(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["quarantine", "reprocess"] => quarantine::reprocess_all(call).await,
+        ["quarantine", seq] => quarantine::one(call, seq).await,
+        ["quarantine", seq, "reprocess"] => quarantine::reprocess(call, seq).await,
+        ["quarantine", seq, "discard"] => quarantine::discard(call, seq).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
         ["admins"] => admins::serve(desk, call).await,

@@ -158,7 +158,12 @@ impl SessionJson {
 }
 
 /// The status that a session Clerk called `status` has by now.
-pub(super) fn as_of(now: Timestamp, status: String, expires_at: Option<Timestamp>, abandon_at: Option<Timestamp>) -> String {
+pub(super) fn as_of(
+    now: Timestamp,
+    status: String,
+    expires_at: Option<Timestamp>,
+    abandon_at: Option<Timestamp>,
+) -> String {
     let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
     match status.as_str() {
         "active" | "pending" if is_over(expires_at) => "expired".to_owned(),

@@ -66,7 +66,9 @@ async fn a_page_tells_where_somebody_is_signed_in_and_belongs() {
     add_session(&site, 1, "user_1", "Firefox").await;
     add_membership(&site, 1, "user_1", "Acme").await;
     let page = site.get(&user, Some(&cookie)).await.body;
-    for told in ["Firefox 140.0 on Linux", "192.0.2.7, Firefox, Sweden", "<bdi>active</bdi>", "<bdi>Acme</bdi>", "org_001"] {
+    for told in
+        ["Firefox 140.0 on Linux", "192.0.2.7, Firefox, Sweden", "<bdi>active</bdi>", "<bdi>Acme</bdi>", "org_001"]
+    {
         assert!(page.contains(told), "{told}: {page}");
     }
     assert!(page.contains("&#34;tier&#34;: &#34;gold&#34;"), "{page}");
@@ -134,7 +136,11 @@ async fn two_admins_do_not_overwrite_each_other_unseen() {
     let user = site.add_user("user_1", &json!({})).await;
     assert_eq!(site.post(&user, Some(&cookie), &form("ADMIN", "north", ["USER", ""])).await.status, 303);
     let late = site.post(&user, Some(&cookie), &form("NURSE", "south", ["USER", ""])).await;
-    assert!(late.status == 409 && late.body.contains("changed meanwhile, to role ADMIN and practice north"), "{}", late.body);
+    assert!(
+        late.status == 409 && late.body.contains("changed meanwhile, to role ADMIN and practice north"),
+        "{}",
+        late.body
+    );
     assert!(late.body.contains("value=\"NURSE\"") && late.body.contains("name=\"role_was\" value=\"ADMIN\""));
     assert_eq!(site.user("user_1").role.to_string(), "ADMIN");
 
@@ -181,7 +187,11 @@ async fn of_somebody_without_a_record_the_log_still_tells() {
     assert_eq!((found.status, found.location()), (303, "/admin/users/user_1"));
     let page = site.get(found.location(), Some(&cookie)).await;
     assert!(page.body.contains("There is no record of this person, who was deleted on"), "{}", page.body);
-    assert!(page.body.contains("user.created") && page.body.contains("href=\"/admin/users/user_1/erase\""), "{}", page.body);
+    assert!(
+        page.body.contains("user.created") && page.body.contains("href=\"/admin/users/user_1/erase\""),
+        "{}",
+        page.body
+    );
     assert_eq!(site.newest("user.read").await.target_user.unwrap().as_str(), "user_1");
 
     let before = site.app.store.counts().entries;

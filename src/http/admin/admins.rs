@@ -170,7 +170,8 @@ async fn add(desk: &Desk, call: &Call, admin: &Admin, form: Form) -> Result<Resp
     } else if sign_in::is_theirs(desk, call, admin, form.password).await? {
         return mint(call, admin, name, true).await;
     } else {
-        return list(call, admin, StatusCode::FORBIDDEN, "", "That is not your password. Nobody was added.", name).await;
+        return list(call, admin, StatusCode::FORBIDDEN, "", "That is not your password. Nobody was added.", name)
+            .await;
     };
     list(call, admin, StatusCode::BAD_REQUEST, "", alert, name).await
 }

@@ -19,7 +19,9 @@ const LONGEST_NAME: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// That cannot be the name of an admin.
-    #[error("an admin's name is 1 to 64 characters out of A-Z, a-z, 0-9, '_', '-' and '.', the first a letter or digit")]
+    #[error(
+        "an admin's name is 1 to 64 characters out of A-Z, a-z, 0-9, '_', '-' and '.', the first a letter or digit"
+    )]
     BadName,
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
@@ -50,12 +52,7 @@ pub async fn mint(
 ///
 /// # Errors
 /// Those of [`mint`]; also when their session has ended.
-pub(super) async fn mint_for(
-    call: &Call,
-    by: &Admin,
-    admin: &str,
-    action: &str,
-) -> Result<(String, Timestamp), Error> {
+pub(super) async fn mint_for(call: &Call, by: &Admin, admin: &str, action: &str) -> Result<(String, Timestamp), Error> {
     let (app, now) = (&call.app, call.app.clock.now());
     let url = keep(&app.store, Some(by.session), admin, now, by.did(action), &app.settings.public_origin).await?;
     Ok((url, now.plus_millis(LIFE)))

@@ -7,12 +7,12 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::entry::{Row, Rows};
+use super::quarantine::why;
 use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
 use crate::audit::Filter;
 use crate::clock::Timestamp;
-use crate::event::Reason;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::page::PageRequest;
@@ -68,22 +68,20 @@ impl Proof {
 
 /// A delivery in quarantine.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) delivery: String,
-    pub(super) kind: Option<String>,
-    pub(super) reason: &'static str,
-    pub(super) at: When,
-    pub(super) body: String,
+struct Waiting {
+    delivery: String,
+    kind: Option<String>,
+    reason: &'static str,
+    at: When,
 }
 
 impl Waiting {
-    pub(super) fn new(item: Quarantined, now: Timestamp) -> Self {
+    fn new(item: Quarantined, now: Timestamp) -> Self {
         Self {
             delivery: item.delivery.to_string(),
             kind: item.kind,
-            reason: why(item.reason),
+            reason: why(item.reason).sentence,
             at: When::second(item.received_at, now),
-            body: item.body,
         }
     }
 }
@@ -122,15 +120,4 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         local: origin.starts_with("http://"),
     };
     Ok(html(StatusCode::OK, &page)?)
-}
-
-/// Why a delivery could not be applied, for people.
-fn why(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Unparsable => "The body is not JSON that can be read in only one way.",
-        Reason::NotAnEvent => "The body is JSON, but not an event of Clerk's.",
-        Reason::MissingId => "The object it is about has no usable id.",
-        Reason::TooLong => "Its type is unknown, and its body is too long for the log.",
-        Reason::OtherInstance => "It comes from another Clerk instance than the one this file belongs to.",
-    }
 }

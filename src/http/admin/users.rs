@@ -199,7 +199,9 @@ mod tests {
         for id in ["user_2abcDEF", "0199c1a0-0000-7000-8000-000000000001", "user_x_1"] {
             assert!(pasted(id).is_some(), "{id}");
         }
-        for other in ["", "user_", "user", "ann", "ann@example.org", "user_a/b", "user_é", "0199c1a0000070008000000000000001"] {
+        for other in
+            ["", "user_", "user", "ann", "ann@example.org", "user_a/b", "user_é", "0199c1a0000070008000000000000001"]
+        {
             assert!(pasted(other).is_none(), "{other}");
         }
     }
