@@ -6,8 +6,12 @@
 mod access;
 #[path = "admin/admins.rs"]
 mod admins;
+#[path = "admin/backups.rs"]
+mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/forms.rs"]
+mod forms;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/pages.rs"]
@@ -18,5 +22,7 @@ mod people;
 mod review;
 #[path = "admin/site.rs"]
 mod site;
+#[path = "admin/system.rs"]
+mod system;
 
 mod common;

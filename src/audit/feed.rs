@@ -24,6 +24,7 @@ const NEVER: &[&str] = &[
     "api.unauthenticated",
     "audit.listed",
     "deliveries.listed",
+    "audit.streamed",
     "events.read",
     "events.streamed",
     "log.entry_read",

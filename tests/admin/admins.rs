@@ -188,6 +188,6 @@ async fn sessions_that_ran_out_are_not_listed_and_who_was_seen_when_is() {
     let page = site.get("/admin/admins", Some(&ada)).await;
     assert_eq!(page.body.matches("/end\"").count(), 2, "ada's, and the one for all of hers: {}", page.body);
     let row = page.body.split("<tr>").find(|row| row.contains("<b>eve</b>")).unwrap();
-    assert!(row.contains("20 minutes ago") && row.contains("<td class=\"num\">0</td>"), "{row}");
+    assert!(row.contains("20 minutes ago") && row.contains("<td class=\"num side\">0</td>"), "{row}");
     assert!(!is_in(&site, &eve).await);
 }

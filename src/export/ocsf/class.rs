@@ -86,7 +86,7 @@ fn update(entry: &Entry) -> Option<(u8, &'static str)> {
 fn crud(word: &str) -> Option<(u8, &'static str)> {
     match word {
         "created" | "made" | "minted" | "sent" => Some((1, "Create")),
-        "read" | "listed" | "streamed" | "exported" | "looked" | "verified" => Some((2, "Read")),
+        "read" | "listed" | "streamed" | "exported" | "looked" | "verified" | "downloaded" => Some((2, "Read")),
         "updated" | "changed" | "set" | "accepted" | "rotated" | "active" | "pastDue" | "canceled" | "upcoming"
         | "ended" | "abandoned" | "incomplete" | "freeTrialEnding" => Some((3, "Update")),
         "deleted" | "removed" | "revoked" | "pruned" | "erased" | "retired" => Some((4, "Delete")),
