@@ -5,10 +5,12 @@ mod audit;
 pub mod call;
 mod caller;
 pub mod cors;
+mod deliveries;
 mod denials;
 mod docs;
 mod events;
 mod ever;
+mod export;
 mod forward_auth;
 pub mod guard;
 mod health;
@@ -19,11 +21,13 @@ mod mirror;
 mod openapi;
 mod organizations;
 pub mod problem;
+mod proven;
 mod query;
 pub mod reply;
 mod review;
 pub mod route;
 mod sessions;
+mod streams;
 mod tally;
 mod users;
 mod webhook;
@@ -56,13 +60,15 @@ use crate::store::Store;
 pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
+pub use self::deliveries::Deliveries;
 use self::denials::Denials;
-pub use self::events::Streams;
+pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
 use self::metrics::Metrics;
 use self::problem::Problem;
 use self::route::{Route, Table};
+pub use self::streams::Streams;
 pub use self::tally::Tally;
 pub use self::users::record;
 
@@ -87,9 +93,11 @@ pub struct Parts {
     pub settings: Settings,
     /// Counts what strangers do.
     pub tally: Tally,
+    /// Deliveries as they came.
+    pub deliveries: Deliveries,
     /// Whom a denial was last noted of.
     pub denials: Denials,
-    /// The event streams that are open.
+    /// The answers that stay open.
     pub streams: Streams,
     /// How much each caller may still ask.
     pub limits: Limits,
@@ -174,6 +182,7 @@ impl App {
             clock,
             settings,
             tally: Tally::default(),
+            deliveries: Deliveries::default(),
             denials: Denials::default(),
             streams: Streams::default(),
             metrics: Metrics::default(),

@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod feed;
 mod figures;
+mod hours;
 mod ingest;
 mod live;
 mod mirror;
@@ -50,7 +51,7 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::sync::Policy;
 use crate::user::{ClerkId, User, UserId};
 
-pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash};
 pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
 pub use self::backup::CopyError;
@@ -219,6 +220,12 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// The operator's choices that it goes by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
     /// Whether writes are taken.

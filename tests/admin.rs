@@ -4,6 +4,8 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/admins.rs"]
+mod admins;
 #[path = "admin/backups.rs"]
 mod backups;
 #[path = "admin/danger.rs"]
@@ -12,6 +14,8 @@ mod danger;
 mod keys;
 #[path = "admin/pages.rs"]
 mod pages;
+#[path = "admin/people.rs"]
+mod people;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]

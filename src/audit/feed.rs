@@ -18,6 +18,7 @@ const NEVER: &[&str] = &[
     "admin.sign_in_failed",
     "admin.signed_in",
     "admin.signed_out",
+    "admins.listed",
     "api.denied",
     "api.limited",
     "api.unauthenticated",

@@ -20,8 +20,6 @@ use crate::clock::Timestamp;
 use crate::page::Limit;
 use crate::store::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 
-pub use self::stream::Streams;
-
 /// The header by which a reader that was cut off says which event it had last (WHATWG HTML, server-sent events).
 const LAST_EVENT_ID: &str = "last-event-id";
 

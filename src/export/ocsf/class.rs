@@ -42,10 +42,10 @@ pub(super) fn activity(entry: &Entry) -> Activity<'_> {
     let account = |(id, name)| Activity { class: Class::AccountChange, id, name };
     let authentication = |(id, name)| Activity { class: Class::Authentication, id, name };
     match action {
-        "user.created" | "user.provisioned" => account((1, "Create")),
-        "user.deleted" => account((6, "Delete")),
+        "user.created" | "user.provisioned" | "admin.added" => account((1, "Create")),
+        "user.deleted" | "admin.removed" => account((6, "Delete")),
         "user.updated" => account(update(entry).unwrap_or((OTHER, verb))),
-        "admin.password_set" => account((3, "Password Change")),
+        "admin.password_set" | "admin.password_changed" => account((3, "Password Change")),
         "admin.link_minted" | "admin.link_refused" => account((4, "Password Reset")),
         "user.assigned" | "user.erased" | "admin.password_rehashed" => account((OTHER, verb)),
         "session.created" | "admin.signed_in" | "admin.sign_in_failed" => authentication((1, "Logon")),

@@ -161,13 +161,7 @@ fn pieces(file: File, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-async fn list(
-    call: &Call,
-    admin: &Admin,
-    status: StatusCode,
-    alert: &str,
-    chosen: &str,
-) -> Result<Response, Stop> {
+async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chosen: &str) -> Result<Response, Stop> {
     let (app, now) = (&call.app, call.app.clock.now());
     let folder = app.backups.folder().map(Path::to_owned);
     let data = app.store.path().to_owned();
@@ -233,11 +227,7 @@ async fn log_sizes(app: &App) -> Result<HashMap<String, u64>, Stop> {
 fn said(made: &Made) -> String {
     let name = made.path.file_name().unwrap_or_default().to_string_lossy();
     let took = if made.took < 1000 { "in less than a second".to_owned() } else { format!("in {} s", made.took / 1000) };
-    format!(
-        "{name} was made and proved {took}: {}, with a log of {} entries.",
-        size(made.bytes),
-        number(made.entries)
-    )
+    format!("{name} was made and proved {took}: {}, with a log of {} entries.", size(made.bytes), number(made.entries))
 }
 
 impl Row {

@@ -84,8 +84,7 @@ fn all(app: &App) -> Vec<Check> {
     ];
     let clock = keys.ahead_seconds.map(checks::clock);
     let backups = app.backups.folder().map(|folder| checks::backups(folder, app.clock.now()));
-    let mut found: Vec<Check> =
-        always.into_iter().chain(clock).chain(backups).chain([checks::cors(origins)]).collect();
+    let mut found: Vec<Check> = always.into_iter().chain(clock).chain(backups).chain([checks::cors(origins)]).collect();
     found.sort_by_key(|check| check.level);
     found
 }
@@ -110,11 +109,7 @@ impl Row {
             sign,
             word,
             found: pieces(&format!("{}.", capital(&check.found))),
-            advice: if check.advice.is_empty() {
-                Vec::new()
-            } else {
-                pieces(&format!("{}.", capital(&check.advice)))
-            },
+            advice: if check.advice.is_empty() { Vec::new() } else { pieces(&format!("{}.", capital(&check.advice))) },
         }
     }
 }

@@ -10,6 +10,7 @@ use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use super::assets;
+use super::brief::brief;
 use super::session::Admin;
 use crate::http::App;
 use crate::http::problem::{Kind, Problem};
@@ -62,6 +63,14 @@ pub(super) fn is_page(path: &str) -> bool {
 
 /// The address of a user's page begins so, and goes on with our id.
 pub(super) const USER: &str = "/admin/users/";
+
+/// What somebody's name may weigh on a page, in bytes of HTML.
+pub(super) const NAME: usize = 192;
+
+/// A name that strangers chose, cut to what a page may weigh.
+pub(super) fn name(name: &str) -> String {
+    brief(name, NAME)
+}
 
 /// What the frame of a page without navigation shows.
 #[derive(Debug)]

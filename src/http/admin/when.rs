@@ -26,6 +26,11 @@ impl When {
         Self::written(at, if year(at) == year(now) { "%-d %b, %H:%M:%S" } else { "%-d %b %Y, %H:%M:%S" })
     }
 
+    /// The day and the hour, `28 May, 08:00`.
+    pub(super) fn hour(at: Timestamp) -> Self {
+        Self::written(at, "%-d %b, %H:%M")
+    }
+
     /// To the second, with the year: `28 May 2024, 08:00:05`.
     pub(super) fn clock(at: Timestamp) -> Self {
         Self::written(at, "%-d %b %Y, %H:%M:%S")
