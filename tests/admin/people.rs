@@ -173,7 +173,7 @@ async fn deleting_here_is_final_and_keeps_the_record_unless_told_otherwise() {
 
 #[tokio::test]
 async fn of_somebody_without_a_record_the_log_still_tells() {
-    let site = Site::start_with(None, &[("ROLLBOOK_DELETE", "hard")]).await;
+    let site = Site::start_with(&[("ROLLBOOK_DELETE", "hard")], None).await;
     let cookie = site.set_up().await;
     let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
     let delete = format!("{user}/delete");

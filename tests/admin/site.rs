@@ -41,15 +41,14 @@ impl Site {
 
     /// As `https://{host}`, or on this machine alone.
     pub(crate) async fn start_at(host: Option<&'static str>) -> Self {
-        Self::start_with(host, &[]).await
+        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
+        Self::start_with(&[("ROLLBOOK_PUBLIC_URL", &origin)], host).await
     }
 
-    /// With some settings besides.
-    pub(crate) async fn start_with(host: Option<&'static str>, settings: &[(&str, &str)]) -> Self {
+    /// With these settings, and seen by browsers as that host.
+    pub(crate) async fn start_with(changed: &[(&str, &str)], host: Option<&'static str>) -> Self {
         let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
-        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
-        let settings = [&[("ROLLBOOK_PUBLIC_URL", origin.as_str())], settings].concat();
-        let server = TestServer::with_clock(&settings, clock.clone()).await;
+        let server = TestServer::with_clock(changed, clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 
