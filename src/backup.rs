@@ -169,10 +169,11 @@ fn copy(store: &Store, notary: &Notary, folder: &Path, at: Timestamp, mut watch:
 
 /// Recomputes the copy's log, and returns how many entries it has.
 fn prove(path: &Path, terms: &Terms, watch: verify::Watch<'_>) -> Result<u64, Error> {
-    let report = verify::file(&AtRest::open(path, CACHE)?, terms, Pace::GENTLE, watch).map_err(|error| match error {
-        verify::Error::Stopped => Error::Stopped,
-        error => Error::Verify(error),
-    })?;
+    let report =
+        verify::file(&AtRest::open(path, CACHE)?, terms, Pace::GENTLE, watch).map_err(|error| match error {
+            verify::Error::Stopped => Error::Stopped,
+            error => Error::Verify(error),
+        })?;
     // What an operator has adopted, knowing it or not, is no fault of the copy's.
     match report.findings.told.into_iter().next() {
         Some(finding) => Err(Error::Unsound(finding)),

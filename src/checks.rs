@@ -314,8 +314,7 @@ mod tests {
 
     #[test]
     fn token_keys_are_judged_without_asking() {
-        let unasked =
-            jwks::Status { keys: 0, age_seconds: None, failure: None, ahead_seconds: None, asked: false };
+        let unasked = jwks::Status { keys: 0, age_seconds: None, failure: None, ahead_seconds: None, asked: false };
         let failed = jwks::Status { asked: true, failure: Some(jwks::Failure::Timeout), ..unasked };
         let stale = jwks::Status { keys: 2, age_seconds: Some(7200), ..failed };
         for (status, level, words) in [

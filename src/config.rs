@@ -365,12 +365,7 @@ mod tests {
             ("ROLLBOOK_RATE_TOKEN", Some("ROLLBOOK_RATE_TOKEN"), Some(Place::Environment), text("7")),
             ("CLERK_PUBLISHABLE_KEY", Some("CLERK_PUBLISHABLE_KEY"), Some(Place::File), text(KEY)),
             ("CLERK_JWT_KEY", Some("CLERK_JWT_KEY"), Some(Place::File), Value::Secrets(1)),
-            (
-                "CLERK_WEBHOOK_SIGNING_SECRET",
-                Some("CLERK_WEBHOOK_SECRET"),
-                Some(Place::Environment),
-                Value::Secrets(2),
-            ),
+            ("CLERK_WEBHOOK_SIGNING_SECRET", Some("CLERK_WEBHOOK_SECRET"), Some(Place::Environment), Value::Secrets(2)),
             ("ROLLBOOK_HISTORY", None, None, text("full")),
             ("CLERK_INSTANCE_ID", None, None, Value::None),
         ] {

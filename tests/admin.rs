@@ -4,10 +4,18 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/audit.rs"]
+mod audit;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/entry.rs"]
+mod entry;
+#[path = "admin/export.rs"]
+mod export;
 #[path = "admin/keys.rs"]
 mod keys;
+#[path = "admin/live.rs"]
+mod live;
 #[path = "admin/pages.rs"]
 mod pages;
 #[path = "admin/review.rs"]

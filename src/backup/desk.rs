@@ -77,7 +77,12 @@ impl Backups {
     /// Those in that folder; without one, none can be made.
     #[must_use]
     pub fn new(folder: Option<PathBuf>) -> Self {
-        let inner = Inner { folder, running: watch::Sender::new(None), last: Mutex::default(), stopping: AtomicBool::default() };
+        let inner = Inner {
+            folder,
+            running: watch::Sender::new(None),
+            last: Mutex::default(),
+            stopping: AtomicBool::default(),
+        };
         Self(Arc::new(inner))
     }
 

@@ -127,9 +127,7 @@ fn remove_left_over(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(PART));
-        if name.and_then(time_in).is_some()
-            && File::open(&path).is_ok_and(|file| file.try_lock().is_ok())
-        {
+        if name.and_then(time_in).is_some() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             fs::remove_file(&path)?;
         }
     }

@@ -187,7 +187,9 @@ impl Keys {
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.0 {
-            Origin::Pinned(_) => Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false },
+            Origin::Pinned(_) => {
+                Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false }
+            }
             Origin::Remote(remote) => remote.lock().status(remote.clock.now()),
         }
     }

@@ -284,5 +284,8 @@ async fn a_pinned_key_needs_no_name_and_no_network() {
     let keys = Keys::from_pem(&OLD.pem()).unwrap();
     let (any, none) = (keys.find(Some("ins_new")).await.unwrap(), keys.find(None).await.unwrap());
     assert!(Arc::ptr_eq(&any, &none));
-    assert_eq!(keys.refresh().await, Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false });
+    assert_eq!(
+        keys.refresh().await,
+        Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false }
+    );
 }

@@ -118,4 +118,3 @@ impl Open {
         streams::heartbeat(self.request.after, told).into()
     }
 }
-
