@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use rollbook::audit::{Actor, Entry, Filter, Source};
+use rollbook::api_key::{Scope, Scopes, Wanted};
+use rollbook::audit::{Actor, Draft, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::http::App;
 use rollbook::http::admin::link;
@@ -144,6 +145,26 @@ impl Site {
         }
         let answer = common::Answer::of(request.send().await.unwrap()).await;
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
+    }
+
+    /// Stops the server.
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    /// An answer that is read while it comes.
+    pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// What the API answers to a key that may read the log.
+    pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
+        let scopes = Scopes::new([Scope::AuditRead]).unwrap();
+        let wanted = Wanted { name: "a reader".parse().unwrap(), scopes, expires_at: None };
+        let draft = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let (_, secret) = self.app.store.create_api_key(wanted, draft).await.unwrap();
+        self.server.get_as(secret.reveal(), path).await.json()
     }
 
     /// Delivers a body as Clerk would.
