@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::redirect::Policy as Redirects;
@@ -31,6 +31,9 @@ use serde_json::{Value, json};
 
 const T: i64 = 1_750_000_000_000;
 const PASSWORD: &str = "eleven quiet brown owls";
+
+/// A page that takes this long is got no more often.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The user of whom there is very much.
 const RICH: &str = "user_rich";
@@ -317,7 +320,6 @@ fn addresses(rich: &UserId, someone: &UserId) -> Vec<String> {
         "/admin/users?deleted=true",
         "/admin/users?role=ADMIN",
         "/admin/users?cursor=u0145f680b00070009000000000000000",
-        "/admin/users/ever",
         "/admin/audit",
         "/admin/audit?cursor=a000000000000000a",
         "/admin/audit?action=user.created",
@@ -353,7 +355,6 @@ fn addresses(rich: &UserId, someone: &UserId) -> Vec<String> {
         "/admin/backups",
         "/admin/keys",
         "/admin/admins",
-        "/admin/sign-in",
     ]
     .map(str::to_owned)
     .into();
@@ -385,7 +386,9 @@ struct Timed {
 impl Timed {
     async fn of(browser: &Browser, path: &str, runs: u64) -> Self {
         let mut timed = Self { path: path.to_owned(), status: 0, bytes: 0, taken: Vec::new() };
-        for _ in 0..runs {
+        let (all, mut run) = (Instant::now(), 0);
+        while run < runs && all.elapsed() < PATIENCE {
+            run += 1;
             let begun = Instant::now();
             let answer = browser.get(path).await;
             timed.status = answer.status().as_u16();
