@@ -104,27 +104,52 @@ impl TryFrom<String> for Moment {
     }
 }
 
-/// Where the time comes from: the system, or a hand that tests move.
+/// Where the time comes from: the system, possibly put forward or back, or a hand that tests move.
 #[derive(Debug, Clone, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Hand);
+
+#[derive(Debug, Clone, Default)]
+enum Hand {
+    #[default]
+    System,
+    /// The system's time and so many milliseconds.
+    Adjusted(Arc<AtomicI64>),
+    /// So many milliseconds since 1970.
+    Fixed(Arc<AtomicI64>),
+}
 
 impl Clock {
     /// The system's clock.
     #[must_use]
     pub const fn system() -> Self {
-        Self(None)
+        Self(Hand::System)
+    }
+
+    /// The system's clock, which goes on from wherever [`Clock::set`] puts it.
+    #[must_use]
+    pub fn adjustable() -> Self {
+        Self(Hand::Adjusted(Arc::default()))
     }
 
     /// A clock that stands at `at` until [`Clock::set`] moves it.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(at.0))))
+        Self(Hand::Fixed(Arc::new(AtomicI64::new(at.0))))
     }
 
-    /// Moves a fixed clock, and every clone of it; the system's clock is left alone.
+    /// Moves the clock, and every clone of it; the system's own is left alone.
     pub fn set(&self, at: Timestamp) {
-        if let Some(hand) = &self.0 {
-            hand.store(at.0, Ordering::Relaxed);
+        match &self.0 {
+            Hand::System => {}
+            Hand::Adjusted(by) => by.store(at.0 - system(), Ordering::Relaxed),
+            Hand::Fixed(hand) => hand.store(at.0, Ordering::Relaxed),
+        }
+    }
+
+    /// Puts an adjusted clock right again.
+    pub fn set_right(&self) {
+        if let Hand::Adjusted(by) = &self.0 {
+            by.store(0, Ordering::Relaxed);
         }
     }
 
@@ -132,10 +157,15 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp(match &self.0 {
-            Some(hand) => hand.load(Ordering::Relaxed),
-            None => jiff::Timestamp::now().as_millisecond(),
+            Hand::System => system(),
+            Hand::Adjusted(by) => system() + by.load(Ordering::Relaxed),
+            Hand::Fixed(hand) => hand.load(Ordering::Relaxed),
         })
     }
+}
+
+fn system() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 #[cfg(test)]

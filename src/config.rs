@@ -1,6 +1,7 @@
 //! The settings, read once at the start: every fault is reported, each by the name of its variable, and
 //! what has been read needs no further checking. No value is ever repeated in a fault.
 
+mod in_force;
 mod reader;
 mod settings;
 mod sources;
@@ -17,8 +18,9 @@ use ipnet::IpNet;
 use crate::log;
 use crate::sync::{DeletePolicy, History};
 
+pub use self::in_force::{InForce, Value};
 pub use self::settings::{SETTINGS, Setting};
-pub use self::sources::Sources;
+pub use self::sources::{Place, Sources};
 pub use self::url::Origin;
 
 use self::reader::Reader;
@@ -62,6 +64,10 @@ pub struct Config {
     pub rate_token: Rate,
     /// Where else the metrics are, for whoever can reach that address.
     pub metrics_listen: Option<SocketAddr>,
+    /// The folder that backups are put into; `None` when none are made.
+    pub backup_dir: Option<PathBuf>,
+    /// Every setting as it is in force, for people to look at.
+    pub in_force: Vec<InForce>,
 }
 
 /// Which pages of other origins may call the API from a browser.
@@ -203,6 +209,8 @@ impl Config {
         let rate_address = read.rate(&names::RATE_ADDRESS);
         let rate_token = read.rate(&names::RATE_TOKEN);
         let metrics_listen = read.value(&names::METRICS_LISTEN, value::listen);
+        let backup_dir = read.value(&names::BACKUP_DIR, |path| Ok(PathBuf::from(path)));
+        let in_force = in_force::all(&get, signing_secrets.len());
         read.finish(|| {
             Some(Self {
                 local: local?,
@@ -222,8 +230,22 @@ impl Config {
                 rate_address: rate_address?,
                 rate_token: rate_token?,
                 metrics_listen,
+                backup_dir,
+                in_force,
             })
         })
+    }
+
+    /// Reads every setting, and takes down where each was found.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn from_sources(sources: &Sources) -> Result<Self, Faults> {
+        let mut config = Self::read(|name| sources.get(name))?;
+        for row in &mut config.in_force {
+            row.place = row.variable.as_deref().and_then(|name| sources.place(name));
+        }
+        Ok(config)
     }
 }
 
@@ -310,7 +332,7 @@ mod tests {
     fn all_faults_are_reported_together_and_no_value_is_repeated() {
         let bad: Vec<(&str, &str)> = SETTINGS.iter().map(|setting| (setting.name, "canary /,x\n")).collect();
         // Any text can be the name of a file or of an audience.
-        let free = ["ROLLBOOK_DATA", "CLERK_AUDIENCE"];
+        let free = ["ROLLBOOK_DATA", "CLERK_AUDIENCE", "ROLLBOOK_BACKUP_DIR"];
         let expected: Vec<&str> = SETTINGS.iter().map(|s| s.name).filter(|name| !free.contains(name)).collect();
         assert_eq!(faulty(&bad), expected);
         assert!(!read(&bad).unwrap_err().to_string().contains("canary"));
@@ -326,6 +348,32 @@ mod tests {
         let mistaken = [("CLERK_WEBHOOK_SIGNING_SECRET_FILE", SECRET), ("CLERK_JWT_KEY_FILE", &pem())];
         let faults = read(&mistaken).unwrap_err().to_string();
         assert!(!faults.contains("canary") && !faults.contains(&pem()[..40]), "{faults}");
+    }
+
+    #[test]
+    fn what_is_in_force_says_where_it_is_from_and_no_secret() {
+        let set = [("ROLLBOOK_RATE_TOKEN", "7"), ("CLERK_WEBHOOK_SECRET", &format!("{SECRET},{SECRET}"))];
+        let environment = set.map(|(name, value)| (name.into(), value.into()));
+        let file = format!("CLERK_PUBLISHABLE_KEY={KEY}\nCLERK_JWT_KEY={}\nROLLBOOK_RATE_TOKEN=8\n", pem());
+        let flags = [("ROLLBOOK_DELETE", "hard".to_owned())].into();
+        let config = Config::from_sources(&Sources::new(flags, environment, &file).unwrap()).unwrap();
+        assert_eq!(config.in_force.len(), SETTINGS.len());
+        let row = |name| config.in_force.iter().find(|row| row.setting.name == name).unwrap();
+        let text = |text: &str| Value::Text(text.to_owned());
+        for (name, variable, place, value) in [
+            ("ROLLBOOK_DELETE", Some("ROLLBOOK_DELETE"), Some(Place::Flag), text("hard")),
+            ("ROLLBOOK_RATE_TOKEN", Some("ROLLBOOK_RATE_TOKEN"), Some(Place::Environment), text("7")),
+            ("CLERK_PUBLISHABLE_KEY", Some("CLERK_PUBLISHABLE_KEY"), Some(Place::File), text(KEY)),
+            ("CLERK_JWT_KEY", Some("CLERK_JWT_KEY"), Some(Place::File), Value::Secrets(1)),
+            ("CLERK_WEBHOOK_SIGNING_SECRET", Some("CLERK_WEBHOOK_SECRET"), Some(Place::Environment), Value::Secrets(2)),
+            ("ROLLBOOK_HISTORY", None, None, text("full")),
+            ("CLERK_INSTANCE_ID", None, None, Value::None),
+        ] {
+            let row = row(name);
+            assert_eq!((row.variable.as_deref(), row.place, &row.value), (variable, place, &value), "{name}");
+        }
+        let shown = format!("{:?}", config.in_force);
+        assert!(!shown.contains("canary") && !shown.contains(&pem()[..40]), "{shown}");
     }
 
     #[test]

@@ -78,6 +78,17 @@ pub struct Delivery {
     pub content: Result<Event, Unusable>,
 }
 
+impl Delivery {
+    /// The event's type, when it could be read.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        match &self.content {
+            Ok(event) => Some(&event.kind),
+            Err(unusable) => unusable.kind.as_deref(),
+        }
+    }
+}
+
 /// One event.
 #[derive(Debug, Clone)]
 pub struct Event {

@@ -5,10 +5,12 @@ mod audit;
 pub mod call;
 mod caller;
 pub mod cors;
+mod deliveries;
 mod denials;
 mod docs;
 mod events;
 mod ever;
+mod export;
 mod forward_auth;
 pub mod guard;
 mod health;
@@ -19,17 +21,20 @@ mod mirror;
 mod openapi;
 mod organizations;
 pub mod problem;
+mod proven;
 mod query;
 pub mod reply;
 mod review;
 pub mod route;
 mod sessions;
+mod streams;
 mod tally;
 mod users;
 mod webhook;
 
 use std::convert::Infallible;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -45,6 +50,7 @@ use warp::http::{HeaderValue, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use crate::backup::Backups;
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
@@ -54,13 +60,15 @@ use crate::store::Store;
 pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
+pub use self::deliveries::Deliveries;
 use self::denials::Denials;
-pub use self::events::Streams;
+pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
 use self::metrics::Metrics;
 use self::problem::Problem;
 use self::route::{Route, Table};
+pub use self::streams::Streams;
 pub use self::tally::Tally;
 pub use self::users::record;
 
@@ -85,14 +93,18 @@ pub struct Parts {
     pub settings: Settings,
     /// Counts what strangers do.
     pub tally: Tally,
+    /// Deliveries as they came.
+    pub deliveries: Deliveries,
     /// Whom a denial was last noted of.
     pub denials: Denials,
-    /// The event streams that are open.
+    /// The answers that stay open.
     pub streams: Streams,
     /// How much each caller may still ask.
     pub limits: Limits,
     /// What is measured.
     pub metrics: Metrics,
+    /// The backups.
+    pub backups: Backups,
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
@@ -117,6 +129,27 @@ pub struct Settings {
     pub rate_address: Rate,
     /// How often one session or API key may ask.
     pub rate_token: Rate,
+    /// The folder that backups are put into; `None` when none are made.
+    pub backup_dir: Option<PathBuf>,
+    /// Every setting as it is in force, for admins to look at. No secret is in it.
+    pub in_force: Vec<InForce>,
+}
+
+/// A setting as it is in force.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The variable it goes by.
+    pub name: &'static str,
+    /// What it is for, in one sentence without a full stop.
+    pub help: &'static str,
+    /// Its value, or how many secrets it holds; `None` when there is none.
+    pub value: Option<String>,
+    /// Where that is from, in a few words.
+    pub from: String,
+    /// Whether somebody set it.
+    pub is_set: bool,
+    /// Whether it is a secret, and `value` not it.
+    pub is_secret: bool,
 }
 
 impl Deref for App {
@@ -140,6 +173,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
+            backups: Backups::new(settings.backup_dir.clone()),
             started_at: clock.now(),
             store,
             notary,
@@ -148,6 +182,7 @@ impl App {
             clock,
             settings,
             tally: Tally::default(),
+            deliveries: Deliveries::default(),
             denials: Denials::default(),
             streams: Streams::default(),
             metrics: Metrics::default(),

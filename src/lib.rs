@@ -17,6 +17,7 @@
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
 //! - [`histogram`]: how large things were, by steps
+//! - [`traffic`]: what came in, by the hour
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
@@ -27,7 +28,9 @@
 //! - [`store`]: the file (redb). Every verb is one transaction
 //! - [`notary`]: the signing key and the high-water mark beside the file, and the checkpoints signed under both
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
+//! - [`backup`]: copies of the file that are proved before they are kept
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
+//! - [`checks`]: what has to be right, and what to do when it is not
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
 //! - [`config`]: the settings, all read at the start, all faults reported together
@@ -39,7 +42,7 @@
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` and `verify` → `notary` → `store` and `clerk` → the rest. `store` and
+//! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and `clerk` → the rest. `store` and
 //! `clerk` do not know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
 //! values; only [`server`] and [`cli`] know [`config`]. `tests/layering.rs` holds all of this.
 //!
@@ -74,8 +77,8 @@
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
 //! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an
-//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); script on
-//! the admin page; lists by offset; mutable global state; `unsafe`.
+//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); anything on
+//! the admin page that needs script; lists by offset; mutable global state; `unsafe`.
 //!
 //! # A webhook, walked
 //!
@@ -111,6 +114,8 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod backup;
+pub mod checks;
 pub mod clerk;
 pub mod cli;
 pub mod clock;
@@ -131,5 +136,6 @@ pub mod server;
 pub mod store;
 pub mod sync;
 pub mod tlog;
+pub mod traffic;
 pub mod user;
 pub mod verify;

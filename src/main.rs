@@ -65,7 +65,7 @@ fn run(command: &Command) -> Result<Done, Faults> {
     Ok(match command {
         Command::Demo(_) => Ok(()),
         Command::Serve(_) => {
-            let config = Config::read(get)?;
+            let config = Config::from_sources(&sources)?;
             block_on(async { Ok(serve::run(config).await?) })
         }
         Command::Doctor(_) => {

@@ -1,6 +1,7 @@
 //! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+mod in_force;
 mod self_check;
 
 use std::net::SocketAddr;
@@ -34,7 +35,7 @@ use self::accept::Limits;
 /// How often a checkpoint is signed, if the log has grown.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
-/// How often what strangers did is written down.
+/// How often what is counted between times is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
 
 /// A server that holds its address and its data file, and does not serve yet.
@@ -117,6 +118,7 @@ impl Server {
             None => None,
         };
         let cors = cors(&config.cors)?;
+        let in_force = in_force::rows(&config, address, metrics.as_ref().map(|(_, address)| *address));
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
@@ -139,6 +141,8 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
+            backup_dir: config.backup_dir.map(absolute),
+            in_force,
         };
         let notary = Notary::open(store.clone(), clock.clone(), &log_host(config.local.public_url.as_ref())).await?;
         store.record(turn("system.started")).await?;
@@ -188,6 +192,7 @@ impl Server {
         }
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
         let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
+        let backups = self.app.backups.clone();
         drop(self.app);
         let until = async {
             tokio::select! {
@@ -195,6 +200,7 @@ impl Server {
                 () = store.failed() => {}
             }
             streams.stop();
+            backups.stop();
         };
         let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {
@@ -202,6 +208,7 @@ impl Server {
         }
         drop(stop);
         while chores.join_next().await.is_some() {}
+        backups.idle().await;
         if let Err(cause) = store.record(turn("system.stopped")).await {
             tracing::warn!(%cause, "audit.not_written");
         }
@@ -240,6 +247,11 @@ fn cors(set: &config::Cors) -> Result<Option<Cors>, cors::BadName> {
 /// A limit left at its default is not for this machine's own programs: they would be held up by each other.
 const fn rate(set: config::Rate) -> Rate {
     Rate { per_second: set.per_second, also_local: set.is_set }
+}
+
+/// The same path whatever folder the process is in later.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Result<Store, BindError> {
@@ -313,7 +325,7 @@ async fn show_metrics(listener: TcpListener, app: App, limits: Limits, mut stopp
     let _ = accept::serve(listener, service, fault, limits, Arc::default(), until).await;
 }
 
-/// Writes down every minute, and at the end, what strangers did, and forgets who has not asked for anything lately.
+/// Writes down every minute, and at the end, what strangers did and what is known of deliveries, and forgets who has not asked for anything lately.
 async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
     loop {
         let last = tokio::time::timeout(TALLY_EVERY, stopped.changed()).await.is_ok();
@@ -322,6 +334,12 @@ async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
             if let Err(cause) = app.store.record(entry).await {
                 tracing::warn!(%cause, "audit.not_written");
             }
+        }
+        let counted = app.deliveries.take();
+        if !counted.is_empty()
+            && let Err(cause) = app.store.count(counted).await
+        {
+            tracing::warn!(%cause, "deliveries.not_counted");
         }
         if last {
             return;

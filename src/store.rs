@@ -4,6 +4,7 @@
 mod admins;
 mod api_keys;
 mod at_rest;
+mod backup;
 mod billing;
 mod book;
 mod by_facet;
@@ -15,6 +16,7 @@ mod error;
 mod evidence;
 mod feed;
 mod figures;
+mod hours;
 mod ingest;
 mod live;
 mod mirror;
@@ -49,9 +51,10 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::sync::Policy;
 use crate::user::{ClerkId, User, UserId};
 
-pub use self::admins::{Admin, AdminSession, Link, TokenHash};
+pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash};
 pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
+pub use self::backup::CopyError;
 pub use self::erase::{EraseError, Extent, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
@@ -217,6 +220,12 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// The operator's choices that it goes by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
     /// Whether writes are taken.

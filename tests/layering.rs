@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
 const NOUNS: &[&str] =
-    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "user"];
+    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "traffic", "user"];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
@@ -22,15 +22,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &["log", "disk"]),
     ("notary", &["store", "disk"]),
     ("verify", &["store", "notary"]),
+    ("backup", &["disk", "store", "notary", "verify"]),
     ("clerk", &[]),
-    ("http", &["store", "notary", "clerk"]),
+    ("checks", &["disk", "store", "notary", "backup", "clerk"]),
+    ("http", &["export", "disk", "store", "notary", "backup", "clerk", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
-    ("server", &["config", "store", "notary", "verify", "clerk", "http", "control"]),
+    ("server", &["config", "store", "notary", "verify", "backup", "clerk", "http", "control"]),
     (
         "cli",
         &[
-            "sample", "export", "log", "disk", "config", "store", "notary", "verify", "clerk", "http", "control",
-            "server",
+            "sample", "export", "log", "disk", "config", "store", "notary", "verify", "clerk", "checks", "http",
+            "control", "server",
         ],
     ),
     ("main", &["config", "cli"]),

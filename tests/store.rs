@@ -299,6 +299,8 @@ async fn serve(store: Store) -> String {
         cors: None,
         rate_address: NO_LIMIT,
         rate_token: NO_LIMIT,
+        backup_dir: None,
+        in_force: vec![],
     };
     let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::DATE;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder, Response};
+
+use crate::clock::Timestamp;
 
 pub use reqwest::Url;
 
@@ -46,6 +49,13 @@ fn builder(allowed: fn(IpAddr) -> bool) -> ClientBuilder {
         .timeout(TIMEOUT)
         .connect_timeout(TIMEOUT)
         .dns_resolver(Arc::new(Guard { allowed }))
+}
+
+/// What time it was at the other end when it answered, to the second.
+pub(super) fn server_time(answer: &Response) -> Option<Timestamp> {
+    let date = answer.headers().get(DATE)?.to_str().ok()?;
+    let date = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(Timestamp::from_millis(date.timestamp().as_millisecond()))
 }
 
 /// Whether a request failed because the host's name leads only to addresses that may not be called.

@@ -56,6 +56,8 @@ struct State {
     asked_at: Option<Timestamp>,
     /// How the last fetch failed, if it did.
     failure: Option<Failure>,
+    /// By how many seconds our clock was ahead of the address's, at the last fetch that said.
+    ahead: Option<i64>,
     /// Closed when the fetch that began last is over.
     flight: Option<watch::Receiver<()>>,
     /// How many fetches ended in each way, since the start.
@@ -125,6 +127,11 @@ pub struct Status {
     pub age_seconds: Option<i64>,
     /// How the newest fetch failed, if it did.
     pub failure: Option<Failure>,
+    /// By how many seconds our clock was ahead of theirs at the newest fetch that went well; `None` before there was
+    /// one, when it did not say, and for a pinned key.
+    pub ahead_seconds: Option<i64>,
+    /// Whether the keys were asked for since the start; never so for a pinned key.
+    pub asked: bool,
 }
 
 impl Keys {
@@ -180,7 +187,9 @@ impl Keys {
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.0 {
-            Origin::Pinned(_) => Status { keys: 1, age_seconds: None, failure: None },
+            Origin::Pinned(_) => {
+                Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false }
+            }
             Origin::Remote(remote) => remote.lock().status(remote.clock.now()),
         }
     }
@@ -245,16 +254,23 @@ impl Remote {
         state.flight = Some(flight.clone());
         let remote = Arc::clone(self);
         tokio::spawn(async move {
-            let fetched = fetch(&remote.url).await.and_then(|document| Ok((KeySet::read(&document)?, document)));
-            remote.take(fetched);
+            let (document, server_time) = match fetch(&remote.url).await {
+                Ok((document, server_time)) => (Ok(document), server_time),
+                Err(failure) => (Err(failure), None),
+            };
+            let fetched = document.and_then(|document| Ok((KeySet::read(&document)?, document)));
+            remote.take(fetched, server_time);
             drop(landing);
         });
         Some(flight)
     }
 
     /// Puts a fetched set in the place of the old one; a failure leaves that as it is.
-    fn take(&self, fetched: Result<(KeySet, Bytes), Failure>) {
+    fn take(&self, fetched: Result<(KeySet, Bytes), Failure>, server_time: Option<Timestamp>) {
         let mut state = self.lock();
+        if let Some(theirs) = server_time {
+            state.ahead = Some(self.clock.now().as_seconds() - theirs.as_seconds());
+        }
         let ended = fetched.as_ref().map_or_else(|failure| failure.as_str(), |_| "ok");
         *state.fetches.entry(ended).or_default() += 1;
         match fetched {
@@ -316,6 +332,8 @@ impl State {
             keys: self.set.as_ref().map_or(0, |set| set.len()),
             age_seconds: self.set.as_ref().map(|_| now.as_seconds() - self.as_of.as_seconds()),
             failure: self.failure,
+            ahead_seconds: self.ahead,
+            asked: self.asked_at.is_some(),
         }
     }
 }
@@ -333,8 +351,8 @@ async fn landed(flight: Option<watch::Receiver<()>>) {
     }
 }
 
-/// Fetches the document: status 200, at most 64 KiB, within the client's time limit.
-async fn fetch(url: &Url) -> Result<Bytes, Failure> {
+/// Fetches the document: status 200, at most 64 KiB, within the client's time limit. With it comes what time it was there.
+async fn fetch(url: &Url) -> Result<(Bytes, Option<Timestamp>), Failure> {
     // A client for each fetch: there is one an hour, and the certificates it holds are a megabyte to keep.
     let to = url.clone();
     let client = tokio::task::spawn_blocking(move || http::client(&to)).await;
@@ -348,6 +366,7 @@ async fn fetch(url: &Url) -> Result<Bytes, Failure> {
     if response.status() != StatusCode::OK {
         return Err(Failure::Status(response.status().as_u16()));
     }
+    let server_time = http::server_time(&response);
     let mut document = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(failure)? {
         if document.len() + chunk.len() > MAX_DOCUMENT {
@@ -355,7 +374,7 @@ async fn fetch(url: &Url) -> Result<Bytes, Failure> {
         }
         document.extend_from_slice(&chunk);
     }
-    Ok(document.freeze())
+    Ok((document.freeze(), server_time))
 }
 
 #[cfg(test)]

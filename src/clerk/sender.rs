@@ -4,12 +4,13 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, DATE};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use serde_json::Value;
 use svix::webhooks::Webhook;
 
+use super::http::server_time;
 use crate::clock::Timestamp;
 
 /// Where Rollbook takes webhooks.
@@ -162,12 +163,6 @@ fn endpoint(text: &str) -> Result<Url, Error> {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn server_time(response: &Response) -> Option<Timestamp> {
-    let date = response.headers().get(DATE)?.to_str().ok()?;
-    let date = jiff::fmt::rfc2822::parse(date).ok()?;
-    Some(Timestamp::from_millis(date.timestamp().as_millisecond()))
 }
 
 fn is_refused(error: &reqwest::Error) -> bool {

@@ -1,6 +1,7 @@
 //! `rollbook demo`: the whole thing with no account and no settings. A stand-in issues tokens and publishes
 //! its keys as Clerk would; events are signed and sent through the real endpoint into a real data file.
 
+mod stage;
 mod stand_in;
 
 use std::collections::BTreeMap;
@@ -17,27 +18,21 @@ use super::serve::{self, stop_signal};
 use crate::audit::{Actor, Source};
 use crate::clerk::issuer;
 use crate::clerk::sender::{self, Sender};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::{Config, Faults};
 use crate::http::admin::link;
-use crate::sample::{self, PEOPLE, Scene};
 use crate::server::{BindError, Server};
 use crate::store::{By, UserPatch};
 use crate::user::{BadId, ClerkId, UserId};
 
+use self::stage::{INSTANCE, Stage};
 use self::stand_in::StandIn;
-
-/// The Clerk instance that the stand-in plays.
-const INSTANCE: &str = "ins_demo";
 
 /// How long the token that is shown lasts, in seconds. Clerk's own last a minute.
 const TOKEN_LIFE: i64 = 8 * 60 * 60;
 
 /// The port that is tried first: what the README's examples say.
 const USUAL_PORT: u16 = 8080;
-
-const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
 
 /// Why the demo ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +97,10 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
         Some(port) => port,
         None => free_port().await,
     };
+    let (clock, now) = (Clock::adjustable(), Clock::system().now());
+    clock.set(stage::opens(now));
     let config = settings(&stand_in.url, &secret, folder.path(), port)?;
-    let server = Server::bind(config, Clock::system()).await?;
+    let server = Server::bind(config, clock.clone()).await?;
     let (address, app) = (server.address(), server.app().clone());
     let (end, ended) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async move { drop(ended.await) }));
@@ -111,16 +108,16 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let base = format!("http://{address}");
     writeln!(out, "listening on {base}\ndata in {}\n", app.store.path().display())?;
     writeln!(out, "A week of a small application, as signed webhooks, and what became of each:")?;
-    let stage = Stage { sender: Sender::new(&secret, &base)?, seed: random()?.to_vec(), now: Clock::system().now() };
+    let stage = Stage { sender: Sender::new(&secret, &base)?, seed: random()?.to_vec(), now, clock };
     stage.play(out).await?;
 
     let admin: ClerkId = stage.person(0).user_id().parse()?;
     let by = By { actor: Actor::Cli, source: Source::Cli };
     let patch = UserPatch { role: "ADMIN".parse().ok(), ..UserPatch::default() };
     app.store.set_user(UserId::of(&admin), patch, None, by.entry("user.assigned")).await?;
-    let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), stage.now, TOKEN_LIFE)?;
+    let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), now, TOKEN_LIFE)?;
     let origin = &app.settings.public_origin;
-    let link = link::mint(&app.store, "admin", stage.now, Actor::Cli, Source::Cli, origin).await;
+    let link = link::mint(&app.store, "admin", now, Actor::Cli, Source::Cli, origin).await;
     let link = link.map_err(|cause| Error::Serve(cause.into()))?;
     write!(out, "{}", invitation(&base, &link, &token, app.store.path(), &admin))?;
     out.flush()?;
@@ -139,7 +136,8 @@ fn invitation(base: &str, link: &str, token: &str, data: &Path, admin: &ClerkId)
     // As it was called: a newcomer's has not been installed anywhere yet.
     let program = std::env::args().next().unwrap_or_else(|| "rollbook".to_owned());
     format!(
-        "  (The message that came twice had one effect; what came after the deletion changed nothing.)
+        "  (The message that came twice had one effect, what came after the deletion changed nothing, and the event of another
+  Clerk instance waits in quarantine.)
 
 The admin page; the link sets your password and works once:
   {link}
@@ -188,56 +186,4 @@ fn random() -> io::Result<[u8; 24]> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
-}
-
-/// Who plays, and for whom.
-struct Stage {
-    sender: Sender,
-    seed: Vec<u8>,
-    now: Timestamp,
-}
-
-impl Stage {
-    /// The scene of one person, who signed up some days ago.
-    fn person(&self, number: usize) -> Scene {
-        let days = i64::try_from(PEOPLE.len() - number).unwrap_or_default();
-        let since = self.now.plus_millis(-days * DAY);
-        Scene::new(&self.seed, self.now.plus_millis(-10 * DAY)).instance(INSTANCE).person(number, since).visit(0, since)
-    }
-
-    /// A week in the life of a small application, out of order and with a repetition, as deliveries are.
-    async fn play(&self, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-        let ago = |millis: i64| self.now.plus_millis(-millis);
-        for number in 0..PEOPLE.len() {
-            let signed_up = ago(DAY * i64::try_from(PEOPLE.len() - number).unwrap_or_default());
-            self.send(out, number, "user.created", signed_up).await?;
-            self.send(out, number, "session.created", signed_up.plus_millis(MINUTE)).await?;
-        }
-        self.send(out, 1, "email.created", ago(3 * MINUTE)).await?;
-        self.send(out, 0, "organization.created", ago(2 * DAY)).await?;
-        self.send(out, 1, "subscriptionItem.active", ago(2 * DAY)).await?;
-        self.send(out, 2, "organizationMembership.created", ago(DAY)).await?;
-        self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;
-        self.send(out, 2, "user.updated", ago(2 * MINUTE)).await?;
-        self.send(out, PEOPLE.len() - 1, "user.deleted", ago(MINUTE)).await?;
-        self.send(out, PEOPLE.len() - 1, "user.updated", ago(2 * MINUTE)).await
-    }
-
-    async fn send(
-        &self,
-        out: &mut (dyn Write + Send),
-        number: usize,
-        kind: &'static str,
-        at: Timestamp,
-    ) -> Result<(), Error> {
-        let scene = self.person(number);
-        let Some(event) = sample::event(kind, &scene, at) else { return Ok(()) };
-        let answer = self.sender.send(&scene.message_id(kind, at), self.now, &event).await?;
-        if answer.status != 200 {
-            return Err(Error::Refused { kind, status: answer.status, body: answer.body });
-        }
-        let outcome: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        let outcome = outcome["outcome"].as_str().unwrap_or("taken");
-        Ok(writeln!(out, "  {kind:32} {:24} {outcome}", PEOPLE[number % PEOPLE.len()].email)?)
-    }
 }

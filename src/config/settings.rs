@@ -115,6 +115,8 @@ settings! {
         "The same for one session or API key").or("50");
     METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",
         "Where else to listen, for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
+    BACKUP_DIR = Setting::new("ROLLBOOK_BACKUP_DIR", "backup-dir", "FOLDER",
+        "The folder that backups are put into; without it none are made");
 }
 
 /// Settings that later versions will have: named in warnings, so that nobody believes they are in force.

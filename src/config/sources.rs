@@ -16,6 +16,17 @@ pub struct Sources {
     file: BTreeMap<String, String>,
 }
 
+/// Where a setting was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the command line.
+    Flag,
+    /// In the process's environment.
+    Environment,
+    /// In `.env`.
+    File,
+}
+
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The values are secrets, some of them.
@@ -64,6 +75,17 @@ impl Sources {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         self.flags.get(name).or_else(|| self.environment.get(name)).or_else(|| self.file.get(name)).cloned()
+    }
+
+    /// Where that value is from; `None` when there is none.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<Place> {
+        let found = [
+            (self.flags.contains_key(name), Place::Flag),
+            (self.environment.contains_key(name), Place::Environment),
+            (self.file.contains_key(name), Place::File),
+        ];
+        found.into_iter().find_map(|(is_there, place)| is_there.then_some(place))
     }
 
     /// One warning for every variable that looks like a setting and is none.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{AuditExport, Desk, Feed, Gone, Reply, UsersExport};
 use crate::audit::{self, Actions, Actor, Draft, Erasure, Source};
-use crate::export::{entries, users};
+use crate::export::users;
 use crate::http;
 use crate::notary;
 use crate::page::PageRequest;
@@ -74,21 +74,15 @@ impl Desk {
     pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
         let format = wanted.format;
         let Some(filter) = self.filter(wanted)? else { return Ok(Reply::NotFound) };
-        self.store.record(audit_exported(&filter, format)).await?;
-        let places = self.store.places(&filter).await?;
-        let (log, total) = (self.log_name(), Some(places.end - places.start));
-        feed.piece("audit", entries::head(format)).await?;
-        let (mut at, mut count) = (places.start, 0);
+        let mut export =
+            http::AuditExport::begin(&self.store, &self.notary, filter, format, leaving("audit.exported")).await?;
+        feed.piece("audit", export.head()).await?;
         loop {
-            feed.progress(at - places.start, total)?;
-            let stretch = self.store.walk_entries(filter.clone(), at..places.end).await?;
-            count += stretch.items.len() as u64;
-            let (items, log) = (stretch.items, log.clone());
-            let lines = apart(move || entries::rows(format, &items, &log, http::entry)).await?;
-            feed.piece("audit", lines).await?;
-            match stretch.next {
-                Some(next) => at = next,
-                None => return Ok(Reply::Exported { count }),
+            let (done, total) = export.progress();
+            feed.progress(done, Some(total))?;
+            match export.next().await? {
+                Some(lines) => feed.piece("audit", lines).await?,
+                None => return Ok(Reply::Exported { count: export.count() }),
             }
         }
     }
@@ -202,38 +196,11 @@ impl Desk {
             UserRef::Id(id) => Ok(self.store.user(id)?.map(|user| user.clerk_id)),
         }
     }
-
-    /// What the log is called: as its checkpoints say, else as its file.
-    fn log_name(&self) -> String {
-        match self.notary.verifiers().first() {
-            Some(key) => key.name().to_owned(),
-            None => self.store.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        }
-    }
 }
 
 /// The entry that says that somebody at the terminal takes data away.
 fn leaving(action: &str) -> Draft {
     Draft::new(action, Actor::Cli, Source::Cli)
-}
-
-/// The entry that says which entries are taken away. It names people only by their references.
-fn audit_exported(filter: &audit::Filter, format: entries::Format) -> Draft {
-    let actor = filter.actor.as_ref().map(|actor| actor.word().unwrap_or_else(|| "user".to_owned()));
-    let mut entry = leaving("audit.exported")
-        .with("format", Some(format.as_str()))
-        .with("action", filter.action.clone().map(String::from))
-        .with("actor", actor)
-        .with("address", filter.address.map(|address| address.to_string()))
-        .with("from", filter.from.map(|at| at.to_string()))
-        .with("to", filter.to.map(|at| at.to_string()));
-    if let Some(subject) = &filter.subject {
-        entry = entry.about(subject);
-    }
-    if let Some(Actor::User(id)) = &filter.actor {
-        entry.members.push(id.clone());
-    }
-    entry
 }
 
 /// All tiles of a tree of that size.

@@ -23,7 +23,10 @@ const EXPOSED: [HeaderName; 4] = [ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE]
 
 /// Which pages may call, and with what.
 #[derive(Debug, Clone)]
-pub struct Cors(CorsLayer);
+pub struct Cors {
+    layer: CorsLayer,
+    origins: Vec<String>,
+}
 
 /// An origin or a header's name that cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +45,7 @@ impl Cors {
         credentials: bool,
         max_age: Duration,
     ) -> Result<Option<Self>, BadName> {
-        let origins: Vec<HeaderValue> =
+        let allowed: Vec<HeaderValue> =
             origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>().map_err(|_| BadName)?;
         let headers: Vec<HeaderName> =
             headers.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(|_| BadName)?;
@@ -52,7 +55,13 @@ impl Cors {
             .allow_headers(headers)
             .allow_credentials(credentials)
             .max_age(max_age);
-        Ok((!origins.is_empty()).then(|| Self(layer.allow_origin(origins))))
+        let cors = || Self { layer: layer.allow_origin(allowed), origins: origins.to_vec() };
+        Ok((!origins.is_empty()).then(cors))
+    }
+
+    /// The origins of these pages.
+    pub(super) fn origins(&self) -> &[String] {
+        &self.origins
     }
 
     /// The answer of `service`, with what a browser has to be told; to the question that it asks beforehand, only that.
@@ -65,7 +74,7 @@ impl Cors {
         if !applies_to(request.uri().path()) || request.method() == Method::OPTIONS && !is_question {
             return service.oneshot(request).await;
         }
-        let answer = self.0.layer(service).oneshot(request).await?;
+        let answer = self.layer.layer(service).oneshot(request).await?;
         Ok(if is_question { reply::secured(answer) } else { answer })
     }
 }

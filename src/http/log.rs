@@ -18,14 +18,14 @@ use warp::reply::Response;
 
 use super::call::Call;
 use super::caller::Caller;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use super::proven::{Proven, in_doubt, path, pruned};
 use super::reply;
 use super::route::{Operation, Route, Who};
 use crate::api_key::Scope;
-use crate::merkle::{self, Hash, leaf_hash};
+use crate::merkle::{self, Hash};
 use crate::notary::Published;
-use crate::store::{self, Evidence};
-use crate::tlog::proof::Proof;
+use crate::store;
 use crate::tlog::tile_path::TilePath;
 
 /// What a full tile, which never changes, may be kept for.
@@ -98,10 +98,6 @@ async fn vkey(call: Call) -> Result<Response, Problem> {
     if lines.is_empty() { Err(in_doubt()) } else { Ok(text(lines.join("\n") + "\n")) }
 }
 
-fn in_doubt() -> Problem {
-    Problem::unavailable("The log is in doubt; nothing of it is vouched for until its operator settles that.", 60)
-}
-
 fn text(body: String) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -127,10 +123,6 @@ async fn tile(call: Call) -> Result<Response, Problem> {
         headers.extend(value.ok().map(|value| (CACHE_CONTROL, value)));
     }
     Ok(response)
-}
-
-fn pruned() -> Problem {
-    Problem::new(Kind::Gone, "These entries were pruned; the tree still covers them.")
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -241,61 +233,34 @@ struct Inclusion {
     proof: Vec<String>,
 }
 
-/// An entry's rows and the way from it to the root.
-struct Proven {
-    leaf: String,
-    detail: Option<Vec<u8>>,
-    path: Vec<Hash>,
-}
-
 async fn entry_proof(call: Call) -> Result<Response, Problem> {
     let reader = call.log_reader().await?;
-    let (index, published, proven) = call.proven(reader.as_ref()).await?;
-    let note = published.note.parse().map_err(|_| in_doubt())?;
-    let proof = Proof { extra: Vec::new(), index, path: proven.path, checkpoint: note };
-    Ok(text(proof.to_string()))
+    let proven = call.proven(reader.as_ref()).await?;
+    Ok(text(proven.file()?.to_string()))
 }
 
 async fn entry(call: Call) -> Result<Response, Problem> {
     let reader = call.log_reader().await?;
-    let (index, published, proven) = call.proven(reader.as_ref()).await?;
+    let proven = call.proven(reader.as_ref()).await?;
     // A detail is about people, which the rest of the log is not.
     let reader = reader.filter(|reader| reader.may(Scope::AuditRead));
     if let Some(reader) = &reader {
-        call.app.store.record(reader.entry(&call, "log.entry_read").with("index", Some(index))).await?;
+        call.app.store.record(reader.entry(&call, "log.entry_read").with("index", Some(proven.index))).await?;
     }
     let malformed = || Problem::from(store::Error::Corrupt("an entry"));
-    let detail = proven.detail.as_deref().filter(|_| reader.is_some());
-    let (salt, detail) = match detail.map(|row| row.split_at_checked(32).ok_or_else(malformed)).transpose()? {
+    let (salt, detail) = match proven.salt_and_detail()?.filter(|_| reader.is_some()) {
         Some((salt, detail)) => (Some(salt), Some(serde_json::from_slice(detail).map_err(|_| malformed())?)),
         None => (None, None),
     };
     Ok(reply::json(&ProvenJson {
-        index,
+        index: proven.index,
         leaf: serde_json::from_str(&proven.leaf).map_err(|_| malformed())?,
         leaf_base64: STANDARD.encode(&proven.leaf),
         detail,
         salt: salt.map(|salt| STANDARD.encode(salt)),
-        inclusion: Inclusion { size: published.checkpoint.size, proof: base64(&proven.path) },
-        checkpoint: &published.note,
+        inclusion: Inclusion { size: proven.published.checkpoint.size, proof: base64(&proven.path) },
+        checkpoint: &proven.published.note,
     }))
-}
-
-/// `None` when the entry was pruned.
-fn proven(evidence: &Evidence, index: u64, size: u64) -> Result<Option<Proven>, store::Error> {
-    let Some((_, leaf)) = evidence.leaves(index..index + 1)?.pop() else { return Ok(None) };
-    let path = path(evidence, index, size)?;
-    // What would not convince the reader is not handed out as a proof.
-    if merkle::verify_inclusion(&leaf_hash(&leaf), index, size, &path, &evidence.root_at(size)?).is_err() {
-        return Err(store::Error::Corrupt("an entry is not what was hashed"));
-    }
-    let leaf = String::from_utf8(leaf).map_err(|_| store::Error::Corrupt("a leaf"))?;
-    let detail = evidence.details(index..index + 1)?.pop().map(|(_, row)| row);
-    Ok(Some(Proven { leaf, detail, path }))
-}
-
-fn path(evidence: &Evidence, index: u64, size: u64) -> Result<Vec<Hash>, store::Error> {
-    merkle::inclusion(index, size, |level, index| evidence.hashes(level, index))
 }
 
 fn base64(hashes: &[Hash]) -> Vec<String> {
@@ -319,30 +284,15 @@ impl Call {
         Ok(reader)
     }
 
-    /// The entry that the path names, with the way from it to the root, and the checkpoint over it.
-    async fn proven(&self, reader: Option<&Caller>) -> Result<(u64, Arc<Published>, Proven), Problem> {
+    /// The entry that the path names, with its proof. For an admin who asks for one that is younger than the newest
+    /// checkpoint, one is signed.
+    async fn proven(&self, reader: Option<&Caller>) -> Result<Proven, Problem> {
         self.no_query()?;
-        let index: u64 = self.part("index")?;
-        let published = self.covering(index, reader).await?;
-        let size = published.checkpoint.size;
-        let proven = self.app.store.examine(move |evidence| proven(evidence, index, size)).await?;
-        Ok((index, published, proven.ok_or_else(pruned)?))
+        Ok(Proven::find(&self.app, self.part("index")?, reader.is_some()).await?)
     }
 
     fn published(&self) -> Result<Arc<Published>, Problem> {
         self.app.notary.published().ok_or_else(in_doubt)
-    }
-
-    /// A checkpoint that covers the entry: for an admin who asks for one that is newer than the newest, one is signed.
-    async fn covering(&self, index: u64, reader: Option<&Caller>) -> Result<Arc<Published>, Problem> {
-        let published = self.published()?;
-        if index < published.checkpoint.size {
-            return Ok(published);
-        }
-        if reader.is_none() || index >= self.app.store.counts().entries {
-            return Err(Problem::not_found());
-        }
-        self.app.notary.publish().await.map_err(|cause| in_doubt().because(cause))
     }
 
     /// The size asked for, else that of the newest checkpoint.

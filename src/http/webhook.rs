@@ -11,8 +11,9 @@ use super::call::Call;
 use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
-use crate::clerk::webhook;
-use crate::event::{Delivery, Outcome};
+use crate::clerk::webhook::{self, Received};
+use crate::event::Outcome;
+use crate::traffic;
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
 const MAX_BODY: usize = 1024 * 1024;
@@ -84,40 +85,63 @@ async fn health(_: Call) -> Result<Response, Problem> {
     Ok(reply::json(&Health { status: "ok", service: "rollbook", version: env!("CARGO_PKG_VERSION") }))
 }
 
-async fn receive(mut call: Call) -> Result<Response, Problem> {
-    let (delivery, began) = received(&mut call).await?;
-    ingest(&call, delivery, began).await
+/// A message with a good signature.
+pub(super) struct Signed {
+    pub(super) received: Received,
+    /// When its body was there.
+    pub(super) began: Instant,
 }
 
-/// The message that the request is, and when its body was there.
+async fn receive(mut call: Call) -> Result<Response, Problem> {
+    let signed = received(&mut call).await?;
+    ingest(&call, signed).await
+}
+
+/// The message that the request is.
 ///
 /// # Errors
 /// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
-pub(super) async fn received(call: &mut Call) -> Result<(Delivery, Instant), Problem> {
+pub(super) async fn received(call: &mut Call) -> Result<Signed, Problem> {
     let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
-    let not_taken = |reason| app.metrics.not_delivered(reason);
+    let not_taken = |reason| {
+        app.metrics.not_delivered(reason);
+        app.deliveries.refused(app.clock.now(), reason);
+    };
     let body = body.map_err(|problem| {
         not_taken("bad_body");
         call.count_unsigned().err().unwrap_or(problem)
     });
     let (body, began) = (body?, Instant::now());
     let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
-    let delivery = received.map_err(|error| {
+    let received = received.map_err(|error| {
         not_taken(error.as_str());
         app.tally.refused("webhook.rejected", error.as_str());
         call.count_unsigned().err().unwrap_or_else(|| refused(error))
     })?;
-    Ok((delivery, began))
+    Ok(Signed { received, began })
 }
 
 /// Applies the message, and says what became of it.
 ///
 /// # Errors
 /// 503 when the store takes no writes.
-pub(super) async fn ingest(call: &Call, delivery: Delivery, began: Instant) -> Result<Response, Problem> {
-    let metrics = &call.app.metrics;
-    let ingested = call.app.store.ingest(delivery).await.inspect_err(|_| metrics.not_delivered("unavailable"))?;
-    metrics.delivered(ingested.outcome, began.elapsed());
+pub(super) async fn ingest(call: &Call, signed: Signed) -> Result<Response, Problem> {
+    let Signed { received: Received { delivery, secret, .. }, began } = signed;
+    let (app, at) = (&call.app, call.app.clock.now());
+    let is_own = delivery.kind().is_some_and(traffic::is_own);
+    if !is_own {
+        let fingerprint = app.webhooks.fingerprints().nth(secret).unwrap_or_default();
+        app.deliveries.signed(at, secret + 1, fingerprint);
+    }
+    let ingested = app.store.ingest(delivery).await.inspect_err(|_| {
+        app.metrics.not_delivered("unavailable");
+        app.deliveries.refused(at, "unavailable");
+    })?;
+    let took = began.elapsed();
+    app.metrics.delivered(ingested.outcome, took);
+    if !is_own {
+        app.deliveries.took(at, took);
+    }
     Ok(reply::json(&Delivered { outcome: ingested.outcome }))
 }
 

@@ -283,6 +283,17 @@ impl Evidence {
         })
     }
 
+    /// The newest checkpoints, the newest first, at most so many.
+    ///
+    /// # Errors
+    /// As [`Evidence::head`].
+    pub fn newest_checkpoints(&self, limit: usize) -> Result<Vec<StoredCheckpoint>, Error> {
+        self.reading(|| {
+            let rows = self.checkpoints.range::<(u64, u64)>(..)?.rev().take(limit);
+            rows.map(|row| row.map_err(Error::from).and_then(|row| checkpoint(row.0.value(), row.1.value()))).collect()
+        })
+    }
+
     /// The next checkpoints behind the one of that epoch and size, oldest first, at most so many.
     ///
     /// # Errors

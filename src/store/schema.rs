@@ -19,8 +19,11 @@ use crate::disk;
 const SCHEMA: u32 = 4;
 
 /// The tables that files of an earlier schema do not have, by the schema that brought them.
-const SINCE: &[(u32, &[&str])] =
-    &[(2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]), (3, &["api_keys-1"]), (4, &["audit_by_facet-1"])];
+const SINCE: &[(u32, &[&str])] = &[
+    (2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]),
+    (3, &["api_keys-1"]),
+    (4, &["audit_by_facet-1", "hours-1"]),
+];
 
 /// The schema that brought the lists by facet.
 const FACETS: u32 = 4;

@@ -146,13 +146,13 @@ fn rewrite(
     let new = Beside::create(&path, &old)?;
     new.fill(&live.db(), open.cache_bytes, listener)?;
     let db = new.reopen(&live.db(), open.cache_bytes, state)?;
-    let after = on_disk(&fs::metadata(&new.path).map_err(new.undone())?);
+    let after = disk::used(&fs::metadata(&new.path).map_err(new.undone())?);
     let file = DataFile::at(&new.path, open.cache_bytes).ok_or_else(moved)?;
     fs::rename(&new.path, &path).map_err(new.undone())?;
     // Which of the two files a power cut would leave is not known until the folder is on the disk. They hold the
     // same, but that ends with the next write.
     disk::sync_folder(&path).map_err(|cause| Error::Storage(Box::new(redb::Error::Io(cause))))?;
-    Ok((db, file, Sizes { before: on_disk(&old), after }))
+    Ok((db, file, Sizes { before: disk::used(&old), after }))
 }
 
 /// A new file in the making, beside the one it is to replace. It goes when this goes, unless it was renamed.
@@ -229,17 +229,9 @@ fn head(log: &Frontier) -> (u64, Hash) {
 /// Refuses when the disk of the file has no room for a second one.
 fn ensure_room(path: &Path, old: &Metadata) -> Result<(), ScrubError> {
     let folder = disk::folder(path);
-    let disk = rustix::fs::statvfs(folder)
-        .map_err(|cause| ScrubError::Undone { path: path.to_owned(), cause: cause.into() })?;
-    let (need, free) = (on_disk(old), disk.f_bavail * disk.f_frsize);
+    let free = disk::free(folder).map_err(|cause| ScrubError::Undone { path: path.to_owned(), cause })?;
+    let need = disk::used(old);
     if free < need { Err(ScrubError::NoRoom { folder: folder.to_owned(), need, free }) } else { Ok(()) }
-}
-
-/// What a file takes on the disk, in bytes: redb doubles its length in advance, and the system keeps room for what is
-/// written only.
-fn on_disk(file: &Metadata) -> u64 {
-    const BLOCK: u64 = 512;
-    file.blocks() * BLOCK
 }
 
 const fn mebibytes(bytes: u64) -> u64 {

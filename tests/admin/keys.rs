@@ -35,7 +35,7 @@ async fn status(site: &Site, secret: &str, path: &str) -> u16 {
 async fn a_key_is_shown_once_works_and_is_revoked() {
     let (site, cookie) = Site::with_admin().await;
     let page = site.get("/admin/keys", Some(&cookie)).await;
-    assert!(page.body.contains("There are no keys yet.") && page.body.contains("aria-current=\"page\">Keys"));
+    assert!(page.body.contains("There are no keys yet.") && page.body.contains("aria-current=\"page\">API keys"));
     for scope in Scope::ALL {
         assert!(page.body.contains(&format!("name=\"{scope}\" type=\"checkbox\"")), "{scope}");
     }

@@ -45,6 +45,7 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
             ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
             ("object_children", table::<(Text, Text, Text), ()>(&txn, "object_children-1")),
             ("deliveries", table::<Text, u64>(&txn, "deliveries-1")),
+            ("hours", table::<u64, Bytes>(&txn, "hours-1")),
             ("quarantine", table::<u64, Bytes>(&txn, "quarantine-1")),
             ("audit_leaf", table::<u64, Bytes>(&txn, "audit_leaf-1")),
             ("audit_detail", table::<u64, Bytes>(&txn, "audit_detail-1")),

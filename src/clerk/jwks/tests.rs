@@ -33,12 +33,13 @@ async fn find(keys: &Keys, kid: &str) -> Result<(), NoKey> {
 async fn asks_when_first_needed_and_then_once_an_hour() {
     let (server, keys, clock) = start().await;
     assert_eq!(server.hits(), 0);
-    assert_eq!(keys.status(), Status { keys: 0, age_seconds: None, failure: None });
+    let unasked = Status { keys: 0, age_seconds: None, failure: None, ahead_seconds: None, asked: false };
+    assert_eq!(keys.status(), unasked);
     assert_eq!(find(&keys, "ins_old").await, Ok(()));
     advance(&clock, HOUR - 1);
     assert_eq!(find(&keys, "ins_old").await, Ok(()));
     assert_eq!(server.hits(), 1);
-    assert_eq!(keys.status(), Status { keys: 1, age_seconds: Some(3599), failure: None });
+    assert_eq!(keys.status(), Status { keys: 1, age_seconds: Some(3599), asked: true, ..unasked });
     // Past the hour the old keys serve while the new ones are on their way.
     server.hold();
     advance(&clock, 1);
@@ -283,5 +284,8 @@ async fn a_pinned_key_needs_no_name_and_no_network() {
     let keys = Keys::from_pem(&OLD.pem()).unwrap();
     let (any, none) = (keys.find(Some("ins_new")).await.unwrap(), keys.find(None).await.unwrap());
     assert!(Arc::ptr_eq(&any, &none));
-    assert_eq!(keys.refresh().await, Status { keys: 1, age_seconds: None, failure: None });
+    assert_eq!(
+        keys.refresh().await,
+        Status { keys: 1, age_seconds: None, failure: None, ahead_seconds: None, asked: false }
+    );
 }

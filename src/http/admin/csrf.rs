@@ -32,6 +32,20 @@ pub(super) fn check(headers: &HeaderMap, public_origin: &str) -> Result<(), Prob
     Err(Problem::forbidden("The form was sent from another site. Open the page anew and try again.").because(cause))
 }
 
+/// Refuses a `GET` that a page of another site made the browser send: for what is more than a page to look at. What does
+/// not say where it comes from may pass, as browsers of some age do not, and the cookie does not come along from elsewhere.
+///
+/// # Errors
+/// 403.
+pub(super) fn check_get(headers: &HeaderMap, public_origin: &str) -> Result<(), Problem> {
+    let cause = match (only(headers, SEC_FETCH_SITE), only(headers, ORIGIN.as_str())) {
+        (Some(site), _) if site != "same-origin" && site != "none" => "Sec-Fetch-Site is neither same-origin nor none",
+        (None, Some(origin)) if !is_ours(origin, headers, public_origin) => "Origin is not ours",
+        _ => return Ok(()),
+    };
+    Err(Problem::forbidden("That was asked for from another site. Open it from the page itself.").because(cause))
+}
+
 /// Refuses to serve the page where the password and the cookie would travel in the clear: over plain http
 /// from anywhere but this machine. Behind https, that is by every name but the public one.
 ///
@@ -132,6 +146,27 @@ mod tests {
         ];
         for (pairs, expected) in table {
             assert_eq!(passes(PUBLIC, pairs), *expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn other_sites_open_nothing() {
+        let ours = ("origin", PUBLIC);
+        let cookie = ("cookie", "__Host-rollbook=x");
+        let site = |value| ("sec-fetch-site", value);
+        let table: &[(&[(&str, &str)], bool)] = &[
+            (&[site("same-origin"), cookie], true),
+            (&[site("none"), cookie], true),
+            (&[ours, cookie], true),
+            (&[cookie], true),
+            (&[site("cross-site"), cookie], false),
+            (&[site("same-site"), ours, cookie], false),
+            (&[site("same-origin"), site("none"), cookie], false),
+            (&[("origin", "https://evil.example"), cookie], false),
+            (&[("origin", "null"), cookie], false),
+        ];
+        for (pairs, expected) in table {
+            assert_eq!(check_get(&headers(pairs), PUBLIC).is_ok(), *expected, "{pairs:?}");
         }
     }
 

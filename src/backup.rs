@@ -1,0 +1,199 @@
+//! Backups: whole copies of the data file, made while it is in use, and proved before they get their name.
+//!
+//! A backup is the data as of one moment in a file of its own, `rollbook-20261121T180311Z.redb`, named for when it was
+//! begun. It is written beside that name, brought to the disk, opened again, and its log is recomputed and held against
+//! the newest checkpoint; only what passes gets the name. It is everything but the signing key, which belongs somewhere
+//! else. Whoever puts one in the place of the data file can start from it.
+
+mod desk;
+mod folder;
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::clock::{Clock, Timestamp};
+use crate::disk::{self, size};
+use crate::notary::Notary;
+use crate::store::{self, AtRest, By, CopyError, OpenError, Store};
+use crate::verify::{self, Kept, Pace, Terms};
+
+pub use self::desk::{Backups, NotBegun, Outcome, Step};
+pub use self::folder::{Backup, list, newest, open};
+
+use self::folder::Part;
+
+/// How much of a backup is kept in memory while it is checked, in bytes.
+const CACHE: usize = 16 * 1024 * 1024;
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its file.
+    pub path: PathBuf,
+    /// How long the file is, in bytes.
+    pub bytes: u64,
+    /// How many entries its log has.
+    pub entries: u64,
+    /// How long it took, in milliseconds.
+    pub took: i64,
+}
+
+/// Why there is no backup. Nothing of it is left, and the data file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder is not there, or does not take files from us.
+    #[error("{} does not take files ({cause}); make the folder and give it to the user Rollbook runs as", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The disk is too full.
+    #[error(
+        "a backup needs as much room as the data file, {}, and {} has {}", size(*.need), .folder.display(), size(*.free)
+    )]
+    NoRoom {
+        /// The folder.
+        folder: PathBuf,
+        /// What is needed, in bytes.
+        need: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// The copy could not be written.
+    #[error("{} cannot be written: {cause}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: io::Error,
+    },
+    /// The copy cannot be opened again.
+    #[error("the copy cannot be opened again: {0}")]
+    Open(#[from] OpenError),
+    /// The copy's log does not agree with itself or with what was signed of it.
+    #[error("the copy's log is not whole: {0}")]
+    Unsound(String),
+    /// The copy could not be checked.
+    #[error("the copy cannot be checked: {0}")]
+    Verify(verify::Error),
+    /// The log is in doubt: a copy could not be proved.
+    #[error("the log is in doubt, so a backup of it could not be proved; settle that first (`rollbook adopt --help`)")]
+    InDoubt,
+    /// The server stops.
+    #[error("stopped before it was done")]
+    Stopped,
+    /// The data file cannot be read, or takes no writes.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// The reason as one word, for the log.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => "folder",
+            Self::NoRoom { .. } => "no_room",
+            Self::Write { .. } => "write",
+            Self::Open(_) | Self::Unsound(_) | Self::Verify(_) => "unsound",
+            Self::InDoubt => "in_doubt",
+            Self::Stopped => "stopped",
+            Self::Store(_) => "store",
+        }
+    }
+}
+
+/// Hears what is being done and how far that is, and says whether to go on.
+pub type Watch = Box<dyn FnMut(Step) -> ControlFlow<()> + Send>;
+
+/// Makes a backup of the store in `folder`, and notes it in the log: `backup.made`, also when it came to nothing. Webhooks
+/// are taken meanwhile. Those who call see to it that one is made at a time.
+///
+/// # Errors
+/// With why there is none.
+pub async fn make(
+    store: &Store,
+    notary: &Notary,
+    clock: &Clock,
+    folder: &Path,
+    by: By,
+    watch: Watch,
+) -> Result<Made, Error> {
+    let at = clock.now();
+    let work = {
+        let (store, notary, folder) = (store.clone(), notary.clone(), folder.to_owned());
+        move || copy(&store, &notary, &folder, at, watch)
+    };
+    let copied = tokio::task::spawn_blocking(work).await.unwrap_or(Err(store::Error::Panicked.into()));
+    let entry = by.entry("backup.made");
+    match copied {
+        Ok(made) => {
+            let made = Made { took: clock.now().as_millis() - at.as_millis(), ..made };
+            let name = made.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let entry = entry.with("name", name).with("bytes", Some(made.bytes)).with("entries", Some(made.entries));
+            store.record(entry).await?;
+            Ok(made)
+        }
+        Err(error) => {
+            tracing::error!(cause = %error, "backup.failed");
+            if let Err(cause) = store.record(entry.ended("error", error.as_str())).await {
+                tracing::warn!(%cause, "audit.not_written");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Copies, proves, and gives the name. Blocks.
+fn copy(store: &Store, notary: &Notary, folder: &Path, at: Timestamp, mut watch: Watch) -> Result<Made, Error> {
+    if store.doubt().is_some() {
+        return Err(Error::InDoubt);
+    }
+    ensure_room(store, folder)?;
+    let part = Part::new(folder, at)?;
+    // Before the copy, which then holds what they speak of.
+    let terms = terms(notary);
+    let copied = store.copy_to(part.path(), &mut |done, of| watch(Step::copying(done, of)).is_continue());
+    copied.map_err(|error| match error {
+        CopyError::Target(cause) => Error::Write { path: part.path().to_owned(), cause },
+        CopyError::Stopped => Error::Stopped,
+        CopyError::Store(cause) => cause.into(),
+    })?;
+    let entries = prove(part.path(), &terms, &mut |done, of| watch(Step::checking(done, of)))?;
+    let (path, bytes) = part.keep()?;
+    Ok(Made { path, bytes, entries, took: 0 })
+}
+
+/// Recomputes the copy's log, and returns how many entries it has.
+fn prove(path: &Path, terms: &Terms, watch: verify::Watch<'_>) -> Result<u64, Error> {
+    let report =
+        verify::file(&AtRest::open(path, CACHE)?, terms, Pace::GENTLE, watch).map_err(|error| match error {
+            verify::Error::Stopped => Error::Stopped,
+            error => Error::Verify(error),
+        })?;
+    // What an operator has adopted, knowing it or not, is no fault of the copy's.
+    match report.findings.told.into_iter().next() {
+        Some(finding) => Err(Error::Unsound(finding)),
+        None => Ok(report.entries),
+    }
+}
+
+/// The newest checkpoint, and the keys it is signed with.
+fn terms(notary: &Notary) -> Terms {
+    let newest = notary.published().map(|published| Kept {
+        file: "the newest checkpoint".to_owned(),
+        line: None,
+        note: published.note.clone(),
+    });
+    Terms { keys: notary.verifiers(), kept: newest.into_iter().collect() }
+}
+
+fn ensure_room(store: &Store, folder: &Path) -> Result<(), Error> {
+    let free = disk::free(folder).map_err(|cause| Error::Folder { folder: folder.to_owned(), cause })?;
+    // Data that is in no file takes what it takes.
+    let need = fs::metadata(store.path()).map_or(0, |file| disk::used(&file));
+    if free < need { Err(Error::NoRoom { folder: folder.to_owned(), need, free }) } else { Ok(()) }
+}

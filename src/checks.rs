@@ -1,0 +1,337 @@
+//! What has to be right for Rollbook to do its work, each thing with a verdict and what to do: for `rollbook doctor` and
+//! for the admin page.
+//!
+//! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::backup;
+use crate::clerk::jwks;
+use crate::clock::Timestamp;
+use crate::disk::{self, folder, size};
+use crate::notary::{key_path, mark_path};
+use crate::store::Store;
+
+/// As much of a difference between two clocks, in seconds, as neither Svix (300) nor session tokens (5) mind.
+const CLOCK_TOLERANCE: i64 = 4;
+
+/// As much room on the disk, in bytes, as there should be.
+const ENOUGH_ROOM: u64 = 256 << 20;
+
+/// How old the newest backup may be, in days.
+const BACKUP_AGE: i64 = 7;
+
+/// So many writes may wait before somebody should look at the disk: a quarter of those that can.
+const BACKLOG: usize = 256;
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// How it stands with one thing. The worst comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It does not work, or will soon not.
+    Failure,
+    /// Somebody should see to it.
+    Warning,
+    /// All is well.
+    Ok,
+}
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it stands.
+    pub level: Level,
+    /// What was found, without a full stop.
+    pub found: String,
+    /// What to do, without a full stop; empty when there is nothing to do.
+    pub advice: String,
+}
+
+impl Check {
+    /// All is well.
+    #[must_use]
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, level: Level::Ok, found: found.into(), advice: String::new() }
+    }
+
+    /// Somebody should see to it.
+    #[must_use]
+    pub fn warning(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, level: Level::Warning, found: found.into(), advice: advice.into() }
+    }
+
+    /// It does not work, or will soon not.
+    #[must_use]
+    pub fn failure(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, level: Level::Failure, found: found.into(), advice: advice.into() }
+    }
+
+    /// Both in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &*self.advice {
+            "" => self.found.clone(),
+            advice => format!("{}; {advice}", self.found),
+        }
+    }
+}
+
+/// Whether the data file is there, ours, and for nobody else to read.
+#[must_use]
+pub fn data_file(path: &Path) -> Check {
+    const NAME: &str = "data file";
+    const GIVE: &str = "give it to the user Rollbook runs as";
+    let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let shown = shown.display();
+    let meta = match OpenOptions::new().read(true).write(true).open(path).and_then(|file| file.metadata()) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            return match tempfile::tempfile_in(folder(path)) {
+                Ok(_) => Check::ok(NAME, format!("{shown} is made at the first start")),
+                Err(cause) => {
+                    let advice = "create its folder and give it to the user Rollbook runs as";
+                    Check::failure(NAME, format!("{shown} cannot be made ({cause})"), advice)
+                }
+            };
+        }
+        Err(cause) => return Check::failure(NAME, format!("{shown} cannot be opened ({cause})"), GIVE),
+        Ok(meta) => meta,
+    };
+    match meta.permissions().mode() & 0o777 {
+        mode if mode & 0o077 == 0 => {
+            Check::ok(NAME, format!("{shown}, {}, for its owner only", size(disk::used(&meta))))
+        }
+        mode => Check::failure(NAME, format!("{shown} has mode {mode:o}: others can read it"), "run chmod 600 on it"),
+    }
+}
+
+/// Whether the signing key and the high-water mark are there and nobody else can read them.
+#[must_use]
+pub fn log_files(data: &Path) -> Check {
+    const NAME: &str = "log's files";
+    let (key, mark) = (key_path(data), mark_path(data));
+    if !data.exists() && !key.exists() && !mark.exists() {
+        return Check::ok(NAME, "the signing key and the high-water mark are made at the first start");
+    }
+    for path in [&key, &mark] {
+        let shown = path.display();
+        match path.symlink_metadata() {
+            Err(cause) => {
+                let advice = "put it back, or see `rollbook adopt --help`";
+                return Check::failure(NAME, format!("{shown} is missing or out of reach ({cause})"), advice);
+            }
+            Ok(meta) if !meta.is_file() || meta.permissions().mode() & 0o077 != 0 => {
+                let found = format!("{shown} must be a file that its owner alone can read");
+                return Check::failure(NAME, found, "run chmod 600 on it, and think about who may have read it");
+            }
+            Ok(_) => {}
+        }
+    }
+    let found = format!("{} and {}, for their owner only", key.display(), mark.display());
+    Check { advice: "keep a copy of the key elsewhere".to_owned(), ..Check::ok(NAME, found) }
+}
+
+/// Whether the data file has room to grow, and to be rewritten.
+#[must_use]
+pub fn room(data: &Path) -> Check {
+    let taken = data.metadata().map_or(0, |file| disk::used(&file));
+    match disk::free(folder(data)) {
+        Ok(free) => enough(free, taken),
+        Err(cause) => {
+            let found = format!("{} cannot be asked how much room it has ({cause})", folder(data).display());
+            Check::failure("disk", found, "put the folder back")
+        }
+    }
+}
+
+/// With so many bytes free, and so many taken by the data file.
+fn enough(free: u64, taken: u64) -> Check {
+    let shown = format!("{} free", size(free));
+    if free < ENOUGH_ROOM {
+        Check::failure("disk", format!("only {shown}"), "make room before writes fail")
+    } else if free < taken {
+        let found = format!("{shown}, less than the {} of the data file", size(taken));
+        Check::warning("disk", found, "make room: `rollbook scrub`, and a backup on the same disk, need as much again")
+    } else {
+        Check::ok("disk", shown)
+    }
+}
+
+/// Whether our clock is that of whoever signs tokens and webhooks, given by how many seconds it is ahead.
+#[must_use]
+pub fn clock(ahead: i64) -> Check {
+    if ahead.abs() <= CLOCK_TOLERANCE {
+        return Check::ok("clock", "agrees with the issuer's");
+    }
+    let direction = if ahead > 0 { "fast" } else { "slow" };
+    let found = format!("{} s {direction} by the issuer's; tokens and webhooks will be refused", ahead.abs());
+    Check::failure("clock", found, "turn on time synchronisation")
+}
+
+/// Which pages may call the API from a browser: one that may not is told no more by the browser than that it failed.
+#[must_use]
+pub fn cors(origins: &[String]) -> Check {
+    match origins {
+        [] => Check::ok("CORS", "no page of another origin may call the API (ROLLBOOK_CORS_ORIGINS)"),
+        origins => Check::ok("CORS", format!("pages of {} may call the API", origins.join(", "))),
+    }
+}
+
+/// Whether there is a backup that is not too old.
+#[must_use]
+pub fn backups(folder: &Path, now: Timestamp) -> Check {
+    const NAME: &str = "backups";
+    const MAKE: &str = "make one on the admin page, under System";
+    let shown = folder.display();
+    match backup::newest(folder) {
+        Err(cause) => Check::failure(
+            NAME,
+            format!("{shown} cannot be read ({cause})"),
+            "make the folder and give it to the user Rollbook runs as, or set another (ROLLBOOK_BACKUP_DIR)",
+        ),
+        Ok(None) => Check::warning(NAME, format!("there is none in {shown}"), MAKE),
+        Ok(Some(newest)) => match (now.as_millis() - newest.at.as_millis()) / DAY {
+            ..1 => Check::ok(NAME, format!("{}, less than a day old", newest.name)),
+            1 => Check::ok(NAME, format!("{}, a day old", newest.name)),
+            days @ 2..=BACKUP_AGE => Check::ok(NAME, format!("{}, {days} days old", newest.name)),
+            days => Check::warning(NAME, format!("the newest is {days} days old ({})", newest.name), MAKE),
+        },
+    }
+}
+
+/// Whether a running server can tell good session tokens from bad ones, as far as it knows: it asks for keys when a token
+/// needs them.
+#[must_use]
+pub fn token_keys(status: jwks::Status) -> Check {
+    const NAME: &str = "token keys";
+    let keys = match status.keys {
+        1 => "1 key".to_owned(),
+        n => format!("{n} keys"),
+    };
+    match (status.keys, status.age_seconds, status.failure) {
+        (0, _, Some(failure)) => Check::failure(
+            NAME,
+            format!("there are none: {failure}; session tokens are answered 503"),
+            "look at CLERK_PUBLISHABLE_KEY, CLERK_ISSUER and CLERK_JWKS_URL, and at the way to the internet",
+        ),
+        (0, _, None) => Check::ok(NAME, "not asked for yet: no session token has come since the start"),
+        (_, None, _) => Check::ok(NAME, "from CLERK_JWT_KEY"),
+        (_, Some(age), Some(failure)) => Check::warning(
+            NAME,
+            format!("{keys}, from {}; the last try to renew them failed: {failure}", ago(age)),
+            "look at the way to the issuer; these are used for a day at most",
+        ),
+        (_, Some(_), None) if !status.asked => {
+            Check::ok(NAME, format!("{keys}, kept from before the start; no session token has come since"))
+        }
+        (_, Some(age), None) => Check::ok(NAME, format!("{keys}, fetched {}", ago(age))),
+    }
+}
+
+fn ago(seconds: i64) -> String {
+    match seconds / 60 {
+        ..1 => "just now".to_owned(),
+        1 => "a minute ago".to_owned(),
+        minutes @ 2..120 => format!("{minutes} minutes ago"),
+        minutes => format!("{} hours ago", minutes / 60),
+    }
+}
+
+/// Whether a running server takes writes.
+#[must_use]
+pub fn writes(store: &Store) -> Check {
+    const NAME: &str = "writes";
+    if store.has_failed() {
+        return Check::failure(
+            NAME,
+            "the data file could not be read or written, and nothing is written any more",
+            "restart Rollbook once the disk is in order",
+        );
+    }
+    match store.doubt() {
+        Some(doubt) => Check::failure(
+            NAME,
+            format!("read only: {doubt}"),
+            "put the right files back, or settle it at the terminal: `rollbook adopt --help`",
+        ),
+        None => waiting(store.figures().waiting),
+    }
+}
+
+/// With so many operations in line for the disk.
+fn waiting(operations: usize) -> Check {
+    match operations {
+        0 => Check::ok("writes", "taken, and none is waiting"),
+        1..BACKLOG => Check::ok("writes", format!("taken; {operations} in line")),
+        _ => Check::warning(
+            "writes",
+            format!("{operations} are in line for the disk"),
+            "if this lasts, the disk is too slow: look at what else uses it",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn room_is_judged_by_what_is_free_and_what_is_taken() {
+        assert_eq!(enough(ENOUGH_ROOM - 1, 0).level, Level::Failure);
+        assert_eq!(enough(ENOUGH_ROOM, ENOUGH_ROOM).level, Level::Ok);
+        let tight = enough(ENOUGH_ROOM, ENOUGH_ROOM + (1 << 20));
+        assert!(tight.level == Level::Warning && tight.sentence().starts_with("256.0 MiB free, less than the 257.0 MiB"));
+        assert_eq!(room(Path::new("/nowhere/at/all.redb")).level, Level::Failure);
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        assert_eq!([0, 4, -4].map(|ahead| clock(ahead).level), [Level::Ok; 3]);
+        assert!(clock(5).found.starts_with("5 s fast") && clock(-90).found.starts_with("90 s slow"));
+        assert_eq!(clock(5).level, Level::Failure);
+    }
+
+    #[test]
+    fn backups_grow_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Timestamp::from_millis(1_795_284_191_000);
+        assert_eq!(backups(dir.path(), at).level, Level::Warning);
+        fs::write(dir.path().join("rollbook-20261121T180311Z.redb"), "").unwrap();
+        let after = |days: i64| backups(dir.path(), at.plus_millis(days * DAY));
+        assert!(after(0).found.ends_with("less than a day old") && after(7).found.ends_with("7 days old"));
+        assert_eq!([after(-1).level, after(1).level, after(7).level], [Level::Ok; 3]);
+        assert!(after(8).level == Level::Warning && after(8).found.contains("8 days old"));
+        assert_eq!(backups(&dir.path().join("missing"), at).level, Level::Failure);
+    }
+
+    #[test]
+    fn token_keys_are_judged_without_asking() {
+        let unasked = jwks::Status { keys: 0, age_seconds: None, failure: None, ahead_seconds: None, asked: false };
+        let failed = jwks::Status { asked: true, failure: Some(jwks::Failure::Timeout), ..unasked };
+        let stale = jwks::Status { keys: 2, age_seconds: Some(7200), ..failed };
+        for (status, level, words) in [
+            (unasked, Level::Ok, "not asked for yet"),
+            (failed, Level::Failure, "no answer in time"),
+            (stale, Level::Warning, "2 keys, from 2 hours ago"),
+            (jwks::Status { failure: None, ..stale }, Level::Ok, "fetched 2 hours ago"),
+            (jwks::Status { failure: None, asked: false, ..stale }, Level::Ok, "kept from before the start"),
+            (jwks::Status { keys: 1, ..unasked }, Level::Ok, "CLERK_JWT_KEY"),
+        ] {
+            let check = token_keys(status);
+            assert!(check.level == level && check.found.contains(words), "{status:?}: {check:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_told() {
+        assert_eq!([0, 1, BACKLOG - 1, BACKLOG].map(|n| waiting(n).level == Level::Ok), [true, true, true, false]);
+    }
+}
