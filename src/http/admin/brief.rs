@@ -29,8 +29,7 @@ pub(super) fn weight(text: &str) -> usize {
 
 /// JSON in which every character can be seen that would turn others around or take no room.
 pub(super) fn visible(json: &str) -> String {
-    let hidden =
-        |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if hidden(c) {
