@@ -168,8 +168,19 @@ pub struct SendTest {
 /// `rollbook admin`.
 #[derive(Debug, Subcommand)]
 pub enum Admin {
-    /// Print a link that sets or resets the admin's password, once
-    Link(LocalFlags),
+    /// Print a link that sets or resets an admin's password, once
+    Link(AdminLink),
+}
+
+/// `rollbook admin link`.
+#[derive(Debug, Args)]
+pub struct AdminLink {
+    /// The admin's name; with one that nobody has yet, the link makes a new admin
+    #[arg(long, default_value = "admin")]
+    pub name: String,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
 }
 
 /// `rollbook healthcheck`.
@@ -361,7 +372,7 @@ impl Command {
             Self::Export(export) => export.flags().0.clone(),
             Self::Keys(keys) => keys.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
-            | Self::Admin(Admin::Link(flags))
+            | Self::Admin(Admin::Link(AdminLink { flags, .. }))
             | Self::Healthcheck(Healthcheck { flags, .. })
             | Self::Checkpoint(flags)
             | Self::RotateKey(flags)

@@ -23,6 +23,15 @@ impl Histogram {
         Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0 }
     }
 
+    /// With counts that were kept ([`Histogram::counts`]), those at the end left out where they are zero; `None` when
+    /// there are more than bounds.
+    #[must_use]
+    pub fn of(bounds: &'static [u64], counts: &[u64], sum: u64) -> Option<Self> {
+        let mut histogram = Self { sum, ..Self::new(bounds) };
+        histogram.counts.get_mut(..counts.len())?.copy_from_slice(counts);
+        Some(histogram)
+    }
+
     /// Counts a value.
     pub fn note(&mut self, value: u64) {
         let place = self.bounds.partition_point(|bound| *bound < value);
@@ -30,6 +39,21 @@ impl Histogram {
             *count += 1;
         }
         self.sum = self.sum.saturating_add(value);
+    }
+
+    /// Adds the values of another one with the same bounds.
+    pub fn add(&mut self, other: &Self) {
+        debug_assert_eq!(self.bounds, other.bounds);
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+
+    /// How many values there were in each step: one for each bound, and one for what is above the last.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
     }
 
     /// How many values there were.

@@ -5,6 +5,7 @@ mod audit;
 pub mod call;
 mod caller;
 pub mod cors;
+mod deliveries;
 mod denials;
 mod docs;
 mod events;
@@ -59,6 +60,7 @@ use crate::store::Store;
 pub use self::audit::entry;
 use self::call::{Call, call};
 use self::cors::Cors;
+pub use self::deliveries::Deliveries;
 use self::denials::Denials;
 pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
@@ -91,6 +93,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Counts what strangers do.
     pub tally: Tally,
+    /// Deliveries as they came.
+    pub deliveries: Deliveries,
     /// Whom a denial was last noted of.
     pub denials: Denials,
     /// The answers that stay open.
@@ -178,6 +182,7 @@ impl App {
             clock,
             settings,
             tally: Tally::default(),
+            deliveries: Deliveries::default(),
             denials: Denials::default(),
             streams: Streams::default(),
             metrics: Metrics::default(),

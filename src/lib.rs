@@ -17,6 +17,7 @@
 //! - [`sync`]: which of two states wins, and the operator's policy
 //! - [`page`]: bounded lists and where they go on
 //! - [`histogram`]: how large things were, by steps
+//! - [`traffic`]: what came in, by the hour
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
@@ -135,5 +136,6 @@ pub mod server;
 pub mod store;
 pub mod sync;
 pub mod tlog;
+pub mod traffic;
 pub mod user;
 pub mod verify;

@@ -158,6 +158,12 @@ impl Notary {
         self.keys().map(|keys| keys.verifiers()).unwrap_or_default()
     }
 
+    /// Until when the second of these keys signs beside the first; `None` when there is one.
+    #[must_use]
+    pub fn retires_at(&self) -> Option<Timestamp> {
+        self.keys().and_then(|keys| keys.retiring.as_ref().map(|(_, until)| *until))
+    }
+
     /// Signs a checkpoint of the log as it is on disk now, unless the newest one is of that size already.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ use self::accept::Limits;
 /// How often a checkpoint is signed, if the log has grown.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
-/// How often what strangers did is written down.
+/// How often what is counted between times is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
 
 /// A server that holds its address and its data file, and does not serve yet.
@@ -325,7 +325,7 @@ async fn show_metrics(listener: TcpListener, app: App, limits: Limits, mut stopp
     let _ = accept::serve(listener, service, fault, limits, Arc::default(), until).await;
 }
 
-/// Writes down every minute, and at the end, what strangers did, and forgets who has not asked for anything lately.
+/// Writes down every minute, and at the end, what strangers did and what is known of deliveries, and forgets who has not asked for anything lately.
 async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
     loop {
         let last = tokio::time::timeout(TALLY_EVERY, stopped.changed()).await.is_ok();
@@ -334,6 +334,12 @@ async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
             if let Err(cause) = app.store.record(entry).await {
                 tracing::warn!(%cause, "audit.not_written");
             }
+        }
+        let counted = app.deliveries.take();
+        if !counted.is_empty()
+            && let Err(cause) = app.store.count(counted).await
+        {
+            tracing::warn!(%cause, "deliveries.not_counted");
         }
         if last {
             return;

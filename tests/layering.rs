@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
 const NOUNS: &[&str] =
-    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "user"];
+    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "traffic", "user"];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
@@ -25,7 +25,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("backup", &["disk", "store", "notary", "verify"]),
     ("clerk", &[]),
     ("checks", &["disk", "store", "notary", "backup", "clerk"]),
-    ("http", &["export", "store", "notary", "backup", "clerk", "checks"]),
+    ("http", &["export", "disk", "store", "notary", "backup", "clerk", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "http", "control"]),
     (

@@ -1,5 +1,6 @@
 //! A webhook on its way in: headers checked, signature over the raw bytes, and only then the body read.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use svix::webhooks::{Webhook, WebhookError};
 
 use super::payload;
 use crate::clock::Timestamp;
-use crate::event::{Delivery, DeliveryId};
+use crate::event::{Delivery, DeliveryId, Event, Reason, Unusable};
 
 /// The three headers of one family, and where they come from: Svix's own names, or those of Standard Webhooks.
 const FAMILIES: [[&str; 3]; 2] =
@@ -20,6 +21,20 @@ const MAX_SIGNATURES: usize = 16;
 
 /// The fewest bytes a signing secret may have; Svix makes 24.
 const MIN_SECRET: usize = 24;
+
+/// What is hashed before a secret for its fingerprint.
+const FINGERPRINT: &[u8] = b"rollbook secret fingerprint\0";
+
+/// A message whose signature is good.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The message.
+    pub delivery: Delivery,
+    /// The place of the secret that made the signature; the first such, where it carries several.
+    pub secret: usize,
+    /// When it was signed, by the sender's clock, in whole seconds.
+    pub signed_at: Timestamp,
+}
 
 /// Why a request is no webhook of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +67,18 @@ impl Error {
 #[error("a signing secret is `whsec_` and base64 of at least 24 bytes")]
 pub struct BadSecret;
 
+/// Reads a body once more that was verified and cleaned when it came. `at` stands in for an event time that is missing.
+///
+/// # Errors
+/// With why it still cannot be read. What was not even text has lost the bytes that were none, and is never taken for
+/// what it says without them.
+pub fn read_again(body: &str, at: Timestamp, reason: Reason) -> Result<Event, Unusable> {
+    if reason == Reason::Unparsable && body.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Unusable { reason, kind: None, body: body.to_owned() });
+    }
+    payload::read(body, at)
+}
+
 /// Checks and reads webhooks with any of several secrets, so that one can be replaced by another without a gap.
 #[derive(Debug)]
 pub struct Webhooks(Vec<Signer>);
@@ -61,6 +88,7 @@ pub struct Webhooks(Vec<Signer>);
 struct Signer {
     webhook: Webhook,
     key: hmac::Key,
+    fingerprint: String,
 }
 
 impl Webhooks {
@@ -73,26 +101,33 @@ impl Webhooks {
         if signers.is_empty() { Err(BadSecret) } else { Ok(Self(signers)) }
     }
 
+    /// By what each secret is known where it must not be shown, in the order of the settings: eight hexadecimal digits
+    /// that do not lead back to it.
+    pub fn fingerprints(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(|signer| signer.fingerprint.as_str())
+    }
+
     /// Verifies the signature over the raw body and then reads it.
     ///
     /// # Errors
     /// When the headers are not those of one webhook, or no secret made the signature.
-    pub fn receive(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Delivery, Error> {
+    pub fn receive(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Received, Error> {
         let stamp = Stamp::read(headers)?;
-        self.verify(headers, body, &stamp, now)?;
+        let secret = self.verify(headers, body, &stamp, now)?;
         let content = match std::str::from_utf8(body) {
             Ok(text) => payload::read(text, stamp.signed_at),
             Err(_) => Err(payload::unreadable(body)),
         };
-        Ok(Delivery { content, id: stamp.id })
+        Ok(Received { delivery: Delivery { content, id: stamp.id }, secret, signed_at: stamp.signed_at })
     }
 
-    fn verify(&self, headers: &HeaderMap, body: &[u8], stamp: &Stamp<'_>, now: Timestamp) -> Result<(), Error> {
+    /// Which secret made the signature, by its place.
+    fn verify(&self, headers: &HeaderMap, body: &[u8], stamp: &Stamp<'_>, now: Timestamp) -> Result<usize, Error> {
         let mut refused = Error::Signature;
-        for signer in &self.0 {
+        for (place, signer) in self.0.iter().enumerate() {
             match signer.webhook.verify(body, headers) {
-                Ok(()) => return Ok(()),
-                Err(WebhookError::InvalidPayload) if signer.signed(body, stamp) => return Ok(()),
+                Ok(()) => return Ok(place),
+                Err(WebhookError::InvalidPayload) if signer.signed(body, stamp) => return Ok(place),
                 Err(WebhookError::TimestampTooOldError | WebhookError::FutureTimestampError) => {
                     refused = Error::Timestamp(stamp.signed_at.as_seconds() - now.as_seconds());
                 }
@@ -110,8 +145,8 @@ impl Signer {
         if key.len() < MIN_SECRET {
             return Err(BadSecret);
         }
-        let hmac = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        Ok(Self { webhook: Webhook::from_bytes(key).map_err(|_| BadSecret)?, key: hmac })
+        let (hmac, fingerprint) = (hmac::Key::new(hmac::HMAC_SHA256, &key), fingerprint(&key));
+        Ok(Self { webhook: Webhook::from_bytes(key).map_err(|_| BadSecret)?, key: hmac, fingerprint })
     }
 
     /// Whether a signature is this secret's over the bytes, as svix checks it over text. It has already looked
@@ -122,6 +157,14 @@ impl Signer {
         let mut tags = signatures.filter_map(|signature| STANDARD.decode(signature).ok());
         tags.any(|tag| hmac::verify(&self.key, &message, &tag).is_ok())
     }
+}
+
+/// The first four bytes of a hash: too few to lead anywhere, enough to tell a handful of secrets apart.
+fn fingerprint(key: &[u8]) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(FINGERPRINT);
+    hash.update(key);
+    hash.finish().as_ref().iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// What the headers say, once each and all from one family. Checked here because svix takes the first of

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::columns::{self, printable};
-use super::{Admin, Users, erasure, ever, progress, prune, scrub, serve};
+use super::{Admin, AdminLink, Users, erasure, ever, progress, prune, scrub, serve};
 use crate::clock::Clock;
 use crate::config::Local;
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
@@ -62,8 +62,8 @@ pub enum Error {
 /// # Errors
 /// When there is no data file, or the link cannot be kept.
 pub async fn admin(command: &Admin, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
-    let Admin::Link(_) = command;
-    show(answer(local, Request::AdminLink).await?, out)
+    let Admin::Link(AdminLink { name, .. }) = command;
+    show(answer(local, Request::AdminLink { name: name.clone() }).await?, out)
 }
 
 /// `rollbook users …`.

@@ -13,9 +13,6 @@ use crate::page::PageRequest;
 use crate::store::{self, By, ChangeError, EraseError, Error, Extent, Order, Store, UserPatch};
 use crate::user::{Handle, HandleKind, UserRef};
 
-/// What the admin is called whose password a link sets.
-const ADMIN: &str = "admin";
-
 /// What answers need.
 #[derive(Debug, Clone)]
 pub struct Desk {
@@ -35,7 +32,7 @@ impl Desk {
     /// Does what is asked and says what came of it. What takes long says on the way how far it is, and gives files.
     pub async fn answer(&self, request: Request, feed: &Feed) -> Reply {
         let answered = match request {
-            Request::AdminLink => return self.admin_link().await,
+            Request::AdminLink { name } => return self.admin_link(&name).await,
             Request::Status => return self.status(),
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
@@ -74,9 +71,9 @@ impl Desk {
         }
     }
 
-    async fn admin_link(&self) -> Reply {
+    async fn admin_link(&self, name: &str) -> Reply {
         let now = self.clock.now();
-        match link::mint(&self.store, ADMIN, now, Actor::Cli, Source::Cli, &self.public_origin).await {
+        match link::mint(&self.store, name, now, Actor::Cli, Source::Cli, &self.public_origin).await {
             Ok(url) => Reply::AdminLink { url },
             Err(error) => Reply::Refused { reason: error.to_string() },
         }

@@ -21,8 +21,11 @@ use crate::verify::{Kept, Report};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// For a link that lets its bearer set the admin's password, once.
-    AdminLink,
+    /// For a link that lets its bearer set an admin's password, once.
+    AdminLink {
+        /// The admin's name; nobody need have it yet.
+        name: String,
+    },
     /// How the server is.
     Status,
     /// For the newest checkpoint, after signing one if the log has grown.

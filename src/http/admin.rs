@@ -2,10 +2,15 @@
 //! password is set behind a single-use link from the terminal. Every look at somebody's data is an entry
 //! in the book before it is an answer.
 
+mod admins;
 mod assets;
+mod attention;
 mod audit;
+mod backups;
 mod brief;
+mod chart;
 mod csrf;
+mod deliveries;
 mod entry;
 mod erase;
 mod ever;
@@ -13,13 +18,20 @@ mod form;
 mod keys;
 mod limit;
 pub mod link;
+mod log_key;
 mod overview;
 mod paging;
 mod password;
+mod password_change;
 mod quarantine;
 mod session;
+mod sessions;
+mod settings;
 mod setup;
 mod sign_in;
+mod span;
+mod sure;
+mod system;
 mod token;
 mod user;
 mod users;
@@ -108,17 +120,35 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users"] => users::list(call).await,
         ["users", "ever"] => ever::ask(call).await,
         ["users", id] => user::serve(call, id).await,
+        ["users", id, "object"] => user::object::show(call, id).await,
+        ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
+        ["deliveries"] => deliveries::show(call).await,
+        ["quarantine"] => quarantine::list(call).await,
+        ["quarantine", "reprocess"] => quarantine::reprocess_all(call).await,
+        ["quarantine", seq] => quarantine::one(call, seq).await,
+        ["quarantine", seq, "reprocess"] => quarantine::reprocess(call, seq).await,
+        ["quarantine", seq, "discard"] => quarantine::discard(call, seq).await,
         ["audit", "export"] => audit::export(call).await,
         ["audit", "live"] => audit::live(call).await,
         ["audit", seq] => audit::one(call, seq).await,
         ["audit", seq, "leaf"] => audit::file(call, seq, audit::File::Leaf).await,
         ["audit", seq, "detail"] => audit::file(call, seq, audit::File::Detail).await,
         ["audit", seq, "proof"] => audit::file(call, seq, audit::File::Proof).await,
-        ["quarantine"] => quarantine::list(call).await,
+        ["system"] => system::show(call).await,
+        ["settings"] => settings::show(call).await,
+        ["log"] => log_key::show(call).await,
+        ["backups"] => backups::serve(call).await,
+        ["backups", "download"] => backups::download(desk, call).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
+        ["admins"] => admins::serve(desk, call).await,
+        ["admins", name, "link"] => admins::reset(desk, call, name).await,
+        ["admins", name, "remove"] => admins::remove(desk, call, name).await,
+        ["password"] => password_change::serve(desk, call).await,
+        ["sessions", "end"] => sessions::end_all(call).await,
+        ["sessions", id, "end"] => sessions::end(call, id).await,
         _ => Err(Problem::not_found().into()),
     }
 }

@@ -59,12 +59,12 @@ pub(super) struct PersonJson {
 /// Where a session was last used from.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Activity")]
-struct ActivityJson {
-    browser: Option<String>,
-    device: Option<String>,
-    ip: Option<String>,
-    city: Option<String>,
-    country: Option<String>,
+pub(super) struct ActivityJson {
+    pub(super) browser: Option<String>,
+    pub(super) device: Option<String>,
+    pub(super) ip: Option<String>,
+    pub(super) city: Option<String>,
+    pub(super) country: Option<String>,
 }
 
 /// An organization.
@@ -158,7 +158,12 @@ impl SessionJson {
 }
 
 /// The status that a session Clerk called `status` has by now.
-fn as_of(now: Timestamp, status: String, expires_at: Option<Timestamp>, abandon_at: Option<Timestamp>) -> String {
+pub(super) fn as_of(
+    now: Timestamp,
+    status: String,
+    expires_at: Option<Timestamp>,
+    abandon_at: Option<Timestamp>,
+) -> String {
     let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
     match status.as_str() {
         "active" | "pending" if is_over(expires_at) => "expired".to_owned(),
@@ -175,7 +180,7 @@ impl PersonJson {
 }
 
 impl ActivityJson {
-    fn new(activity: &Fields<'_>) -> Self {
+    pub(super) fn new(activity: &Fields<'_>) -> Self {
         let browser = [activity.text("browser_name"), activity.text("browser_version")];
         let browser: Vec<String> = browser.into_iter().flatten().collect();
         Self {
@@ -266,7 +271,8 @@ fn id(fields: &Fields<'_>, name: &str) -> Option<ClerkId> {
     fields.text(name)?.parse().ok()
 }
 
-fn at(fields: &Fields<'_>, name: &str) -> Option<Timestamp> {
+/// The moment that a member tells.
+pub(super) fn at(fields: &Fields<'_>, name: &str) -> Option<Timestamp> {
     fields.value(name).map(Timestamp::from_seconds_or_millis)
 }
 

@@ -277,6 +277,19 @@ impl From<store::ChangeError> for Problem {
     }
 }
 
+impl From<store::AdminError> for Problem {
+    fn from(error: store::AdminError) -> Self {
+        match error {
+            store::AdminError::Ended => {
+                Self::new(Kind::Unauthorized, "You are not signed in, or no longer. Nothing was changed.")
+            }
+            store::AdminError::Unknown => Self::not_found(),
+            store::AdminError::Last => Self::new(Kind::Conflict, "Nobody would be left who could sign in here."),
+            store::AdminError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<store::ReviewError> for Problem {
     fn from(error: store::ReviewError) -> Self {
         match error {

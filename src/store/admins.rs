@@ -1,8 +1,14 @@
 //! Admins of the page, the links that let them set a password, and their sessions. Tokens are kept as hashes only.
+//!
+//! Whatever one admin does to another is done in the name of a session that must be there still when it is done: who was
+//! removed meanwhile, or whose password was set anew, does nothing more.
+
+mod sessions;
 
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::sessions::AdminSession;
 use super::Store;
 use super::error::Error;
 use super::tables::{self, open};
@@ -22,6 +28,9 @@ pub struct Admin {
     pub password: String,
     /// When the password was last set.
     pub changed_at: Timestamp,
+    /// When they were last seen, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -39,15 +48,32 @@ pub struct Link {
     pub expires_at: Timestamp,
 }
 
-/// An admin's session.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AdminSession {
-    /// The admin.
-    pub admin: String,
-    /// When they signed in.
-    pub opened_at: Timestamp,
-    /// When they were last seen, to the minute.
-    pub used_at: Timestamp,
+/// Everybody who may sign in or be signed in.
+#[derive(Debug)]
+pub struct Admins {
+    /// Those who have a password, by name.
+    pub admins: Vec<Admin>,
+    /// Links, also those that have expired.
+    pub links: Vec<Link>,
+    /// Sessions by their names, also those that nobody ended and that may have run out.
+    pub sessions: Vec<(TokenHash, AdminSession)>,
+}
+
+/// Why nothing was done to an admin.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The session of the admin who asked is gone.
+    #[error("the session of the admin who asked has ended")]
+    Ended,
+    /// There is no such admin, and no link for one.
+    #[error("there is no such admin")]
+    Unknown,
+    /// Nobody would be left who could sign in.
+    #[error("there would be no admin left")]
+    Last,
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] Error),
 }
 
 impl Store {
@@ -67,31 +93,124 @@ impl Store {
         self.read(|txn| open(txn, tables::admins())?.get(name)?.map(|row| decode(row.value())).transpose())
     }
 
-    /// Keeps an admin as given.
+    /// Everybody who may sign in, and where they are signed in.
     ///
     /// # Errors
-    /// When the store takes no writes.
-    pub async fn put_admin(&self, admin: Admin, entry: Draft) -> Result<(), Error> {
-        let now = self.now();
-        self.write(move |tx| {
-            tx.tables.admins.insert(admin.name.as_str(), &encode(&admin)[..])?;
-            tx.append(&entry, now).map(drop)
+    /// When the file cannot be read.
+    pub async fn admins(&self) -> Result<Admins, Error> {
+        self.scan(|txn| {
+            let admins = open(txn, tables::admins())?.range::<&str>(..)?.map(|row| decode(row?.1.value()));
+            let links = open(txn, tables::admin_links())?.range::<&TokenHash>(..)?.map(|row| decode(row?.1.value()));
+            let session = |row: (redb::AccessGuard<'_, &TokenHash>, redb::AccessGuard<'_, &[u8]>)| {
+                Ok((*row.0.value(), decode(row.1.value())?))
+            };
+            let sessions = open(txn, tables::admin_sessions())?.range::<&TokenHash>(..)?.map(|row| session(row?));
+            Ok(Admins {
+                admins: admins.collect::<Result<_, Error>>()?,
+                links: links.collect::<Result<_, Error>>()?,
+                sessions: sessions.collect::<Result<_, Error>>()?,
+            })
         })
         .await
     }
 
-    /// Keeps a link.
+    /// Keeps the same password under another hash. `false`, and nothing done, when the hash is not `was` any more.
     ///
     /// # Errors
     /// When the store takes no writes.
-    pub async fn put_link(&self, hash: TokenHash, link: Link, entry: Draft) -> Result<(), Error> {
+    pub async fn rehash_password(
+        &self,
+        name: String,
+        was: String,
+        password: String,
+        entry: Draft,
+    ) -> Result<bool, Error> {
         let now = self.now();
         self.write(move |tx| {
-            tx.drop_links(now, &link.admin)?;
-            tx.tables.admin_links.insert(&hash, &encode(&link)[..])?;
-            tx.append(&entry, now).map(drop)
+            let Some(admin) = tx.admin(&name)?.filter(|admin| admin.password == was) else { return Ok(false) };
+            tx.put_admin(&Admin { password: password.clone(), ..admin })?;
+            tx.append(&entry, now)?;
+            Ok(true)
         })
         .await
+    }
+
+    /// Keeps an admin's new password. Their sessions end, and their links; `session` begins.
+    ///
+    /// # Errors
+    /// When the session `by` has ended, or the store takes no writes.
+    pub async fn change_password(
+        &self,
+        by: TokenHash,
+        admin: Admin,
+        session: (TokenHash, AdminSession),
+        entry: Draft,
+    ) -> Result<(), AdminError> {
+        let now = self.now();
+        self.write(move |tx| {
+            if !tx.has_session(&by)? {
+                return Ok(Err(AdminError::Ended));
+            }
+            tx.drop_links(now, &admin.name)?;
+            tx.end_sessions_of(&admin.name)?;
+            tx.put_admin(&admin)?;
+            tx.put_session(&session.0, &session.1)?;
+            tx.append(&entry, now)?;
+            Ok(Ok(()))
+        })
+        .await?
+    }
+
+    /// Takes somebody's password, sessions and links away.
+    ///
+    /// # Errors
+    /// When the session `by` has ended, there is nobody of that name, or nobody else; or the store takes no writes.
+    pub async fn remove_admin(&self, by: TokenHash, name: String, entry: Draft) -> Result<(), AdminError> {
+        let now = self.now();
+        self.write(move |tx| {
+            if !tx.has_session(&by)? {
+                return Ok(Err(AdminError::Ended));
+            }
+            let is_admin = tx.admin(&name)?.is_some();
+            if !is_admin && !tx.has_link(&name)? {
+                return Ok(Err(AdminError::Unknown));
+            }
+            if is_admin && tx.tables.admins.range::<&str>(..)?.nth(1).transpose()?.is_none() {
+                return Ok(Err(AdminError::Last));
+            }
+            tx.tables.admins.remove(name.as_str())?;
+            tx.drop_links(now, &name)?;
+            tx.end_sessions_of(&name)?;
+            tx.append(&entry, now)?;
+            Ok(Ok(()))
+        })
+        .await?
+    }
+
+    /// Keeps a link; the older ones of that admin's end. `by` is the session of the admin who asks for it, if one does.
+    ///
+    /// # Errors
+    /// When that session has ended, or the store takes no writes.
+    pub async fn put_link(
+        &self,
+        by: Option<TokenHash>,
+        hash: TokenHash,
+        link: Link,
+        entry: Draft,
+    ) -> Result<(), AdminError> {
+        let now = self.now();
+        self.write(move |tx| {
+            if let Some(by) = &by
+                && !tx.has_session(by)?
+            {
+                return Ok(Err(AdminError::Ended));
+            }
+            tx.drop_links(now, &link.admin)?;
+            tx.tables.admin_links.insert(&hash, &encode(&link)[..])?;
+            tx.append(&entry, now)?;
+            Ok(Ok(()))
+        })
+        .await?
     }
 
     /// The link, if it was not used.
@@ -121,85 +240,38 @@ impl Store {
             }
             tx.drop_links(now, &admin.name)?;
             tx.end_sessions_of(&admin.name)?;
-            tx.tables.admins.insert(admin.name.as_str(), &encode(&admin)[..])?;
+            tx.put_admin(&admin)?;
             tx.append(&entry, now)?;
             Ok(true)
-        })
-        .await
-    }
-
-    /// Opens a session.
-    ///
-    /// # Errors
-    /// When the store takes no writes.
-    pub async fn open_session(&self, hash: TokenHash, session: AdminSession, entry: Draft) -> Result<(), Error> {
-        let now = self.now();
-        self.write_beside(Some(entry), move |tx| {
-            tx.drop_old_sessions(now)?;
-            tx.tables.admin_sessions.insert(&hash, &encode(&session)[..])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// The session, if it is open.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn admin_session(&self, hash: &TokenHash) -> Result<Option<AdminSession>, Error> {
-        self.read(|txn| open(txn, tables::admin_sessions())?.get(hash)?.map(|row| decode(row.value())).transpose())
-    }
-
-    /// Notes that a session was in use; nothing happens when it was closed meanwhile.
-    ///
-    /// # Errors
-    /// When the store takes no writes.
-    pub async fn touch_session(&self, hash: TokenHash, used_at: Timestamp) -> Result<(), Error> {
-        self.write_beside(None, move |tx| {
-            let session: Option<AdminSession> =
-                tx.tables.admin_sessions.get(&hash)?.map(|row| decode(row.value())).transpose()?;
-            if let Some(session) = session {
-                let session = AdminSession { used_at, ..session };
-                tx.tables.admin_sessions.insert(&hash, &encode(&session)[..])?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Closes a session.
-    ///
-    /// # Errors
-    /// When the store takes no writes.
-    pub async fn close_session(&self, hash: TokenHash, entry: Draft) -> Result<(), Error> {
-        self.write_beside(Some(entry), move |tx| {
-            tx.tables.admin_sessions.remove(&hash)?;
-            Ok(())
         })
         .await
     }
 }
 
 impl Tx<'_> {
+    fn admin(&self, name: &str) -> Result<Option<Admin>, Error> {
+        self.tables.admins.get(name)?.map(|row| decode(row.value())).transpose()
+    }
+
+    fn put_admin(&mut self, admin: &Admin) -> Result<(), Error> {
+        self.tables.admins.insert(admin.name.as_str(), &encode(admin)[..])?;
+        Ok(())
+    }
+
+    fn has_link(&self, admin: &str) -> Result<bool, Error> {
+        for row in self.tables.admin_links.iter()? {
+            if decode::<Link>(row?.1.value())?.admin == admin {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Drops every link that has expired, and every one of that admin's: a new link, or a new password, is
     /// often the answer to a link in the wrong hands.
     fn drop_links(&mut self, now: Timestamp, admin: &str) -> Result<(), Error> {
         let stays = |row: &[u8]| decode::<Link>(row).is_ok_and(|link| link.expires_at > now && link.admin != admin);
         self.tables.admin_links.retain(|_, row| stays(row))?;
-        Ok(())
-    }
-
-    /// Sessions that nobody shows again would stay for ever. A day is longer than any may last.
-    fn drop_old_sessions(&mut self, now: Timestamp) -> Result<(), Error> {
-        let yesterday = now.plus_millis(-24 * 60 * 60 * 1000);
-        let live = |row: &[u8]| decode::<AdminSession>(row).is_ok_and(|session| session.opened_at > yesterday);
-        self.tables.admin_sessions.retain(|_, row| live(row))?;
-        Ok(())
-    }
-
-    fn end_sessions_of(&mut self, admin: &str) -> Result<(), Error> {
-        let others = |row: &[u8]| decode::<AdminSession>(row).is_ok_and(|session| session.admin != admin);
-        self.tables.admin_sessions.retain(|_, row| others(row))?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::hours::Current;
 use super::tables;
 use super::wall::Wall;
 use crate::audit::Doubt;
@@ -18,6 +19,7 @@ pub(super) struct State {
     pub(super) wall: Wall,
     pub(super) instance: Option<String>,
     pub(super) stats: Stats,
+    pub(super) hour: Current,
 }
 
 /// Running counts, kept in the file beside what they count.
@@ -42,7 +44,7 @@ pub struct Counts {
     pub entries: u64,
     /// Deliveries in quarantine.
     pub quarantined: u64,
-    /// When the last verified delivery came.
+    /// When the last verified delivery of Clerk's came.
     pub last_event_at: Option<Timestamp>,
 }
 
@@ -79,7 +81,8 @@ impl State {
             Some(Doubt::Damaged("its tiles do not give its root".to_owned()))
         };
         let last_at = Timestamp::from_millis(last_at);
-        Ok((Self { log, last_at, wall: Wall::new(clock, last_at), instance, stats }, doubt))
+        let (wall, hour) = (Wall::new(clock, last_at), Current::default());
+        Ok((Self { log, last_at, wall, instance, stats, hour }, doubt))
     }
 
     pub(super) const fn stats(&self) -> Counts {

@@ -60,6 +60,8 @@ tables! {
     object_children: (&'static str, &'static str, &'static str) => ();
     /// svix-id → the log entry that the delivery left.
     deliveries: &'static str => u64;
+    /// Hours since 1970 → what came in during that hour, JSON ([`crate::traffic::Hour`]).
+    hours: u64 => &'static [u8];
     /// Log entry → the delivery that could not be applied, JSON.
     quarantine: u64 => &'static [u8];
     /// Place in the log → the leaf's bytes.

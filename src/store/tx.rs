@@ -65,11 +65,14 @@ impl<'txn> Tx<'txn> {
         }
         let stats = serde_json::to_vec(&self.state.stats).unwrap_or_default();
         self.tables.meta.insert("stats", &stats[..])?;
+        self.put_hour()?;
         Ok(self.written)
     }
 
     /// Appends an entry to the log and returns its place. If the clock was turned back, an entry before it says so.
     pub(super) fn append(&mut self, draft: &Draft, now: Timestamp) -> Result<u64, Error> {
+        // Without an entry there are as many users as in the hour before.
+        self.note_hour(now)?;
         if let Some(step) = self.state.wall.step() {
             self.append_alone(&step, now)?;
         }

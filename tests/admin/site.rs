@@ -42,9 +42,15 @@ impl Site {
 
     /// As `https://{host}`, or on this machine alone.
     pub(crate) async fn start_at(host: Option<&'static str>) -> Self {
+        Self::start_with(host, &[]).await
+    }
+
+    /// With some settings besides.
+    pub(crate) async fn start_with(host: Option<&'static str>, settings: &[(&str, &str)]) -> Self {
         let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
         let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
-        let server = TestServer::with_clock(&[("ROLLBOOK_PUBLIC_URL", &origin)], clock.clone()).await;
+        let settings = [&[("ROLLBOOK_PUBLIC_URL", origin.as_str())], settings].concat();
+        let server = TestServer::with_clock(&settings, clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 
@@ -76,6 +82,20 @@ impl Site {
 
     pub(crate) fn later(&self, millis: i64) {
         self.clock.set(self.clock.now().plus_millis(millis));
+    }
+
+    /// Stops the server; its folder goes with what this returns.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        drop(self.app);
+        self.server.stop().await
+    }
+
+    /// What comes back for a form of our own page, byte for byte.
+    pub(crate) async fn post_for_bytes(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
+        let request = self.server.request(Method::POST, path).header(COOKIE, cookie).header("origin", self.origin());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(serde_urlencoded::to_string(form).unwrap()).send().await.unwrap();
+        (answer.headers().clone(), answer.bytes().await.unwrap().to_vec())
     }
 
     pub(crate) async fn get(&self, path: &str, cookie: Option<&str>) -> Answer {

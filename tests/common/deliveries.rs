@@ -12,5 +12,5 @@ pub fn received(id: &str, body: &str) -> Delivery {
     let headers = sign::sign(SECRET, id, sign::now_seconds(), body.as_bytes()).into_iter();
     let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap()));
     let headers: HeaderMap = headers.collect();
-    Webhooks::new([SECRET]).unwrap().receive(&headers, body.as_bytes(), now()).unwrap()
+    Webhooks::new([SECRET]).unwrap().receive(&headers, body.as_bytes(), now()).unwrap().delivery
 }

@@ -42,10 +42,10 @@ pub(super) fn activity(entry: &Entry) -> Activity<'_> {
     let account = |(id, name)| Activity { class: Class::AccountChange, id, name };
     let authentication = |(id, name)| Activity { class: Class::Authentication, id, name };
     match action {
-        "user.created" | "user.provisioned" => account((1, "Create")),
-        "user.deleted" => account((6, "Delete")),
+        "user.created" | "user.provisioned" | "admin.added" => account((1, "Create")),
+        "user.deleted" | "admin.removed" => account((6, "Delete")),
         "user.updated" => account(update(entry).unwrap_or((OTHER, verb))),
-        "admin.password_set" => account((3, "Password Change")),
+        "admin.password_set" | "admin.password_changed" => account((3, "Password Change")),
         "admin.link_minted" | "admin.link_refused" => account((4, "Password Reset")),
         "user.assigned" | "user.erased" | "admin.password_rehashed" => account((OTHER, verb)),
         "session.created" | "admin.signed_in" | "admin.sign_in_failed" => authentication((1, "Logon")),
@@ -86,7 +86,7 @@ fn update(entry: &Entry) -> Option<(u8, &'static str)> {
 fn crud(word: &str) -> Option<(u8, &'static str)> {
     match word {
         "created" | "made" | "minted" | "sent" => Some((1, "Create")),
-        "read" | "listed" | "streamed" | "exported" | "looked" | "verified" => Some((2, "Read")),
+        "read" | "listed" | "streamed" | "exported" | "looked" | "verified" | "downloaded" => Some((2, "Read")),
         "updated" | "changed" | "set" | "accepted" | "rotated" | "active" | "pastDue" | "canceled" | "upcoming"
         | "ended" | "abandoned" | "incomplete" | "freeTrialEnding" => Some((3, "Update")),
         "deleted" | "removed" | "revoked" | "pruned" | "erased" | "retired" => Some((4, "Delete")),

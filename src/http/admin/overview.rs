@@ -1,100 +1,91 @@
-//! The first page: how much there is, what happened last, what needs somebody's attention.
+//! The first page: how much there is, what came in, what needs somebody's attention, what happened last.
 
 use askama::Template;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use super::attention::{self, Attention};
+use super::chart::{Bars, Curve};
 use super::entry::{Row, Rows};
+use super::span::{Choice, Span, Traffic};
 use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
 use crate::audit::Filter;
 use crate::clock::Timestamp;
-use crate::event::Reason;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::page::PageRequest;
-use crate::store::{Counts, Quarantined};
+use crate::sample::EVENT_TYPES;
+use crate::store::Counts;
 
 /// How many of the newest entries are shown.
-const SHOWN: usize = 10;
-
-/// How many quarantined deliveries are named.
-const NAMED: usize = 5;
-
-/// After how long without an event somebody should look at the endpoint, in milliseconds: a week.
-const QUIET: i64 = 7 * 24 * 60 * 60 * 1000;
+const SHOWN: usize = 8;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Page {
     frame: Frame,
+    spans: Vec<Choice>,
+    span: Span,
+    tiles: Tiles,
+    first_run: Option<FirstRun>,
+    attention: Vec<Attention>,
+    deliveries: Bars,
+    users: Option<Curve>,
+    rows: Vec<Row>,
+    log: Option<Log>,
+}
+
+/// The numbers at the top.
+struct Tiles {
     users: String,
     deleted: String,
-    entries: String,
-    quarantined: String,
+    grown: Option<String>,
+    taken: String,
+    success: Option<String>,
+    latency: Option<(String, String)>,
     last_event: Option<When>,
-    quiet: bool,
-    waiting: Vec<Waiting>,
-    more_waiting: bool,
-    proof: Option<Proof>,
-    rows: Vec<Row>,
+}
+
+/// What is to be done until Clerk's first event comes.
+struct FirstRun {
     endpoint: String,
+    /// Whether Clerk cannot reach that.
     local: bool,
+    kinds: Vec<Kinds>,
+    /// Whether a test has come through.
+    tested: bool,
 }
 
-/// What somebody takes down to check the log with later.
-struct Proof {
+/// The event types of one object.
+struct Kinds {
+    object: &'static str,
+    verbs: String,
+}
+
+/// How far the log is vouched for.
+struct Log {
+    entries: String,
     size: String,
-    root: String,
-    verifiers: Vec<String>,
-    /// How many entries there are since.
-    unsigned: u64,
+    signed: Option<When>,
 }
 
-impl Proof {
-    fn of(app: &App, entries: u64) -> Option<Self> {
-        let published = app.notary.published()?;
-        Some(Self {
-            size: number(published.checkpoint.size),
-            root: STANDARD.encode(published.checkpoint.root),
-            verifiers: app.notary.verifiers().iter().map(ToString::to_string).collect(),
-            unsigned: entries.saturating_sub(published.checkpoint.size),
-        })
-    }
-}
-
-/// A delivery in quarantine.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) delivery: String,
-    pub(super) kind: Option<String>,
-    pub(super) reason: &'static str,
-    pub(super) at: When,
-    pub(super) body: String,
-}
-
-impl Waiting {
-    pub(super) fn new(item: Quarantined, now: Timestamp) -> Self {
-        Self {
-            delivery: item.delivery.to_string(),
-            kind: item.kind,
-            reason: why(item.reason),
-            at: When::second(item.received_at, now),
-            body: item.body,
-        }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    span: Option<String>,
+    tested: Option<String>,
 }
 
 /// `GET /admin`.
 pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let admin = session::reader(&call, "/admin").await?;
+    let query: Query = call.query()?;
+    let span = Span::read(query.span.as_deref())?;
     let (store, now) = (&call.app.store, call.app.clock.now());
-    let Counts { users, deleted, entries, quarantined, last_event_at } = store.counts();
-    let mut waiting = if quarantined > 0 { store.quarantine(PageRequest::default()).await?.items } else { Vec::new() };
-    waiting.truncate(NAMED);
+    let counts = store.counts();
     // Looks at the page are left out: the overview would show little but itself.
     let is_look = |action: &str| matches!(action.rsplit('.').next(), Some("listed" | "read"));
     let mut newest = store.audit(Filter::default(), PageRequest::default()).await?.items;
@@ -105,32 +96,68 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         look.count = u64::try_from(newest.len()).ok();
         store.record(look).await?;
     }
-    let origin = &call.app.settings.public_origin;
+    let traffic = span.traffic(store, now).await?;
     let page = Page {
         frame: Frame::new(&call.app, &admin, "/admin"),
-        users: number(users),
-        deleted: number(deleted),
-        entries: number(entries),
-        quarantined: number(quarantined),
-        last_event: last_event_at.map(|at| When::ago(at, now)),
-        quiet: last_event_at.is_some_and(|at| now.as_millis() - at.as_millis() > QUIET),
-        more_waiting: quarantined > waiting.len() as u64,
-        waiting: waiting.into_iter().map(|item| Waiting::new(item, now)).collect(),
-        proof: Proof::of(&call.app, entries),
+        spans: span.choices("/admin"),
+        span,
+        tiles: Tiles::new(&counts, &traffic, now),
+        first_run: counts
+            .last_event_at
+            .is_none()
+            .then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
+        attention: attention::of(&call.app, now).await?,
+        deliveries: traffic.chart(),
+        users: traffic.users(counts.users),
         rows: Rows::new(store, now).of(newest)?,
-        endpoint: format!("{origin}/api/webhooks/clerk"),
-        local: origin.starts_with("http://"),
+        log: Log::of(&call.app, counts.entries, now),
     };
     Ok(html(StatusCode::OK, &page)?)
 }
 
-/// Why a delivery could not be applied, for people.
-fn why(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Unparsable => "The body is not JSON that can be read in only one way.",
-        Reason::NotAnEvent => "The body is JSON, but not an event of Clerk's.",
-        Reason::MissingId => "The object it is about has no usable id.",
-        Reason::TooLong => "Its type is unknown, and its body is too long for the log.",
-        Reason::OtherInstance => "It comes from another Clerk instance than the one this file belongs to.",
+impl Tiles {
+    fn new(counts: &Counts, traffic: &Traffic, now: Timestamp) -> Self {
+        let grown = traffic.grown(counts.users).filter(|grown| *grown != 0);
+        Self {
+            users: number(counts.users),
+            deleted: number(counts.deleted),
+            grown: grown.map(|grown| {
+                let sign = if grown > 0 { '+' } else { '−' };
+                format!("{sign}{}", number(grown.unsigned_abs()))
+            }),
+            taken: number(traffic.total.outcomes.taken()),
+            success: traffic.success(),
+            latency: traffic.latency(),
+            last_event: counts.last_event_at.map(|at| When::ago(at, now)),
+        }
+    }
+}
+
+impl FirstRun {
+    fn new(app: &App, tested: bool) -> Self {
+        let origin = &app.settings.public_origin;
+        let mut kinds: Vec<Kinds> = Vec::new();
+        for (object, verb) in EVENT_TYPES.iter().filter_map(|kind| kind.split_once('.')) {
+            match kinds.last_mut().filter(|last| last.object == object) {
+                Some(last) => {
+                    last.verbs.push_str(", ");
+                    last.verbs.push_str(verb);
+                }
+                None => kinds.push(Kinds { object, verbs: verb.to_owned() }),
+            }
+        }
+        let endpoint = format!("{origin}/api/webhooks/clerk");
+        Self { endpoint, local: origin.starts_with("http://"), kinds, tested }
+    }
+}
+
+impl Log {
+    fn of(app: &App, entries: u64, now: Timestamp) -> Option<Self> {
+        let published = app.notary.published()?;
+        Some(Self {
+            entries: number(entries),
+            size: number(published.checkpoint.size),
+            signed: published.signed_at.map(|at| When::ago(at, now)),
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use warp::http::header::{COOKIE, HeaderValue, SET_COOKIE, USER_AGENT};
+use warp::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 
@@ -88,6 +88,18 @@ pub(super) async fn writer(call: &Call) -> Result<Admin, Stop> {
     Ok(signed_in(call).await?.ok_or_else(nobody)?)
 }
 
+/// The admin who asks for a page, or who sends its form.
+///
+/// # Errors
+/// 405 for another method than `GET` and `POST`; those of [`reader`] and of [`writer`].
+pub(super) async fn either(call: &Call, here: &str) -> Result<Admin, Stop> {
+    match call.method {
+        Method::GET => reader(call, here).await,
+        Method::POST => writer(call).await,
+        _ => Err(Problem::method_not_allowed("GET, HEAD, POST").into()),
+    }
+}
+
 /// Refuses every method but `POST`.
 ///
 /// # Errors
@@ -101,10 +113,10 @@ pub(super) fn post_only(call: &Call) -> Result<(), Problem> {
 /// # Errors
 /// 503 when the store fails.
 pub(super) async fn signed_in(call: &Call) -> Result<Option<Admin>, Problem> {
-    let Some((admin, used_at)) = live(call).await? else { return Ok(None) };
+    let Some((admin, session)) = live(call).await? else { return Ok(None) };
     let now = call.app.clock.now();
-    if now >= used_at.plus_millis(TOUCH) {
-        call.app.store.touch_session(admin.session, now).await?;
+    if now >= session.used_at.plus_millis(TOUCH) || session.ip != Some(call.ip) {
+        call.app.store.touch_session(admin.session, now, call.ip).await?;
     }
     Ok(Some(admin))
 }
@@ -117,8 +129,8 @@ pub(super) async fn still_in(call: &Call) -> Result<Option<Admin>, Problem> {
     Ok(live(call).await?.map(|(admin, _)| admin))
 }
 
-/// The admin with a live session, and when it was used last.
-async fn live(call: &Call) -> Result<Option<(Admin, Timestamp)>, Problem> {
+/// The admin with a live session, and the session.
+async fn live(call: &Call) -> Result<Option<(Admin, AdminSession)>, Problem> {
     let store = &call.app.store;
     let Some(hash) = cookie(&call.headers).map(|token| token.hash()) else { return Ok(None) };
     let Some(session) = store.admin_session(&hash)? else { return Ok(None) };
@@ -132,10 +144,11 @@ async fn live(call: &Call) -> Result<Option<(Admin, Timestamp)>, Problem> {
     if store.admin(&session.admin)?.is_none_or(|admin| admin.changed_at > session.opened_at) {
         return Ok(None);
     }
-    Ok(Some((admin, session.used_at)))
+    Ok(Some((admin, session)))
 }
 
-fn is_live(session: &AdminSession, now: Timestamp) -> bool {
+/// Whether a session has not run out.
+pub(super) fn is_live(session: &AdminSession, now: Timestamp) -> bool {
     now < session.used_at.plus_millis(IDLE) && now < session.opened_at.plus_millis(LIFE)
 }
 
@@ -149,15 +162,34 @@ pub(super) async fn open(call: &Call, admin: &str, since: Timestamp, response: &
     if let Some(old) = signed_in(call).await? {
         store.close_session(old.session, old.did("admin.signed_out").ended("ok", "replaced")).await?;
     }
-    let token = fresh()?;
-    let agent = call.headers.get(USER_AGENT).and_then(|v| v.to_str().ok());
+    let (token, session) = begin(call, admin, since)?;
     let draft = Draft::new("admin.signed_in", Actor::Admin(admin.to_owned()), Source::Admin)
         .with("ip", Some(call.ip.to_string()))
-        .with("user_agent", agent);
-    let session = AdminSession { admin: admin.to_owned(), opened_at: since, used_at: since };
+        .with("user_agent", session.user_agent.clone());
     store.open_session(token.hash(), session, draft).await?;
-    set_cookie(response, &format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Strict", token.reveal()));
+    hand_over(response, &token);
     Ok(())
+}
+
+/// A session for `admin` that is to be kept, and its secret.
+///
+/// # Errors
+/// 500 without randomness.
+pub(super) fn begin(call: &Call, admin: &str, since: Timestamp) -> Result<(Token, AdminSession), Problem> {
+    let failed = |cause| Problem::new(Kind::Internal, "No session could be opened.").because(cause);
+    let session = AdminSession {
+        admin: admin.to_owned(),
+        opened_at: since,
+        used_at: since,
+        ip: Some(call.ip),
+        user_agent: call.user_agent(),
+    };
+    Ok((Token::fresh().map_err(failed)?, session))
+}
+
+/// Gives a session's secret to the browser.
+pub(super) fn hand_over(response: &mut Response, token: &Token) {
+    set_cookie(response, &format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Strict", token.reveal()));
 }
 
 /// Ends the session and takes the cookie back.
@@ -166,12 +198,13 @@ pub(super) async fn open(call: &Call, admin: &str, since: Timestamp, response: &
 /// 503 when the store fails.
 pub(super) async fn close(call: &Call, admin: &Admin, response: &mut Response) -> Result<(), Problem> {
     call.app.store.close_session(admin.session, admin.did("admin.signed_out")).await?;
-    set_cookie(response, &format!("{COOKIE_NAME}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict"));
+    take_back(response);
     Ok(())
 }
 
-fn fresh() -> Result<Token, Problem> {
-    Token::fresh().map_err(|cause| Problem::new(Kind::Internal, "No session could be opened.").because(cause))
+/// Takes the cookie of a session that has ended from the browser.
+pub(super) fn take_back(response: &mut Response) {
+    set_cookie(response, &format!("{COOKIE_NAME}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict"));
 }
 
 fn set_cookie(response: &mut Response, cookie: &str) {
@@ -219,7 +252,13 @@ mod tests {
     #[test]
     fn a_session_dies_of_idleness_and_of_age() {
         let at = |minutes: i64| Timestamp::from_millis(minutes * MINUTE);
-        let session = |opened, used| AdminSession { admin: String::new(), opened_at: at(opened), used_at: at(used) };
+        let session = |opened, used| AdminSession {
+            admin: String::new(),
+            opened_at: at(opened),
+            used_at: at(used),
+            ip: None,
+            user_agent: None,
+        };
         assert!(is_live(&session(0, 0), at(15).plus_millis(-1)));
         assert!(!is_live(&session(0, 0), at(15)));
         assert!(is_live(&session(0, 470), at(480).plus_millis(-1)));

@@ -69,7 +69,7 @@ async fn set(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
     let now = call.app.clock.now();
     let draft = Draft::new("admin.password_set", Actor::Admin(admin.clone()), Source::Admin)
         .with("ip", Some(call.ip.to_string()));
-    let changed = store::Admin { name: admin.clone(), password, changed_at: now };
+    let changed = store::Admin { name: admin.clone(), password, changed_at: now, seen_at: Some(now) };
     // Of two who come with the same link, one is first.
     if !call.app.store.redeem_link(hash, changed, now, draft).await? {
         return Err(Stop::NoLink);

@@ -7,6 +7,7 @@ use warp::http::{HeaderValue, Method, StatusCode};
 use warp::reply::Response;
 
 use super::password::Password;
+use super::session::Admin;
 use super::{Desk, Stop, form, link, session, view};
 use crate::audit::{Actor, Draft, Source};
 use crate::http::call::Call;
@@ -56,8 +57,9 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
 }
 
 /// `POST /admin/sign-out`.
-pub(super) async fn out(call: Call) -> Result<Response, Stop> {
+pub(super) async fn out(mut call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
+    let form::Nothing {} = form::posted(&mut call).await?;
     let mut response = reply::see_other("/admin/sign-in");
     session::close(&call, &admin, &mut response).await?;
     Ok(response)
@@ -134,19 +136,23 @@ pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Passwo
     };
     desk.sign_ins.succeeded(name, call.ip);
     if let Some(renewed) = verdict.renewed {
-        renew(call, &admin, renewed).await?;
+        // The same password, hashed at today's cost; unless another was set in the meantime.
+        let draft = Draft::new("admin.password_rehashed", Actor::Admin(admin.name.clone()), Source::Admin);
+        call.app.store.rehash_password(admin.name.clone(), admin.password.clone(), renewed, draft).await?;
     }
     Ok(Proof::Right(admin))
 }
 
-/// Keeps the same password, hashed at today's cost.
-async fn renew(call: &Call, admin: &store::Admin, password: String) -> Result<(), Problem> {
-    if call.app.store.admin(&admin.name)?.is_none_or(|now| now.password != admin.password) {
-        // Set anew in the meantime.
-        return Ok(());
+/// Whether the password sent along with a form is that of the admin who sends it.
+///
+/// # Errors
+/// 429 when it was wrong too often, and those of [`prove`].
+pub(super) async fn is_theirs(desk: &Desk, call: &Call, admin: &Admin, password: Password) -> Result<bool, Problem> {
+    match prove(desk, call, &admin.name, password).await? {
+        Proof::Right(_) => Ok(true),
+        Proof::Wrong => Ok(false),
+        Proof::Locked(seconds) => Err(Problem::too_many_requests(LOCKED, seconds)),
     }
-    let draft = Draft::new("admin.password_rehashed", Actor::Admin(admin.name.clone()), Source::Admin);
-    Ok(call.app.store.put_admin(store::Admin { password, ..admin.clone() }, draft).await?)
 }
 
 /// Where to go after signing in: one of our own pages, `/admin` for anything else.

@@ -5,17 +5,25 @@ use serde::Deserialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use super::brief::brief;
 use super::form::filled;
 use super::paging::{Pager, Place};
-use super::view::{Frame, html};
+use super::session::Admin;
+use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, entry, session, view};
+use crate::audit::Filter;
+use crate::clock::Timestamp;
 use crate::http::call::Call;
-use crate::page::Page as Listed;
-use crate::store::UserFilter;
-use crate::user::User;
+use crate::http::reply;
+use crate::page::{Limit, Page as Listed, PageRequest};
+use crate::store::{Counts, UserFilter};
+use crate::user::{User, UserRef};
 
 const HERE: &str = "/admin/users";
+
+/// What a plan's name may weigh, in bytes of HTML.
+const PLAN: usize = 64;
 
 #[derive(Template)]
 #[template(path = "users.html")]
@@ -24,6 +32,9 @@ struct Page<'a> {
     query: &'a Query,
     deleted: bool,
     filtered: bool,
+    /// How many there are in all; not said of a list that is filtered.
+    count: Option<String>,
+    removed: bool,
     alert: &'static str,
     people: Vec<Person>,
     pager: Pager,
@@ -38,6 +49,9 @@ struct Person {
     role: String,
     is_admin: bool,
     practice: Option<String>,
+    plan: String,
+    /// How the subscription is, where that is not as it should be.
+    standing: Option<String>,
     marks: Vec<&'static str>,
     created: Option<When>,
     last_sign_in: Option<When>,
@@ -53,6 +67,7 @@ struct Query {
     deleted: Option<String>,
     cursor: Option<String>,
     trail: Option<String>,
+    removed: Option<String>,
 }
 
 impl Query {
@@ -87,39 +102,107 @@ pub(super) async fn list(call: Call) -> Result<Response, Stop> {
     let query: Query = call.query()?;
     let place = Place::read(query.cursor.as_deref(), query.trail.as_deref())?;
     let store = &call.app.store;
+    if let Some(address) = named(&call, &admin, &query).await? {
+        return Ok(reply::see_other(&address));
+    }
     let (status, alert, listed) = match query.filter() {
         Ok(filter) => (StatusCode::OK, "", store.users(filter, place.request()).await?),
         Err(alert) => (StatusCode::BAD_REQUEST, alert, Listed { items: Vec::new(), next_cursor: None }),
     };
     let look = admin.did("users.listed");
     store.record(look.listing(listed.items.iter().map(|user| &user.clerk_id))).await?;
-    let filters = query.filters();
+    let (filters, now) = (query.filters(), call.app.clock.now());
     let page = Page {
         frame: Frame::new(&call.app, &admin, HERE),
         deleted: filters.contains(&("deleted", "true")),
         filtered: !filters.is_empty(),
+        count: count(&filters, store.counts()).map(number),
+        removed: query.removed.is_some(),
         alert,
         pager: place.pager(HERE, &filters, listed.next_cursor.as_ref())?,
-        people: listed.items.iter().map(Person::new).collect(),
+        people: listed.items.iter().map(|user| Person::new(user, now)).collect(),
         query: &query,
     };
     Ok(html(status, &page)?)
 }
 
+/// The page of the one person whom a search names: by an id, or by an e-mail address that nobody else has.
+async fn named(call: &Call, admin: &Admin, query: &Query) -> Result<Option<String>, Stop> {
+    let ("query", text) = query.filters().first().copied().unwrap_or_default() else { return Ok(None) };
+    let store = &call.app.store;
+    if let Some(id) = pasted(text) {
+        if store.user(id.id())?.is_some() {
+            return Ok(Some(format!("{}{}", view::USER, id.id())));
+        }
+        let UserRef::Clerk(id) = id else { return Ok(None) };
+        let page = PageRequest { limit: Limit::MIN, cursor: None };
+        let told = store.audit(Filter { subject: Some(id.clone()), ..Filter::default() }, page).await?;
+        return Ok((!told.items.is_empty()).then(|| format!("{}{id}", view::USER)));
+    }
+    let Ok(filter) = query.filter() else { return Ok(None) };
+    if !text.contains('@') || query.cursor.is_some() {
+        return Ok(None);
+    }
+    let whole = UserFilter { email: filter.query, query: None, ..filter };
+    let found = store.users(whole, PageRequest::default()).await?;
+    let [user] = &found.items[..] else { return Ok(None) };
+    store.record(admin.did("users.listed").listing([&user.clerk_id])).await?;
+    Ok(Some(format!("{}{}", view::USER, user.id)))
+}
+
+/// The id that a text is, ours or Clerk's. A user name may look like many things, but hardly like these.
+fn pasted(text: &str) -> Option<UserRef> {
+    let is_clerks = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match text.parse().ok()? {
+        UserRef::Clerk(id) => id.as_str().strip_prefix("user_").is_some_and(is_clerks).then_some(UserRef::Clerk(id)),
+        id @ UserRef::Id(_) => Some(id),
+    }
+}
+
+/// How many are in the list, where that is counted.
+fn count(filters: &[(&str, &str)], counts: Counts) -> Option<u64> {
+    match filters {
+        [] => Some(counts.users),
+        [("deleted", "true")] => Some(counts.deleted),
+        _ => None,
+    }
+}
+
 impl Person {
-    fn new(user: &User) -> Self {
+    fn new(user: &User, now: Timestamp) -> Self {
         let profile = user.profile();
         let name = entry::call_name(user);
+        let email = profile.email.as_ref().filter(|email| **email != name);
+        let subscription = &user.subscription;
         Self {
             href: format!("{}{}", view::USER, user.id),
-            email: profile.email.clone().filter(|email| *email != name),
-            name,
+            email: email.map(|email| view::name(email)),
+            name: view::name(&name),
             role: user.role.to_string(),
             is_admin: user.role.is_admin(),
             practice: user.practice_id.as_ref().map(ToString::to_string),
+            plan: brief(&subscription.plan, PLAN),
+            standing: (subscription.status != "active").then(|| subscription.status.clone()),
             marks: view::marks(user, &profile),
-            created: profile.created_at.map(When::minute),
-            last_sign_in: profile.last_sign_in_at.map(When::minute),
+            created: profile.created_at.map(|at| When::day(at, now)),
+            last_sign_in: profile.last_sign_in_at.map(|at| When::ago(at, now)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_told_from_names() {
+        for id in ["user_2abcDEF", "0199c1a0-0000-7000-8000-000000000001", "user_x_1"] {
+            assert!(pasted(id).is_some(), "{id}");
+        }
+        for other in
+            ["", "user_", "user", "ann", "ann@example.org", "user_a/b", "user_é", "0199c1a0000070008000000000000001"]
+        {
+            assert!(pasted(other).is_none(), "{other}");
         }
     }
 }

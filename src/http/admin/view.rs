@@ -10,6 +10,7 @@ use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use super::assets;
+use super::brief::brief;
 use super::session::Admin;
 use crate::http::App;
 use crate::http::problem::{Kind, Problem};
@@ -62,6 +63,14 @@ pub(super) fn is_page(path: &str) -> bool {
 
 /// The address of a user's page begins so, and goes on with our id.
 pub(super) const USER: &str = "/admin/users/";
+
+/// What somebody's name may weigh on a page, in bytes of HTML.
+pub(super) const NAME: usize = 192;
+
+/// A name that strangers chose, cut to what a page may weigh.
+pub(super) fn name(name: &str) -> String {
+    brief(name, NAME)
+}
 
 /// What the frame of a page without navigation shows.
 #[derive(Debug)]
@@ -199,6 +208,21 @@ pub(super) fn number(n: u64) -> String {
     text
 }
 
+/// A stretch of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) text: String,
+    /// Whether it is something to be typed.
+    pub(super) is_code: bool,
+}
+
+/// The sentence in pieces: what stands between two backticks is to be typed.
+pub(super) fn pieces(sentence: &str) -> Vec<Piece> {
+    let pieces = sentence.split('`').enumerate();
+    let pieces = pieces.map(|(at, text)| Piece { text: text.to_owned(), is_code: at % 2 == 1 });
+    pieces.filter(|piece| !piece.text.is_empty()).collect()
+}
+
 /// JSON to be read by people.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
@@ -213,6 +237,12 @@ pub(super) fn marks(user: &User, profile: &Profile) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_typed_stands_between_backticks() {
+        let told: Vec<_> = pieces("run `rollbook scrub`.").into_iter().map(|p| (p.text, p.is_code)).collect();
+        assert_eq!(told, [("run ".into(), false), ("rollbook scrub".into(), true), (".".into(), false)]);
+    }
 
     #[test]
     fn numbers_are_grouped_in_threes() {

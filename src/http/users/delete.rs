@@ -57,13 +57,13 @@ async fn delete(call: Call) -> Result<Response, Problem> {
 
 async fn delete_by_webhook(mut call: Call) -> Result<Response, Problem> {
     let user: UserRef = call.part("id")?;
-    let (delivery, began) = webhook::received(&mut call).await?;
-    let deleted = match delivery.content.as_ref().map(|event| &event.change) {
+    let signed = webhook::received(&mut call).await?;
+    let deleted = match signed.received.delivery.content.as_ref().map(|event| &event.change) {
         Ok(Change::UserDeleted { id, .. }) => UserId::of(id),
         _ => return Err(Problem::bad_request("The event is not one that deletes a user.")),
     };
     if deleted != user.id() {
         return Err(Problem::bad_request("The event is about another user than the path."));
     }
-    webhook::ingest(&call, delivery, began).await
+    webhook::ingest(&call, signed).await
 }

@@ -1,0 +1,247 @@
+//! Backups: the list, the button that makes one, how far it is, and the way to take one home.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use askama::Template;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use serde::Deserialize;
+use sync_wrapper::SyncStream;
+use warp::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::{HeaderValue, Method, StatusCode};
+use warp::reply::{Reply as _, Response};
+
+use super::password::Password;
+use super::session::{self, Admin};
+use super::sign_in::{self, Proof};
+use super::view::{Frame, html, number};
+use super::when::When;
+use super::{Desk, Stop, assets, form};
+use crate::audit::{Actor, Filter, Source};
+use crate::backup::{self, Backup, Made, NotBegun, Step};
+use crate::clock::Timestamp;
+use crate::disk::{self, size};
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::{App, reply};
+use crate::page::{Limit, PageRequest};
+use crate::store::{self, By};
+
+const HERE: &str = "/admin/backups";
+
+/// How many backups are listed, the newest.
+const LISTED: usize = 50;
+
+/// A file is sent in pieces of so many bytes.
+const CHUNK: u64 = 256 * 1024;
+
+#[derive(Template)]
+#[template(path = "backups.html")]
+struct Page<'a> {
+    frame: Frame,
+    /// Where they are put; `None` when nothing is set.
+    folder: Option<String>,
+    /// Why the folder cannot be read.
+    unreadable: Option<String>,
+    running: Option<Step>,
+    /// How the last one ended: whether well, when, and what to say.
+    last: Option<(bool, When, String)>,
+    rows: Vec<Row>,
+    more: Option<String>,
+    need: String,
+    free: Option<String>,
+    alert: &'a str,
+    chosen: &'a str,
+    progress_script: &'static str,
+}
+
+/// A backup in the list.
+struct Row {
+    name: String,
+    at: When,
+    age: When,
+    size: String,
+    /// How many entries its log has; `None` when the log does not say.
+    entries: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    name: String,
+    password: Password,
+}
+
+/// `GET` and `POST /admin/backups`.
+pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
+    match call.method {
+        Method::GET => {
+            let admin = session::reader(&call, HERE).await?;
+            call.no_query()?;
+            list(&call, &admin, StatusCode::OK, "", "").await
+        }
+        Method::POST => {
+            let admin = session::writer(&call).await?;
+            let Nothing {} = form::posted(&mut call).await?;
+            begin(&call.app, &admin)
+        }
+        _ => Err(Problem::method_not_allowed("GET, HEAD, POST").into()),
+    }
+}
+
+/// Begins one in the background. The page then says how far it is.
+fn begin(app: &App, admin: &Admin) -> Result<Response, Stop> {
+    let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
+    match app.backups.begin(app.store.clone(), app.notary.clone(), app.clock.clone(), by) {
+        Ok(()) | Err(NotBegun::Busy) => Ok(reply::see_other(HERE)),
+        Err(NotBegun::NoFolder) => {
+            Err(Problem::bad_request("No folder for backups is set: ROLLBOOK_BACKUP_DIR names one.").into())
+        }
+        Err(NotBegun::Stopping) => Err(Problem::unavailable("Rollbook is stopping. No backup was begun.", 10).into()),
+    }
+}
+
+/// `POST /admin/backups/download`.
+pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, Stop> {
+    let admin = session::writer(&call).await?;
+    let Form { name, password } = form::posted(&mut call).await?;
+    match sign_in::prove(desk, &call, &admin.name, password).await? {
+        Proof::Right(_) => {}
+        Proof::Wrong => {
+            let alert = "That is not your password. Nothing was downloaded.";
+            return list(&call, &admin, StatusCode::FORBIDDEN, alert, &name).await;
+        }
+        Proof::Locked(seconds) => return Err(Problem::too_many_requests(sign_in::LOCKED, seconds).into()),
+    }
+    let folder = call.app.backups.folder().ok_or(Problem::not_found())?.to_owned();
+    let wanted = name.clone();
+    let opened = blocking(move || backup::open(&folder, &wanted)).await?;
+    let opened = opened.map_err(|cause| Problem::unavailable("The backup cannot be read.", 60).because(cause))?;
+    let (file, bytes) = opened.ok_or(Problem::not_found())?;
+    let entry = admin.did("backup.downloaded").with("name", Some(name.clone())).with("bytes", Some(bytes));
+    call.app.store.record(entry).await?;
+    Ok(attachment(&name, file, bytes))
+}
+
+/// The file, to be kept under its name.
+fn attachment(name: &str, file: File, bytes: u64) -> Response {
+    // Only the connection ever polls it, but warp asks of a body that it could be shared.
+    let mut response = warp::reply::stream(SyncStream::new(pieces(file, bytes))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    // A name of ours needs no escaping.
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+        headers.insert(CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// The file piece by piece, each read when the one before is sent.
+fn pieces(file: File, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> {
+    try_unfold((file, bytes), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let read = move || {
+            let mut piece = vec![0; usize::try_from(left.min(CHUNK)).unwrap_or_default()];
+            file.read_exact(&mut piece)?;
+            let left = left - piece.len() as u64;
+            Ok(Some((Bytes::from(piece), (file, left))))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+    })
+}
+
+async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chosen: &str) -> Result<Response, Stop> {
+    let (app, now) = (&call.app, call.app.clock.now());
+    let folder = app.backups.folder().map(Path::to_owned);
+    let data = app.store.path().to_owned();
+    let looked = blocking(move || Looked::at(folder.as_deref(), &data)).await?;
+    let (found, unreadable) = match looked.found {
+        Ok(found) => (found, None),
+        Err(cause) => (Vec::new(), Some(cause.to_string())),
+    };
+    let sizes = if found.is_empty() { HashMap::new() } else { log_sizes(app).await? };
+    let older = found.len().saturating_sub(LISTED);
+    let page = Page {
+        frame: Frame::new(app, admin, HERE),
+        folder: app.backups.folder().map(|folder| folder.display().to_string()),
+        unreadable,
+        running: app.backups.running(),
+        last: app.backups.last().map(|outcome| {
+            let (is_good, words) = match outcome.result {
+                Ok(made) => (true, said(&made)),
+                Err(cause) => (false, format!("No backup was made: {cause}.")),
+            };
+            (is_good, When::ago(outcome.at, now), words)
+        }),
+        rows: found.into_iter().take(LISTED).map(|backup| Row::new(backup, &sizes, now)).collect(),
+        more: (older > 0).then(|| number(older as u64)),
+        need: size(looked.need),
+        free: looked.free.map(size),
+        alert,
+        chosen,
+        progress_script: assets::named("progress"),
+    };
+    Ok(html(status, &page)?)
+}
+
+/// What the disk says.
+struct Looked {
+    found: io::Result<Vec<Backup>>,
+    /// What the data file takes, in bytes.
+    need: u64,
+    /// How much room the folder has; `None` when that cannot be found out.
+    free: Option<u64>,
+}
+
+impl Looked {
+    fn at(folder: Option<&Path>, data: &Path) -> Self {
+        Self {
+            found: folder.map_or(Ok(Vec::new()), backup::list),
+            need: fs::metadata(data).map_or(0, |file| disk::used(&file)),
+            free: folder.and_then(|folder| disk::free(folder).ok()),
+        }
+    }
+}
+
+/// How many entries each backup's log has, by the backup's name, as the log says of the newest.
+async fn log_sizes(app: &App) -> Result<HashMap<String, u64>, Stop> {
+    let filter = Filter { action: "backup.made".parse().ok(), ..Filter::default() };
+    let made = app.store.audit(filter, PageRequest { limit: Limit::MAX, cursor: None }).await?;
+    let size = |detail: serde_json::Map<String, serde_json::Value>| {
+        Some((detail.get("name")?.as_str()?.to_owned(), detail.get("entries")?.as_u64()?))
+    };
+    Ok(made.items.into_iter().filter_map(|entry| size(entry.detail?)).collect())
+}
+
+fn said(made: &Made) -> String {
+    let name = made.path.file_name().unwrap_or_default().to_string_lossy();
+    let took = if made.took < 1000 { "in less than a second".to_owned() } else { format!("in {} s", made.took / 1000) };
+    format!("{name} was made and proved {took}: {}, with a log of {} entries.", size(made.bytes), number(made.entries))
+}
+
+impl Row {
+    fn new(backup: Backup, sizes: &HashMap<String, u64>, now: Timestamp) -> Self {
+        Self {
+            at: When::exact(backup.at),
+            age: When::ago(backup.at, now),
+            size: size(backup.bytes),
+            entries: sizes.get(&backup.name).copied().map(number),
+            name: backup.name,
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| store::Error::Panicked)?)
+}
