@@ -4,6 +4,9 @@
 use std::fmt::Write as _;
 
 use reqwest::Method;
+use rollbook::api_key::{Scope, Scopes, Wanted};
+use rollbook::audit::{Actor, Draft, Source};
+use rollbook::http::admin::link;
 use serde_json::json;
 
 use super::site::{MINUTE, PASSWORD, Site, sign_in};
@@ -77,11 +80,13 @@ impl Stage {
     async fn set() -> Self {
         let (site, cookie) = Site::with_admin().await;
         let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
-        let key = [("name", "server"), ("days", "30"), ("password", PASSWORD), ("log:read", "yes")];
-        assert_eq!(site.post("/admin/keys", Some(&cookie), &key).await.status, 200);
-        assert_eq!(site.post("/admin/admins", Some(&cookie), &sign_in("eve", PASSWORD)).await.status, 200);
+        let (store, now) = (&site.app.store, site.clock.now());
+        let scopes = Scopes::new([Scope::LogRead]).unwrap();
+        let wanted = Wanted { name: "server".parse().unwrap(), scopes, expires_at: None };
+        let entry = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let key = store.create_api_key(wanted, entry).await.unwrap().0.id.to_string();
+        link::mint(store, "eve", now, Actor::Cli, Source::Cli, &site.origin()).await.unwrap();
         site.post("/admin/sign-in", None, &sign_in("ada", PASSWORD)).await;
-        let key = site.app.store.api_keys().await.unwrap().pop().unwrap().id.to_string();
         let page = site.get("/admin/admins", Some(&cookie)).await.body;
         let session = &page[page.rfind("/admin/sessions/").unwrap() - 800..];
         let session = &session[session.find("/admin/sessions/").unwrap() + 16..][..16];
