@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::clock::{Clock, Timestamp};
-use crate::disk;
+use crate::disk::{self, size};
 use crate::notary::Notary;
 use crate::store::{self, AtRest, By, CopyError, OpenError, Store};
 use crate::verify::{self, Kept, Pace, Terms};
@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// The disk is too full.
     #[error(
-        "a backup needs as much room as the data file, {} MiB, and {} has {} MiB", mebibytes(*.need), .folder.display(), mebibytes(*.free)
+        "a backup needs as much room as the data file, {}, and {} has {}", size(*.need), .folder.display(), size(*.free)
     )]
     NoRoom {
         /// The folder.
@@ -196,8 +196,4 @@ fn ensure_room(store: &Store, folder: &Path) -> Result<(), Error> {
     // Data that is in no file takes what it takes.
     let need = fs::metadata(store.path()).map_or(0, |file| disk::used(&file));
     if free < need { Err(Error::NoRoom { folder: folder.to_owned(), need, free }) } else { Ok(()) }
-}
-
-const fn mebibytes(bytes: u64) -> u64 {
-    bytes.div_ceil(1024 * 1024)
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::backup;
 use crate::clerk::jwks;
 use crate::clock::Timestamp;
-use crate::disk::{self, folder};
+use crate::disk::{self, folder, size};
 use crate::notary::{key_path, mark_path};
 use crate::store::Store;
 
@@ -104,7 +104,7 @@ pub fn data_file(path: &Path) -> Check {
     };
     match meta.permissions().mode() & 0o777 {
         mode if mode & 0o077 == 0 => {
-            Check::ok(NAME, format!("{shown}, {} MiB, for its owner only", disk::used(&meta) >> 20))
+            Check::ok(NAME, format!("{shown}, {}, for its owner only", size(disk::used(&meta))))
         }
         mode => Check::failure(NAME, format!("{shown} has mode {mode:o}: others can read it"), "run chmod 600 on it"),
     }
@@ -151,11 +151,11 @@ pub fn room(data: &Path) -> Check {
 
 /// With so many bytes free, and so many taken by the data file.
 fn enough(free: u64, taken: u64) -> Check {
-    let shown = format!("{} MiB free", free >> 20);
+    let shown = format!("{} free", size(free));
     if free < ENOUGH_ROOM {
         Check::failure("disk", format!("only {shown}"), "make room before writes fail")
     } else if free < taken {
-        let found = format!("{shown}, less than the {} MiB of the data file", taken >> 20);
+        let found = format!("{shown}, less than the {} of the data file", size(taken));
         Check::warning("disk", found, "make room: `rollbook scrub`, and a backup on the same disk, need as much again")
     } else {
         Check::ok("disk", shown)
@@ -288,7 +288,9 @@ mod tests {
         assert_eq!(enough(ENOUGH_ROOM - 1, 0).level, Level::Failure);
         assert_eq!(enough(ENOUGH_ROOM, ENOUGH_ROOM).level, Level::Ok);
         let tight = enough(ENOUGH_ROOM, ENOUGH_ROOM + (1 << 20));
-        assert!(tight.level == Level::Warning && tight.sentence().starts_with("256 MiB free, less than the 257 MiB"));
+        assert!(
+            tight.level == Level::Warning && tight.sentence().starts_with("256.0 MiB free, less than the 257.0 MiB")
+        );
         assert_eq!(room(Path::new("/nowhere/at/all.redb")).level, Level::Failure);
     }
 

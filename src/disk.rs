@@ -1,5 +1,5 @@
 //! Files that are whole or not there: written beside their place, brought to the disk, then given their name. And how
-//! much room there is for them.
+//! much room there is for them, and how that is said.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
@@ -48,4 +48,31 @@ pub fn free(folder: &Path) -> io::Result<u64> {
 pub fn used(file: &Metadata) -> u64 {
     const BLOCK: u64 = 512;
     file.blocks() * BLOCK
+}
+
+/// So many bytes, for people.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    match bytes {
+        ..KIB => format!("{bytes} bytes"),
+        KIB..MIB => format!("{} KiB", bytes / KIB),
+        MIB..GIB => format!("{} MiB", tenths(MIB)),
+        _ => format!("{} GiB", tenths(GIB)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        let said = [0, 1023, 1024, 1_048_575, 1_048_576, 1_992_294, 5_476_083_302].map(size);
+        assert_eq!(said, ["0 bytes", "1023 bytes", "1 KiB", "1023 KiB", "1.0 MiB", "1.8 MiB", "5.1 GiB"]);
+        assert_eq!(size(u64::MAX), "17179869183.9 GiB");
+    }
 }

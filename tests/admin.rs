@@ -6,12 +6,22 @@
 mod access;
 #[path = "admin/admins.rs"]
 mod admins;
+#[path = "admin/audit.rs"]
+mod audit;
+#[path = "admin/backups.rs"]
+mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/entry.rs"]
+mod entry;
+#[path = "admin/export.rs"]
+mod export;
 #[path = "admin/forms.rs"]
 mod forms;
 #[path = "admin/keys.rs"]
 mod keys;
+#[path = "admin/live.rs"]
+mod live;
 #[path = "admin/pages.rs"]
 mod pages;
 #[path = "admin/people.rs"]
@@ -20,5 +30,7 @@ mod people;
 mod review;
 #[path = "admin/site.rs"]
 mod site;
+#[path = "admin/system.rs"]
+mod system;
 
 mod common;

@@ -25,7 +25,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("backup", &["disk", "store", "notary", "verify"]),
     ("clerk", &[]),
     ("checks", &["disk", "store", "notary", "backup", "clerk"]),
-    ("http", &["export", "store", "notary", "backup", "clerk", "checks"]),
+    ("http", &["export", "disk", "store", "notary", "backup", "clerk", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "http", "control"]),
     (

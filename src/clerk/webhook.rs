@@ -9,7 +9,7 @@ use svix::webhooks::{Webhook, WebhookError};
 
 use super::payload;
 use crate::clock::Timestamp;
-use crate::event::{Delivery, DeliveryId};
+use crate::event::{Delivery, DeliveryId, Event, Reason, Unusable};
 
 /// The three headers of one family, and where they come from: Svix's own names, or those of Standard Webhooks.
 const FAMILIES: [[&str; 3]; 2] =
@@ -66,6 +66,18 @@ impl Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a signing secret is `whsec_` and base64 of at least 24 bytes")]
 pub struct BadSecret;
+
+/// Reads a body once more that was verified and cleaned when it came. `at` stands in for an event time that is missing.
+///
+/// # Errors
+/// With why it still cannot be read. What was not even text has lost the bytes that were none, and is never taken for
+/// what it says without them.
+pub fn read_again(body: &str, at: Timestamp, reason: Reason) -> Result<Event, Unusable> {
+    if reason == Reason::Unparsable && body.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Unusable { reason, kind: None, body: body.to_owned() });
+    }
+    payload::read(body, at)
+}
 
 /// Checks and reads webhooks with any of several secrets, so that one can be replaced by another without a gap.
 #[derive(Debug)]

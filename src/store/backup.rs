@@ -50,7 +50,7 @@ impl Store {
         let live = self.0.live.db();
         let from = self.reading(|| Ok(live.begin_read()?))?;
         let handle = file.try_clone().map_err(CopyError::Target)?;
-        let db = schema::builder(CACHE).create_file(handle).map_err(spoilt)?;
+        let mut db = schema::builder(CACHE).create_file(handle).map_err(spoilt)?;
         match copy(&from, &db, listener) {
             Ok(()) => {}
             Err(Fault::Source(cause)) => self.reading(|| Err(cause))?,
@@ -59,6 +59,8 @@ impl Store {
             Err(Fault::Stopped) => return Err(CopyError::Stopped),
         }
         self.compare(&from, &db)?;
+        // The length was doubled in advance: what is sent somewhere should not be half zeros.
+        db.compact().map_err(spoilt)?;
         drop(db);
         schema::check(to, &schema::builder(CACHE).open(to).map_err(spoilt)?).map_err(spoilt)?;
         file.sync_all().map_err(CopyError::Target)

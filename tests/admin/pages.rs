@@ -52,9 +52,15 @@ async fn hostile_particulars_are_shown_as_text() {
     ] {
         let page = site.get(path, Some(&cookie)).await;
         assert!(page.status == 200 || page.status == 400, "{path}");
-        for raw in
-            ["<script", "<img src=x", "<svg", "<b>\"", "<a href=\"//evil", "href=\"javascript", "src=\"javascript"]
-        {
+        for raw in [
+            "<script",
+            "<img src=x",
+            "<svg onload",
+            "<b>\"",
+            "<a href=\"//evil",
+            "href=\"javascript",
+            "src=\"javascript",
+        ] {
             assert!(!page.body.contains(raw), "{path}: {raw}");
         }
     }
@@ -125,28 +131,6 @@ async fn the_roll_is_paged_both_ways() {
     assert_eq!(names(&site.get(&link(&second, "Newer").unwrap(), Some(&cookie)).await.body), names(&first));
     for bad in ["?cursor=x!", "?cursor=AAAA", "?limit=5", "?query=a&query=b", "?trail=AQI"] {
         assert_eq!(site.get(&format!("/admin/users{bad}"), Some(&cookie)).await.status, 400, "{bad}");
-    }
-}
-
-#[tokio::test]
-async fn the_book_is_filtered_by_what_people_know() {
-    let (site, cookie) = Site::with_admin().await;
-    let contact = |email: &str| json!({ "primary_email_address_id": "e", "email_addresses": [{ "id": "e", "email_address": email }] });
-    let ada = site.add_user("user_ada", &contact("ada@example.org")).await;
-    site.add_user("user_bob", &contact("bob@example.org")).await;
-    let shown = async |query: &str| site.get(&format!("/admin/audit?{query}"), Some(&cookie)).await;
-    let id = ada.strip_prefix("/admin/users/").unwrap();
-    for subject in ["ada%40example.org", "user_ada", id] {
-        let page = shown(&format!("action=user.created&subject={subject}&from=&to=")).await;
-        assert!(page.body.contains("ada@example.org</bdi>") && !page.body.contains("bob@example.org"), "{subject}");
-    }
-    let tomorrow = site.clock.now().plus_millis(86_400_000).to_string();
-    let (today, tomorrow) = (site.clock.now().to_string(), &tomorrow[..10]);
-    assert!(shown(&format!("from={0}&to={0}", &today[..10])).await.body.contains("user.created</a>"));
-    assert!(shown(&format!("from={tomorrow}")).await.body.contains("Nothing fits that."));
-    for (bad, says) in [("from=yesterday", "2024-05-28"), ("subject=eve%40x", "Nobody"), ("subject=a+b", "by e-mail")] {
-        let page = shown(bad).await;
-        assert!(page.status == 400 && page.body.contains(says), "{bad}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use rollbook::audit::{Actor, Entry, Filter, Source};
+use rollbook::api_key::{Scope, Scopes, Wanted};
+use rollbook::audit::{Actor, Draft, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::http::App;
 use rollbook::http::admin::link;
@@ -82,6 +83,20 @@ impl Site {
         self.clock.set(self.clock.now().plus_millis(millis));
     }
 
+    /// Stops the server; its folder goes with what this returns.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        drop(self.app);
+        self.server.stop().await
+    }
+
+    /// What comes back for a form of our own page, byte for byte.
+    pub(crate) async fn post_for_bytes(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
+        let request = self.server.request(Method::POST, path).header(COOKIE, cookie).header("origin", self.origin());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(serde_urlencoded::to_string(form).unwrap()).send().await.unwrap();
+        (answer.headers().clone(), answer.bytes().await.unwrap().to_vec())
+    }
+
     pub(crate) async fn get(&self, path: &str, cookie: Option<&str>) -> Answer {
         self.send(Method::GET, path, cookie, &[], None).await
     }
@@ -130,6 +145,26 @@ impl Site {
         }
         let answer = common::Answer::of(request.send().await.unwrap()).await;
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
+    }
+
+    /// Stops the server.
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    /// An answer that is read while it comes.
+    pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// What the API answers to a key that may read the log.
+    pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
+        let scopes = Scopes::new([Scope::AuditRead]).unwrap();
+        let wanted = Wanted { name: "a reader".parse().unwrap(), scopes, expires_at: None };
+        let draft = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let (_, secret) = self.app.store.create_api_key(wanted, draft).await.unwrap();
+        self.server.get_as(secret.reveal(), path).await.json()
     }
 
     /// Delivers a body as Clerk would.

@@ -18,13 +18,13 @@ use warp::reply::{Reply as _, Response};
 use super::password::Password;
 use super::session::{self, Admin};
 use super::sign_in::{self, Proof};
-use super::view::{Frame, html, number, size};
+use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Desk, Stop, assets, form};
 use crate::audit::{Actor, Filter, Source};
 use crate::backup::{self, Backup, Made, NotBegun, Step};
 use crate::clock::Timestamp;
-use crate::disk;
+use crate::disk::{self, size};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{App, reply};
@@ -233,7 +233,7 @@ fn said(made: &Made) -> String {
 impl Row {
     fn new(backup: Backup, sizes: &HashMap<String, u64>, now: Timestamp) -> Self {
         Self {
-            at: When::clock(backup.at),
+            at: When::exact(backup.at),
             age: When::ago(backup.at, now),
             size: size(backup.bytes),
             entries: sizes.get(&backup.name).copied().map(number),

@@ -21,8 +21,9 @@ const HERE: &str = "/admin/system";
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
-    /// How many of them are not in order.
+    /// How many of them are not in order, and how the worst looks.
     open: usize,
+    worst: &'static str,
     now: When,
     /// The same in milliseconds since 1970, for the script.
     now_millis: i64,
@@ -32,6 +33,8 @@ struct Page {
 /// A check.
 struct Row {
     name: String,
+    /// The page on which more stands, if there is one.
+    href: Option<&'static str>,
     tone: &'static str,
     sign: &'static str,
     word: &'static str,
@@ -48,8 +51,9 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let page = Page {
         frame: Frame::new(&call.app, &admin, HERE),
         open: checks.iter().filter(|check| check.level != Level::Ok).count(),
+        worst: if checks.iter().any(|check| check.level == Level::Failure) { "bad" } else { "warn" },
         rows: checks.into_iter().map(Row::new).collect(),
-        now: When::clock(now),
+        now: When::exact(now),
         now_millis: now.as_millis(),
         clock_script: assets::named("clock"),
     };
@@ -92,7 +96,14 @@ impl Row {
             Level::Warning => ("warn", "!", "Warning"),
             Level::Ok => ("good", "✓", "In order"),
         };
+        let href = match check.name {
+            "backups" => Some("/admin/backups"),
+            "log's files" => Some("/admin/log"),
+            "CORS" => Some("/admin/settings"),
+            _ => None,
+        };
         Self {
+            href,
             name: capital(check.name),
             tone,
             sign,

@@ -223,20 +223,6 @@ pub(super) fn pieces(sentence: &str) -> Vec<Piece> {
     pieces.filter(|piece| !piece.text.is_empty()).collect()
 }
 
-/// So many bytes, for people: `12.3 MB`, in powers of ten as file managers count.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
-    // Tenths of the unit, rounded down.
-    let (mut tenths, mut unit) = (bytes / 100, 0);
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        (tenths, unit) = (tenths / 1000, unit + 1);
-    }
-    format!("{}.{} {}", number(tenths / 10), tenths % 10, UNITS[unit])
-}
-
 /// JSON to be read by people.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
@@ -251,21 +237,6 @@ pub(super) fn marks(user: &User, profile: &Profile) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_told_in_the_unit_that_fits() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1000, "1.0 kB"),
-            (999_999, "999.9 kB"),
-            (1_000_000, "1.0 MB"),
-            (12_345_678, "12.3 MB"),
-            (u64::MAX, "18,446.7 PB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn what_is_to_be_typed_stands_between_backticks() {

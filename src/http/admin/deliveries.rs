@@ -1,0 +1,268 @@
+//! Deliveries: what became of them, how long they took, what was refused and why, and the last of them one by one.
+
+mod advice;
+mod secrets;
+
+use askama::Template;
+use serde::Deserialize;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use self::advice::{Refused, latency, percent};
+use self::secrets::Secret;
+use super::brief::{brief, visible};
+use super::view::{self, Frame, html, number};
+use super::when::When;
+use super::{Stop, session};
+use crate::clock::Timestamp;
+use crate::http::call::Call;
+use crate::http::deliveries::{Attempt, End, UNAVAILABLE};
+use crate::http::problem::Problem;
+use crate::traffic::{Hour, hour_of};
+
+const HERE: &str = "/admin/deliveries";
+
+/// The spans there are: their name in the address, their hours, and how they are called. The first is the usual one.
+const SPANS: [(&str, u64, &str); 3] = [("24", 24, "24 hours"), ("7d", 7 * 24, "7 days"), ("30d", 30 * 24, "30 days")];
+
+/// The longest of them, in hours.
+const LONGEST: u64 = 30 * 24;
+
+/// What the last deliveries can be filtered by, and how that is called.
+const ENDS: [(&str, &str); 8] = [
+    ("applied", "Applied"),
+    ("unchanged", "Unchanged"),
+    ("stale", "Stale"),
+    ("duplicate", "Duplicate"),
+    ("recorded", "Recorded"),
+    ("quarantined", "In quarantine"),
+    ("refused", "Refused"),
+    ("test", "Tests"),
+];
+
+/// How many of the last deliveries are shown.
+const SHOWN: usize = 75;
+
+/// How many of the last differences between the clocks are compared.
+const COMPARED: usize = 100;
+
+/// As far as the clocks may differ, in seconds, before somebody should look: Svix allows for 300.
+const TOLERATED: i64 = 30;
+
+#[derive(Template)]
+#[template(path = "deliveries.html")]
+struct Page {
+    frame: Frame,
+    spans: Vec<Choice>,
+    /// The span in words.
+    span: &'static str,
+    taken: String,
+    success: Option<String>,
+    /// Whether any was turned away.
+    failing: bool,
+    latencies: Option<[String; 3]>,
+    clock: Option<Clock>,
+    outcomes: Vec<Outcome>,
+    tests: Option<String>,
+    refused: Vec<Refused>,
+    secrets: Vec<Secret>,
+    ends: Vec<Choice>,
+    rows: Vec<Row>,
+    /// How many fit, if not all of them are shown.
+    fitting: Option<String>,
+    filtered: bool,
+    started: When,
+}
+
+/// One of several things to choose.
+struct Choice {
+    value: &'static str,
+    label: &'static str,
+    chosen: bool,
+}
+
+/// How many deliveries came to something.
+struct Outcome {
+    word: &'static str,
+    about: &'static str,
+    count: String,
+}
+
+/// How our clock stands to the sender's.
+struct Clock {
+    /// In the middle of the last deliveries.
+    median: String,
+    last: String,
+    off: bool,
+}
+
+/// One of the last deliveries.
+struct Row {
+    at: When,
+    kind: Option<String>,
+    message: Option<String>,
+    end: &'static str,
+    tone: &'static str,
+    is_repeat: bool,
+    is_own: bool,
+    entry: Option<u64>,
+    took: Option<String>,
+    secret: Option<usize>,
+    ip: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Query {
+    hours: Option<String>,
+    outcome: Option<String>,
+}
+
+/// `GET /admin/deliveries`.
+pub(super) async fn show(call: Call) -> Result<Response, Stop> {
+    let admin = session::reader(&call, HERE).await?;
+    let query: Query = call.query()?;
+    let chosen = query.hours.as_deref().filter(|hours| !hours.is_empty()).unwrap_or(SPANS[0].0);
+    let span = SPANS.iter().find(|(value, ..)| *value == chosen).ok_or_else(unknown)?;
+    let wanted = query.outcome.as_deref().filter(|outcome| !outcome.is_empty());
+    if wanted.is_some_and(|wanted| ENDS.iter().all(|(value, _)| *value != wanted)) {
+        return Err(unknown().into());
+    }
+    let (app, now) = (&call.app, call.app.clock.now());
+    let last = app.deliveries.last();
+    let fitting: Vec<&Attempt> = last.iter().filter(|attempt| wanted.is_none_or(|end| fits(attempt, end))).collect();
+    let shown = fitting.len().min(SHOWN);
+    let mut look = admin.did("deliveries.listed");
+    look.count = u64::try_from(shown).ok();
+    app.store.record(look).await?;
+    let end = hour_of(now) + 1;
+    let mut hours = app.store.hours(end.saturating_sub(LONGEST)..end).await?;
+    hours.extend(app.deliveries.fresh());
+    let total = sum(hours.iter().filter(|hour| hour.hour + span.1 >= end));
+    let turned_away = total.refused.get(UNAVAILABLE).copied().unwrap_or_default();
+    let outcomes = total.outcomes;
+    let page = Page {
+        frame: Frame::new(app, &admin, HERE),
+        spans: choices(SPANS.map(|(value, _, label)| (value, label)), Some(chosen)),
+        span: span.2,
+        taken: number(outcomes.taken()),
+        success: percent(outcomes.taken(), outcomes.taken() + turned_away),
+        failing: turned_away > 0,
+        latencies: latency(&total.took),
+        clock: Clock::of(&last),
+        outcomes: Outcome::all(&total),
+        tests: (outcomes.test > 0).then(|| number(outcomes.test)),
+        refused: advice::refused(&total.refused),
+        secrets: secrets::all(app.webhooks.fingerprints(), &sum(&hours), &total, now),
+        ends: choices(ENDS, wanted),
+        rows: fitting.iter().take(SHOWN).map(|attempt| Row::new(attempt, now)).collect(),
+        fitting: (shown < fitting.len()).then(|| number(fitting.len() as u64)),
+        filtered: wanted.is_some(),
+        started: When::second(app.started_at, now),
+    };
+    Ok(html(StatusCode::OK, &page)?)
+}
+
+fn unknown() -> Problem {
+    Problem::bad_request("The address names a span or an outcome that there is not.")
+}
+
+fn choices<const N: usize>(all: [(&'static str, &'static str); N], chosen: Option<&str>) -> Vec<Choice> {
+    all.map(|(value, label)| Choice { value, label, chosen: chosen == Some(value) }).into()
+}
+
+fn sum<'a>(hours: impl IntoIterator<Item = &'a Hour>) -> Hour {
+    hours.into_iter().fold(Hour::new(0), |mut total, hour| {
+        total.count(hour);
+        total
+    })
+}
+
+/// Whether a delivery is one of those that the form asks for.
+fn fits(attempt: &Attempt, end: &str) -> bool {
+    match end {
+        "test" => is_own(attempt),
+        "refused" => matches!(attempt.end, End::Refused(_)),
+        outcome => attempt.end.as_str() == outcome && !is_own(attempt),
+    }
+}
+
+fn is_own(attempt: &Attempt) -> bool {
+    attempt.signed.as_ref().is_some_and(|signed| signed.is_own)
+}
+
+impl Outcome {
+    fn all(total: &Hour) -> Vec<Self> {
+        let o = &total.outcomes;
+        [
+            ("Applied", "The state changed.", o.applied),
+            ("Unchanged", "A newer version with the same content.", o.unchanged),
+            ("Stale", "Older than what was known, or about something deleted.", o.stale),
+            ("Duplicate", "Had come before; nothing was done.", o.duplicate),
+            ("Recorded", "Noted in the log; nothing to mirror.", o.recorded),
+            ("Quarantined", "Kept, not applied.", o.quarantined),
+        ]
+        .map(|(word, about, count)| Self { word, about, count: number(count) })
+        .into()
+    }
+}
+
+impl Clock {
+    /// Of the newest deliveries from outside, as far as there are any.
+    fn of(last: &[Attempt]) -> Option<Self> {
+        let clerks = last.iter().filter_map(|attempt| attempt.signed.as_ref()).filter(|signed| !signed.is_own);
+        let mut ahead: Vec<i64> = clerks.take(COMPARED).map(|signed| signed.ahead).collect();
+        let last = *ahead.first()?;
+        ahead.sort_unstable();
+        let median = *ahead.get(ahead.len() / 2)?;
+        Some(Self { median: seconds(median), last: seconds(last), off: median.abs() > TOLERATED })
+    }
+}
+
+/// How far one clock is from another, for people. Svix's has whole seconds alone, and a delivery takes its time to come.
+fn seconds(ahead: i64) -> String {
+    match ahead {
+        -1..=2 => "none".to_owned(),
+        ..0 => format!("{} s behind", ahead.unsigned_abs()),
+        _ => format!("{ahead} s ahead"),
+    }
+}
+
+impl Row {
+    fn new(attempt: &Attempt, now: Timestamp) -> Self {
+        let signed = attempt.signed.as_ref();
+        let (entry, took) = match attempt.end {
+            End::Taken(ingested, took) => (Some(ingested.seq), Some(advice::exact(took))),
+            End::Refused(_) => (None, None),
+        };
+        Self {
+            at: When::second(attempt.at, now),
+            kind: signed.and_then(|signed| signed.kind.as_deref()).map(|kind| brief(&visible(kind), view::NAME)),
+            message: attempt.message.clone(),
+            end: advice::word(attempt.end.as_str()),
+            tone: match attempt.end.as_str() {
+                "applied" => "good",
+                "quarantined" => "warn",
+                _ if entry.is_none() => "bad",
+                _ => "",
+            },
+            is_repeat: attempt.end.is_repeat(),
+            is_own: is_own(attempt),
+            entry,
+            took,
+            secret: signed.map(|signed| signed.secret),
+            ip: attempt.ip.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_said_to_differ_when_they_do() {
+        let said = [-31, -2, -1, 0, 2, 3].map(seconds);
+        assert_eq!(said, ["31 s behind", "2 s behind", "none", "none", "none", "3 s ahead"]);
+    }
+}
