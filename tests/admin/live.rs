@@ -183,7 +183,7 @@ async fn a_stream_does_not_hold_up_the_servers_end() {
     let (site, cookie) = Site::with_admin().await;
     let mut live = Listener::open(&site, &cookie, "", &[]).await;
     live.entry().await;
-    let (end, ()) = tokio::join!(live.next(), site.stop());
+    let (end, _folder) = tokio::join!(live.next(), site.stop());
     // A connection that had to be cut would have been an error to the browser.
     assert_eq!(end, None);
 }
