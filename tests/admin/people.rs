@@ -98,8 +98,7 @@ async fn a_page_stays_small_whatever_is_kept() {
     }
     let page = site.get(&user, Some(&cookie)).await;
     is_armed(&page);
-    let above = page.body.find("id=\"timeline\"").unwrap();
-    assert!(above < MOST - 20_000, "{above} bytes above the timeline");
+    assert!(page.body.len() < MOST, "{}", page.body.len());
     assert!(page.body.contains("This is the beginning.") && page.body.contains("These are the newest."));
     assert_eq!(page.body.matches("<span class=\"badge good\"><bdi>active").count(), 20 + 1, "sessions and the plan");
 
