@@ -10,6 +10,8 @@ mod admins;
 mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/deliveries.rs"]
+mod deliveries;
 #[path = "admin/forms.rs"]
 mod forms;
 #[path = "admin/keys.rs"]
@@ -18,6 +20,8 @@ mod keys;
 mod pages;
 #[path = "admin/people.rs"]
 mod people;
+#[path = "admin/quarantine.rs"]
+mod quarantine;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]

@@ -52,9 +52,15 @@ async fn hostile_particulars_are_shown_as_text() {
     ] {
         let page = site.get(path, Some(&cookie)).await;
         assert!(page.status == 200 || page.status == 400, "{path}");
-        for raw in
-            ["<script", "<img src=x", "<svg onload", "<b>\"", "<a href=\"//evil", "href=\"javascript", "src=\"javascript"]
-        {
+        for raw in [
+            "<script",
+            "<img src=x",
+            "<svg onload",
+            "<b>\"",
+            "<a href=\"//evil",
+            "href=\"javascript",
+            "src=\"javascript",
+        ] {
             assert!(!page.body.contains(raw), "{path}: {raw}");
         }
     }

@@ -201,10 +201,7 @@ impl Live {
     fn new(filters: &[(&'static str, &str)], after: Option<u64>) -> Self {
         let after = after.map(|after| after.to_string());
         let after: Vec<_> = after.iter().map(|after| ("after", after.as_str())).collect();
-        Self {
-            script: assets::named("live"),
-            stream: address("/admin/audit/live", &[&after[..], filters].concat()),
-        }
+        Self { script: assets::named("live"), stream: address("/admin/audit/live", &[&after[..], filters].concat()) }
     }
 }
 

@@ -12,10 +12,10 @@ use warp::reply::Response;
 use super::super::{Stop, csrf, session};
 use super::search::Search;
 use crate::export::entries::Format;
+use crate::http::AuditExport;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::streams::Seat;
-use crate::http::AuditExport;
 use crate::store;
 
 /// Why a download broke off. What was sent so far is not all of it, so the connection is broken too: a file that ends

@@ -155,9 +155,6 @@ mod tests {
     fn no_name_ends_an_event() {
         let mut text = String::new();
         event(&mut text, 7, "<li>\n\r\nevent: ended\r</li>");
-        assert_eq!(
-            text,
-            "id: 7\nevent: entry\ndata: <li>\ndata: \ndata: \ndata: event: ended\ndata: </li>\n\n"
-        );
+        assert_eq!(text, "id: 7\nevent: entry\ndata: <li>\ndata: \ndata: \ndata: event: ended\ndata: </li>\n\n");
     }
 }
