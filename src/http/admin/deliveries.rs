@@ -42,6 +42,9 @@ const ENDS: [(&str, &str); 8] = [
 /// How many of the last deliveries are shown.
 const SHOWN: usize = 75;
 
+/// In milliseconds.
+const HOUR: i64 = 60 * 60 * 1000;
+
 /// How many of the last differences between the clocks are compared.
 const COMPARED: usize = 100;
 
@@ -140,12 +143,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let mut look = admin.did("deliveries.listed");
     look.count = u64::try_from(shown).ok();
     app.store.record(look).await?;
-    let mut traffic = span.traffic(&app.store, now).await?;
+    let traffic = span.traffic(app, now).await?;
     let end = hour_of(now) + 1;
     let mut month = sum(&app.store.hours(end.saturating_sub(MONTH)..end).await?);
     // What the file will have within a minute.
     for hour in app.deliveries.fresh() {
-        traffic.total.count(&hour);
         month.count(&hour);
     }
     let outcomes = traffic.total.outcomes;
@@ -223,9 +225,11 @@ impl Latency {
 }
 
 impl Clock {
-    /// Of the newest deliveries from outside, as far as there are any.
+    /// Of the newest deliveries from outside, as far as there are any: those of one hour, since clocks are set right.
     fn of(last: &[Attempt]) -> Option<Self> {
-        let clerks = last.iter().filter_map(|attempt| attempt.signed.as_ref()).filter(|signed| !signed.is_own);
+        let since = last.first()?.at.plus_millis(-HOUR);
+        let signed = last.iter().filter(|attempt| attempt.at >= since).filter_map(|attempt| attempt.signed.as_ref());
+        let clerks = signed.filter(|signed| !signed.is_own);
         let mut ahead: Vec<i64> = clerks.take(COMPARED).map(|signed| signed.ahead).collect();
         let last = *ahead.first()?;
         ahead.sort_unstable();
@@ -238,7 +242,7 @@ impl Clock {
 fn seconds(ahead: i64) -> String {
     match ahead {
         -1..=2 => "none".to_owned(),
-        ..0 => format!("{} s behind", ahead.unsigned_abs()),
+        ..-1 => format!("{} s behind", ahead.unsigned_abs()),
         _ => format!("{ahead} s ahead"),
     }
 }
