@@ -288,7 +288,9 @@ mod tests {
         assert_eq!(enough(ENOUGH_ROOM - 1, 0).level, Level::Failure);
         assert_eq!(enough(ENOUGH_ROOM, ENOUGH_ROOM).level, Level::Ok);
         let tight = enough(ENOUGH_ROOM, ENOUGH_ROOM + (1 << 20));
-        assert!(tight.level == Level::Warning && tight.sentence().starts_with("256.0 MiB free, less than the 257.0 MiB"));
+        assert!(
+            tight.level == Level::Warning && tight.sentence().starts_with("256.0 MiB free, less than the 257.0 MiB")
+        );
         assert_eq!(room(Path::new("/nowhere/at/all.redb")).level, Level::Failure);
     }
 

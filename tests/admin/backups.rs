@@ -62,10 +62,9 @@ async fn a_backup_made_under_load_is_whole_and_comes_home_as_it_is() {
 
     let [path] = &files(folder.path())[..] else { panic!("{:?}", files(folder.path())) };
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-    let report =
-        verify::file(&AtRest::open(path, 1 << 20).unwrap(), &Terms::default(), Pace::full(), &mut |_, _| {
-            ControlFlow::Continue(())
-        });
+    let report = verify::file(&AtRest::open(path, 1 << 20).unwrap(), &Terms::default(), Pace::full(), &mut |_, _| {
+        ControlFlow::Continue(())
+    });
     let report = report.unwrap();
     assert!(report.is_whole(), "{report:?}");
     let made = site.newest("backup.made").await;
