@@ -50,7 +50,7 @@ impl Listener {
                     return event;
                 }
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.expect("an event")?.unwrap();
+            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.unwrap()?.unwrap();
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
@@ -183,7 +183,7 @@ async fn a_stream_does_not_hold_up_the_servers_end() {
     let (site, cookie) = Site::with_admin().await;
     let mut live = Listener::open(&site, &cookie, "", &[]).await;
     live.entry().await;
-    let (end, ()) = tokio::join!(live.next(), site.stop());
+    let (end, _folder) = tokio::join!(live.next(), site.stop());
     // A connection that had to be cut would have been an error to the browser.
     assert_eq!(end, None);
 }

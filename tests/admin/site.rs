@@ -148,11 +148,6 @@ impl Site {
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
     }
 
-    /// Stops the server.
-    pub(crate) async fn stop(self) {
-        self.server.stop().await;
-    }
-
     /// An answer that is read while it comes.
     pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
         let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
