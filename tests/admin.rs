@@ -34,3 +34,5 @@ mod site;
 mod system;
 
 mod common;
+#[path = "common/file.rs"]
+mod file;
