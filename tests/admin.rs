@@ -12,6 +12,8 @@ mod audit;
 mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/deliveries.rs"]
+mod deliveries;
 #[path = "admin/entry.rs"]
 mod entry;
 #[path = "admin/export.rs"]
@@ -26,6 +28,8 @@ mod live;
 mod pages;
 #[path = "admin/people.rs"]
 mod people;
+#[path = "admin/quarantine.rs"]
+mod quarantine;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]

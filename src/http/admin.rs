@@ -24,6 +24,7 @@ mod paging;
 mod password;
 mod password_change;
 mod quarantine;
+mod send_test;
 mod session;
 mod sessions;
 mod settings;
@@ -124,6 +125,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
+        ["test"] => send_test::serve(call).await,
         ["deliveries"] => deliveries::show(call).await,
         ["quarantine"] => quarantine::list(call).await,
         ["quarantine", "reprocess"] => quarantine::reprocess_all(call).await,

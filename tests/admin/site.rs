@@ -53,6 +53,14 @@ impl Site {
         Self { app: server.app.clone(), clock, server, host }
     }
 
+    /// The same file and the same clock, with these settings.
+    pub(crate) async fn reopened(self, changed: &[(&str, &str)]) -> Self {
+        let Self { clock, server, host, app } = self;
+        drop(app);
+        let server = TestServer::open(server.stop().await, changed, clock.clone()).await;
+        Self { app: server.app.clone(), clock, server, host }
+    }
+
     /// With an admin called `ada`, signed in: the site and the session's cookie.
     pub(crate) async fn with_admin() -> (Self, String) {
         let site = Self::start().await;

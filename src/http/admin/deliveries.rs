@@ -8,9 +8,11 @@ use serde::Deserialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use self::advice::{Refused, latency, percent};
+use self::advice::Refused;
 use self::secrets::Secret;
 use super::brief::{brief, visible};
+use super::chart::Bars;
+use super::span::{self, Span, Traffic};
 use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
@@ -22,11 +24,8 @@ use crate::traffic::{Hour, hour_of};
 
 const HERE: &str = "/admin/deliveries";
 
-/// The spans there are: their name in the address, their hours, and how they are called. The first is the usual one.
-const SPANS: [(&str, u64, &str); 3] = [("24", 24, "24 hours"), ("7d", 7 * 24, "7 days"), ("30d", 30 * 24, "30 days")];
-
-/// The longest of them, in hours.
-const LONGEST: u64 = 30 * 24;
+/// How many hours a secret is looked for in: 30 days.
+const MONTH: u64 = 30 * 24;
 
 /// What the last deliveries can be filtered by, and how that is called.
 const ENDS: [(&str, &str); 8] = [
@@ -43,6 +42,9 @@ const ENDS: [(&str, &str); 8] = [
 /// How many of the last deliveries are shown.
 const SHOWN: usize = 75;
 
+/// In milliseconds.
+const HOUR: i64 = 60 * 60 * 1000;
+
 /// How many of the last differences between the clocks are compared.
 const COMPARED: usize = 100;
 
@@ -53,15 +55,15 @@ const TOLERATED: i64 = 30;
 #[template(path = "deliveries.html")]
 struct Page {
     frame: Frame,
-    spans: Vec<Choice>,
-    /// The span in words.
-    span: &'static str,
+    spans: Vec<span::Choice>,
+    span: Span,
     taken: String,
     success: Option<String>,
     /// Whether any was turned away.
     failing: bool,
-    latencies: Option<[String; 3]>,
+    latency: Option<Latency>,
     clock: Option<Clock>,
+    chart: Bars,
     outcomes: Vec<Outcome>,
     tests: Option<String>,
     refused: Vec<Refused>,
@@ -72,6 +74,13 @@ struct Page {
     fitting: Option<String>,
     filtered: bool,
     started: When,
+}
+
+/// Under which time half of them were, and so on.
+struct Latency {
+    half: String,
+    most: String,
+    nearly_all: String,
 }
 
 /// One of several things to choose.
@@ -114,7 +123,7 @@ struct Row {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Query {
-    hours: Option<String>,
+    span: Option<String>,
     outcome: Option<String>,
 }
 
@@ -122,8 +131,7 @@ struct Query {
 pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let admin = session::reader(&call, HERE).await?;
     let query: Query = call.query()?;
-    let chosen = query.hours.as_deref().filter(|hours| !hours.is_empty()).unwrap_or(SPANS[0].0);
-    let span = SPANS.iter().find(|(value, ..)| *value == chosen).ok_or_else(unknown)?;
+    let span = Span::read(query.span.as_deref())?;
     let wanted = query.outcome.as_deref().filter(|outcome| !outcome.is_empty());
     if wanted.is_some_and(|wanted| ENDS.iter().all(|(value, _)| *value != wanted)) {
         return Err(unknown().into());
@@ -135,25 +143,28 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let mut look = admin.did("deliveries.listed");
     look.count = u64::try_from(shown).ok();
     app.store.record(look).await?;
+    let traffic = span.traffic(app, now).await?;
     let end = hour_of(now) + 1;
-    let mut hours = app.store.hours(end.saturating_sub(LONGEST)..end).await?;
-    hours.extend(app.deliveries.fresh());
-    let total = sum(hours.iter().filter(|hour| hour.hour + span.1 >= end));
-    let turned_away = total.refused.get(UNAVAILABLE).copied().unwrap_or_default();
-    let outcomes = total.outcomes;
+    let mut month = sum(&app.store.hours(end.saturating_sub(MONTH)..end).await?);
+    // What the file will have within a minute.
+    for hour in app.deliveries.fresh() {
+        month.count(&hour);
+    }
+    let outcomes = traffic.total.outcomes;
     let page = Page {
         frame: Frame::new(app, &admin, HERE),
-        spans: choices(SPANS.map(|(value, _, label)| (value, label)), Some(chosen)),
-        span: span.2,
+        spans: span.choices(HERE),
+        span,
         taken: number(outcomes.taken()),
-        success: percent(outcomes.taken(), outcomes.taken() + turned_away),
-        failing: turned_away > 0,
-        latencies: latency(&total.took),
+        success: traffic.success(),
+        failing: traffic.total.refused.contains_key(UNAVAILABLE),
+        latency: Latency::of(&traffic),
         clock: Clock::of(&last),
-        outcomes: Outcome::all(&total),
+        chart: traffic.chart(),
+        outcomes: Outcome::all(&traffic.total),
         tests: (outcomes.test > 0).then(|| number(outcomes.test)),
-        refused: advice::refused(&total.refused),
-        secrets: secrets::all(app.webhooks.fingerprints(), &sum(&hours), &total, now),
+        refused: advice::refused(&traffic.total.refused),
+        secrets: secrets::all(app.webhooks.fingerprints(), &month, &traffic.total, now),
         ends: choices(ENDS, wanted),
         rows: fitting.iter().take(SHOWN).map(|attempt| Row::new(attempt, now)).collect(),
         fitting: (shown < fitting.len()).then(|| number(fitting.len() as u64)),
@@ -164,7 +175,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
 }
 
 fn unknown() -> Problem {
-    Problem::bad_request("The address names a span or an outcome that there is not.")
+    Problem::bad_request("The address names an outcome that there is not.")
 }
 
 fn choices<const N: usize>(all: [(&'static str, &'static str); N], chosen: Option<&str>) -> Vec<Choice> {
@@ -207,10 +218,18 @@ impl Outcome {
     }
 }
 
+impl Latency {
+    fn of(traffic: &Traffic) -> Option<Self> {
+        Some(Self { half: traffic.quantile(50)?, most: traffic.quantile(95)?, nearly_all: traffic.quantile(99)? })
+    }
+}
+
 impl Clock {
-    /// Of the newest deliveries from outside, as far as there are any.
+    /// Of the newest deliveries from outside, as far as there are any: those of one hour, since clocks are set right.
     fn of(last: &[Attempt]) -> Option<Self> {
-        let clerks = last.iter().filter_map(|attempt| attempt.signed.as_ref()).filter(|signed| !signed.is_own);
+        let since = last.first()?.at.plus_millis(-HOUR);
+        let signed = last.iter().filter(|attempt| attempt.at >= since).filter_map(|attempt| attempt.signed.as_ref());
+        let clerks = signed.filter(|signed| !signed.is_own);
         let mut ahead: Vec<i64> = clerks.take(COMPARED).map(|signed| signed.ahead).collect();
         let last = *ahead.first()?;
         ahead.sort_unstable();
@@ -223,7 +242,7 @@ impl Clock {
 fn seconds(ahead: i64) -> String {
     match ahead {
         -1..=2 => "none".to_owned(),
-        ..0 => format!("{} s behind", ahead.unsigned_abs()),
+        ..-1 => format!("{} s behind", ahead.unsigned_abs()),
         _ => format!("{ahead} s ahead"),
     }
 }

@@ -191,7 +191,7 @@ impl Traffic {
     }
 
     /// How long so many of a hundred deliveries took at most, as far as the steps say it.
-    fn quantile(&self, percent: u64) -> Option<String> {
+    pub(super) fn quantile(&self, percent: u64) -> Option<String> {
         let took = &self.total.took;
         let wanted = (took.count() * percent).div_ceil(100);
         if wanted == 0 {
