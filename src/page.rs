@@ -16,6 +16,16 @@ impl Limit {
     /// The largest page.
     pub const MAX: Self = Self(500);
 
+    /// That many, or as near to it as a limit can be.
+    #[must_use]
+    pub const fn at_most(count: usize) -> Self {
+        match count {
+            0 => Self::MIN,
+            501.. => Self::MAX,
+            count => Self(count),
+        }
+    }
+
     /// The limit as a count.
     #[must_use]
     pub const fn get(self) -> usize {
