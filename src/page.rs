@@ -16,13 +16,13 @@ impl Limit {
     /// The largest page.
     pub const MAX: Self = Self(500);
 
-    /// That many, or as near to it as a limit can be.
+    /// So many, or as near to that as a limit comes.
     #[must_use]
-    pub const fn at_most(count: usize) -> Self {
+    pub const fn near(count: usize) -> Self {
         match count {
-            0 => Self::MIN,
-            501.. => Self::MAX,
-            count => Self(count),
+            ..1 => Self::MIN,
+            1..500 => Self(count),
+            500.. => Self::MAX,
         }
     }
 

@@ -25,7 +25,7 @@ const TAKE: &str = "/admin/backups/download";
 /// A server that has a folder for backups, an admin who is signed in, and the folder.
 async fn site() -> (Site, String, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::start_with(None, &[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())]).await;
+    let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
     let cookie = site.set_up().await;
     (site, cookie, folder)
 }
@@ -155,7 +155,7 @@ async fn a_folder_that_takes_nothing_is_named_with_what_to_do() {
         // A disk that is full at all times.
         ("/sys", "a backup needs as much room as the data file", "no_room"),
     ] {
-        let site = Site::start_with(None, &[("ROLLBOOK_BACKUP_DIR", folder)]).await;
+        let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder)], None).await;
         let cookie = site.set_up().await;
         make(&site, &cookie).await;
         let page = site.get(HERE, Some(&cookie)).await;

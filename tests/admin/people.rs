@@ -98,8 +98,7 @@ async fn a_page_stays_small_whatever_is_kept() {
     }
     let page = site.get(&user, Some(&cookie)).await;
     is_armed(&page);
-    let above = page.body.find("id=\"timeline\"").unwrap();
-    assert!(above < MOST - 20_000, "{above} bytes above the timeline");
+    assert!(page.body.len() < MOST, "{}", page.body.len());
     assert!(page.body.contains("This is the beginning.") && page.body.contains("These are the newest."));
     assert_eq!(page.body.matches("<span class=\"badge good\"><bdi>active").count(), 20 + 1, "sessions and the plan");
 
@@ -173,7 +172,7 @@ async fn deleting_here_is_final_and_keeps_the_record_unless_told_otherwise() {
 
 #[tokio::test]
 async fn of_somebody_without_a_record_the_log_still_tells() {
-    let site = Site::start_with(None, &[("ROLLBOOK_DELETE", "hard")]).await;
+    let site = Site::start_with(&[("ROLLBOOK_DELETE", "hard")], None).await;
     let cookie = site.set_up().await;
     let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
     let delete = format!("{user}/delete");

@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use rollbook::audit::{Actor, Entry, Filter, Source};
+use rollbook::api_key::{Scope, Scopes, Wanted};
+use rollbook::audit::{Actor, Draft, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::http::App;
 use rollbook::http::admin::link;
@@ -41,15 +42,14 @@ impl Site {
 
     /// As `https://{host}`, or on this machine alone.
     pub(crate) async fn start_at(host: Option<&'static str>) -> Self {
-        Self::start_with(host, &[]).await
+        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
+        Self::start_with(&[("ROLLBOOK_PUBLIC_URL", &origin)], host).await
     }
 
-    /// With some settings besides.
-    pub(crate) async fn start_with(host: Option<&'static str>, settings: &[(&str, &str)]) -> Self {
+    /// With these settings, and seen by browsers as that host.
+    pub(crate) async fn start_with(changed: &[(&str, &str)], host: Option<&'static str>) -> Self {
         let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
-        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
-        let settings = [&[("ROLLBOOK_PUBLIC_URL", origin.as_str())], settings].concat();
-        let server = TestServer::with_clock(&settings, clock.clone()).await;
+        let server = TestServer::with_clock(changed, clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 
@@ -153,6 +153,21 @@ impl Site {
         }
         let answer = common::Answer::of(request.send().await.unwrap()).await;
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
+    }
+
+    /// An answer that is read while it comes.
+    pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// What the API answers to a key that may read the log.
+    pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
+        let scopes = Scopes::new([Scope::AuditRead]).unwrap();
+        let wanted = Wanted { name: "a reader".parse().unwrap(), scopes, expires_at: None };
+        let draft = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let (_, secret) = self.app.store.create_api_key(wanted, draft).await.unwrap();
+        self.server.get_as(secret.reveal(), path).await.json()
     }
 
     /// Delivers a body as Clerk would.

@@ -50,7 +50,7 @@ async fn what_is_wrong_stands_first_with_what_to_do() {
 #[tokio::test]
 async fn backups_are_looked_at_where_there_should_be_some() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::start_with(None, &[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())]).await;
+    let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
     let cookie = site.set_up().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("Warning") && page.body.contains("There is none in "), "{}", page.body);
@@ -69,7 +69,7 @@ async fn settings_are_shown_and_secrets_are_not() {
         ("ROLLBOOK_RATE_TOKEN", "off".to_owned()),
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let site = Site::start_with(None, &settings).await;
+    let site = Site::start_with(&settings, None).await;
     let cookie = site.set_up().await;
     let page = site.get("/admin/settings", Some(&cookie)).await;
     for setting in SETTINGS {

@@ -29,7 +29,7 @@ use crate::traffic::Outcomes;
 const HERE: &str = "/admin/quarantine";
 
 /// How many are on a page.
-const SHOWN: Limit = Limit::at_most(25);
+const SHOWN: Limit = Limit::near(25);
 
 /// How much of a body the list shows, in bytes of HTML, how much of all together, and what the name of a type may weigh.
 const EXCERPT: usize = 2048;

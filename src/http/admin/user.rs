@@ -12,7 +12,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use self::around::{Membership, Plan, Session, Some20};
+use self::around::{Membership, Newest, Plan, Session};
 use self::card::{Field, Metadata, Shown};
 use self::timeline::Timeline;
 use super::brief::brief;
@@ -45,8 +45,8 @@ struct Page {
     typed: Given,
     plan: Plan,
     usage: Vec<(String, String)>,
-    sessions: Some20<Session>,
-    memberships: Some20<Membership>,
+    sessions: Newest<Session>,
+    memberships: Newest<Membership>,
     metadata: Vec<Metadata>,
     alert: String,
     done: &'static str,

@@ -54,6 +54,7 @@ struct Page {
 
 /// What a list does not say of an entry.
 struct Facts {
+    written: When,
     source: &'static str,
     happened: Option<When>,
     request: Option<String>,
@@ -179,6 +180,7 @@ impl Facts {
         let leaf = &entry.leaf;
         let address = entry.detail.as_ref().and_then(|detail| detail.get("ip")?.as_str());
         Self {
+            written: When::exact(leaf.at),
             source: entry::source(leaf.source),
             happened: leaf.event_at.map(When::exact),
             request: leaf.request.clone(),
