@@ -141,14 +141,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let mut look = admin.did("deliveries.listed");
     look.count = u64::try_from(shown).ok();
     app.store.record(look).await?;
-    let mut traffic = span.traffic(&app.store, now).await?;
+    let traffic = span.traffic(app, now).await?;
     let end = hour_of(now) + 1;
     let mut month = sum(&app.store.hours(end.saturating_sub(MONTH)..end).await?);
     // What the file will have within a minute.
-    for hour in app.deliveries.fresh() {
-        traffic.total.count(&hour);
-        month.count(&hour);
-    }
+    app.deliveries.fresh().iter().for_each(|hour| month.count(hour));
     let outcomes = traffic.total.outcomes;
     let page = Page {
         frame: Frame::new(app, &admin, HERE),
@@ -239,7 +236,7 @@ impl Clock {
 fn seconds(ahead: i64) -> String {
     match ahead {
         -1..=2 => "none".to_owned(),
-        ..0 => format!("{} s behind", ahead.unsigned_abs()),
+        ..-1 => format!("{} s behind", ahead.unsigned_abs()),
         _ => format!("{ahead} s ahead"),
     }
 }
