@@ -64,7 +64,7 @@ impl Site {
     }
 
     /// The same, after something was done to its file.
-    pub(crate) async fn reopened(self, change: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn tampered(self, change: impl FnOnce(&Path)) -> Self {
         let Self { app, clock, server, host } = self;
         drop(app);
         let data = server.data();
