@@ -122,7 +122,7 @@ impl Event {
         if (1..=64).contains(&self.kind.len()) && plain(&self.kind) { &self.kind } else { "event.unknown" }
     }
 
-    /// The event as Clerk would send it, less secrets.
+    /// The event as Clerk would send it, less secrets. Read again, it is of the same version.
     #[must_use]
     pub fn to_json(&self) -> String {
         let data = match &self.change {
@@ -138,7 +138,7 @@ impl Event {
             "event_attributes": { "http_request": { "client_ip": self.client.ip, "user_agent": self.client.user_agent } },
             "instance_id": self.instance,
             "object": "event",
-            "timestamp": self.at.as_millis(),
+            "timestamp": self.timestamp.map(Timestamp::as_millis),
             "type": self.kind,
         });
         envelope.extend(known.as_object().cloned().unwrap_or_default());

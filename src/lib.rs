@@ -77,8 +77,8 @@
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!
 //! Deliberately absent: a second writer; a setting that accepts unverified tokens or webhooks; a default password or an
-//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); script on
-//! the admin page; lists by offset; mutable global state; `unsafe`.
+//! open set-up form; cookies in the API, but for the one that a proxy may have looked at ([`http`]'s forward-auth); anything on
+//! the admin page that needs script; lists by offset; mutable global state; `unsafe`.
 //!
 //! # A webhook, walked
 //!

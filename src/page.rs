@@ -16,6 +16,16 @@ impl Limit {
     /// The largest page.
     pub const MAX: Self = Self(500);
 
+    /// So many, or as near to that as a limit comes.
+    #[must_use]
+    pub const fn near(count: usize) -> Self {
+        match count {
+            ..1 => Self::MIN,
+            1..500 => Self(count),
+            500.. => Self::MAX,
+        }
+    }
+
     /// The limit as a count.
     #[must_use]
     pub const fn get(self) -> usize {

@@ -23,6 +23,7 @@ mod mirror;
 mod places;
 mod provision;
 mod prune;
+mod quarantine;
 mod review;
 mod schema;
 mod scrub;
@@ -47,7 +48,7 @@ use tokio::sync::watch;
 use crate::audit::{self, Actor, Doubt, Draft, Entry, Source};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, Outcome};
-use crate::page::{Cursor, Page, PageRequest};
+use crate::page::{Page, PageRequest};
 use crate::sync::Policy;
 use crate::user::{ClerkId, User, UserId};
 
@@ -60,8 +61,8 @@ pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 pub use self::figures::Figures;
-pub use self::ingest::Quarantined;
 pub use self::prune::Prunable;
+pub use self::quarantine::{Quarantined, Reprocessed};
 pub use self::review::{Review, ReviewError, Reviewed};
 pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;
@@ -328,32 +329,6 @@ impl Store {
     /// When the file cannot be read, or the cursor is another list's.
     pub async fn audit(&self, filter: audit::Filter, page: PageRequest) -> Result<Page<Entry>, Error> {
         self.scan(move |txn| book::Book::open(txn)?.list(&filter, &page)).await
-    }
-
-    /// A page of the deliveries in quarantine, newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or the cursor is another list's.
-    pub async fn quarantine(&self, page: PageRequest) -> Result<Page<Quarantined>, Error> {
-        const LIST: u8 = b'q';
-        self.scan(move |txn| {
-            let before = match &page.cursor {
-                Some(cursor) => u64::from_be_bytes(cursor.key(LIST)?.try_into().map_err(|_| Error::BadCursor)?),
-                None => u64::MAX,
-            };
-            let mut list = users::Listing::new(&page);
-            for row in open(txn, tables::quarantine())?.range(..before)?.rev() {
-                let (seq, row) = row?;
-                let seq = seq.value();
-                let item: Quarantined =
-                    serde_json::from_slice(row.value()).map_err(|_| Error::Corrupt("a quarantined delivery"))?;
-                if list.take(Some(Quarantined { seq, ..item }), || Cursor::new(LIST, &seq.to_be_bytes())) {
-                    break;
-                }
-            }
-            Ok(list.page())
-        })
-        .await
     }
 
     /// The last good set of Clerk's public keys, as it was kept.

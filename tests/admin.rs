@@ -6,16 +6,30 @@
 mod access;
 #[path = "admin/admins.rs"]
 mod admins;
+#[path = "admin/audit.rs"]
+mod audit;
 #[path = "admin/backups.rs"]
 mod backups;
 #[path = "admin/danger.rs"]
 mod danger;
+#[path = "admin/deliveries.rs"]
+mod deliveries;
+#[path = "admin/entry.rs"]
+mod entry;
+#[path = "admin/export.rs"]
+mod export;
+#[path = "admin/forms.rs"]
+mod forms;
 #[path = "admin/keys.rs"]
 mod keys;
+#[path = "admin/live.rs"]
+mod live;
 #[path = "admin/pages.rs"]
 mod pages;
 #[path = "admin/people.rs"]
 mod people;
+#[path = "admin/quarantine.rs"]
+mod quarantine;
 #[path = "admin/review.rs"]
 mod review;
 #[path = "admin/site.rs"]
@@ -24,3 +38,5 @@ mod site;
 mod system;
 
 mod common;
+#[path = "common/file.rs"]
+mod file;

@@ -303,6 +303,9 @@ async fn a_server_and_its_commands() {
     let page = client().get(link.trim_end()).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     assert!(page.text().await.unwrap().contains("password"));
+    let link = run(folder, "admin link --name eve").done();
+    assert!(client().get(link.trim_end()).send().await.unwrap().text().await.unwrap().contains("value=\"eve\""));
+    assert!(run(folder, "admin link --name ..").failed(1).contains("an admin's name is 1 to 64 characters"));
 
     let sent = run(folder, "send-test").done();
     assert_eq!(sent.lines().count(), EVENT_TYPES.len());

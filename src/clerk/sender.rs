@@ -2,16 +2,18 @@
 
 use std::error::Error as _;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
-use serde_json::Value;
+use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
 use super::http::server_time;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 
 /// Where Rollbook takes webhooks.
 const PATH: &str = "/api/webhooks/clerk";
@@ -24,7 +26,7 @@ const LONGEST_ANSWER: usize = 20_000;
 #[derive(Debug)]
 pub struct Sender {
     // Its Debug form shows no key.
-    signer: Webhook,
+    signer: Arc<Webhook>,
     http: Client,
     url: Url,
 }
@@ -55,6 +57,9 @@ pub enum Error {
     /// No connection came about for another reason.
     #[error("no connection to {0}: {1}")]
     Unreachable(Url, String),
+    /// The system gives no random numbers for the message's id.
+    #[error("no randomness for the message's id")]
+    NoRandomness,
     /// The answer did not come in time.
     #[error("{0} did not answer within 15 seconds")]
     TooSlow(Url),
@@ -69,9 +74,19 @@ impl Sender {
     /// # Errors
     /// When the secret or the address is not one.
     pub fn new(secret: &str, url: &str) -> Result<Self, Error> {
-        let signer = Webhook::new(secret.trim()).map_err(|_| Error::BadSecret)?;
+        let signer = Arc::new(Webhook::new(secret.trim()).map_err(|_| Error::BadSecret)?);
         let url = endpoint(url)?;
-        let http = client(&url).map_err(|e| Error::Broken(url.clone(), root_cause(&e)))?;
+        let is_near = is_loopback(&url);
+        Self::with(signer, url, is_near)
+    }
+
+    /// Sends to the server itself, past every proxy.
+    pub(super) fn to_itself(signer: Arc<Webhook>, address: SocketAddr) -> Result<Self, Error> {
+        Self::with(signer, endpoint(&format!("http://{address}"))?, true)
+    }
+
+    fn with(signer: Arc<Webhook>, url: Url, is_near: bool) -> Result<Self, Error> {
+        let http = client(&url, is_near).map_err(|e| Error::Broken(url.clone(), root_cause(&e)))?;
         Ok(Self { signer, http, url })
     }
 
@@ -104,6 +119,22 @@ impl Sender {
         Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned(), server_time })
     }
 
+    /// Sends a test of Rollbook's own, of the type `rollbook.{name}`: it is recorded, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; and without randomness for its id.
+    pub async fn test(&self, name: &str) -> Result<Answer, Error> {
+        let mut noise = [0; 8];
+        getrandom::fill(&mut noise).map_err(|_| Error::NoRandomness)?;
+        let id = format!("msg_{name}_{:016x}", u64::from_be_bytes(noise));
+        // Svix's verifier knows the system's clock alone.
+        let now = Clock::system().now();
+        let event = json!({
+            "type": format!("rollbook.{name}"), "object": "event", "timestamp": now.as_millis(), "data": {},
+        });
+        self.send(&id, now, &event).await
+    }
+
     fn failure(&self, error: &reqwest::Error) -> Error {
         let url = self.url.clone();
         if error.is_timeout() {
@@ -131,13 +162,13 @@ pub async fn probe(url: &str) -> Result<Answer, Error> {
             Error::Unreachable(url.clone(), root_cause(&error))
         }
     };
-    let answer = client(&url).map_err(failed)?.get(url.clone()).send().await.map_err(failed)?;
+    let answer = client(&url, is_loopback(&url)).map_err(failed)?.get(url.clone()).send().await.map_err(failed)?;
     Ok(Answer { status: answer.status().as_u16(), body: String::new(), server_time: server_time(&answer) })
 }
 
-fn client(url: &Url) -> reqwest::Result<Client> {
+fn client(url: &Url, is_near: bool) -> reqwest::Result<Client> {
     let mut http = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
-    if is_loopback(url) {
+    if is_near {
         // A proxy for the outside world would look for the server on its own machine.
         http = http.no_proxy();
     }
@@ -189,13 +220,11 @@ fn root_cause(error: &reqwest::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use reqwest::header::{HeaderMap, HeaderName};
-    use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::clock::Clock;
 
     const SECRET: &str = "whsec_YSBzZWNyZXQgZm9yIHRoZSBzZW5kZXIgdGVzdA==";
 

@@ -1,5 +1,8 @@
 //! A webhook on its way in: headers checked, signature over the raw bytes, and only then the body read.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -8,8 +11,9 @@ use http::HeaderMap;
 use svix::webhooks::{Webhook, WebhookError};
 
 use super::payload;
+use super::sender::{self, Sender};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, DeliveryId};
+use crate::event::{Delivery, DeliveryId, Event, Reason, Unusable};
 
 /// The three headers of one family, and where they come from: Svix's own names, or those of Standard Webhooks.
 const FAMILIES: [[&str; 3]; 2] =
@@ -67,6 +71,18 @@ impl Error {
 #[error("a signing secret is `whsec_` and base64 of at least 24 bytes")]
 pub struct BadSecret;
 
+/// Reads a body once more that was verified and cleaned when it came. `at` stands in for an event time that is missing.
+///
+/// # Errors
+/// With why it still cannot be read. What was not even text has lost the bytes that were none, and is never taken for
+/// what it says without them.
+pub fn read_again(body: &str, at: Timestamp, reason: Reason) -> Result<Event, Unusable> {
+    if reason == Reason::Unparsable && body.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Unusable { reason, kind: None, body: body.to_owned() });
+    }
+    payload::read(body, at)
+}
+
 /// Checks and reads webhooks with any of several secrets, so that one can be replaced by another without a gap.
 #[derive(Debug)]
 pub struct Webhooks(Vec<Signer>);
@@ -74,7 +90,7 @@ pub struct Webhooks(Vec<Signer>);
 /// One secret, twice: svix reads a body as text, and what is none has to be checked too before it is judged.
 #[derive(Debug)]
 struct Signer {
-    webhook: Webhook,
+    webhook: Arc<Webhook>,
     key: hmac::Key,
     fingerprint: String,
 }
@@ -93,6 +109,15 @@ impl Webhooks {
     /// that do not lead back to it.
     pub fn fingerprints(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(|signer| signer.fingerprint.as_str())
+    }
+
+    /// Sends events signed with the first secret to the server at `address` itself, as nobody else could.
+    ///
+    /// # Errors
+    /// When no connection can be prepared.
+    pub fn sender(&self, address: SocketAddr) -> Result<Sender, sender::Error> {
+        let first = self.0.first().ok_or(sender::Error::BadSecret)?;
+        Sender::to_itself(first.webhook.clone(), address)
     }
 
     /// Verifies the signature over the raw body and then reads it.
@@ -134,7 +159,8 @@ impl Signer {
             return Err(BadSecret);
         }
         let (hmac, fingerprint) = (hmac::Key::new(hmac::HMAC_SHA256, &key), fingerprint(&key));
-        Ok(Self { webhook: Webhook::from_bytes(key).map_err(|_| BadSecret)?, key: hmac, fingerprint })
+        let webhook = Arc::new(Webhook::from_bytes(key).map_err(|_| BadSecret)?);
+        Ok(Self { webhook, key: hmac, fingerprint })
     }
 
     /// Whether a signature is this secret's over the bytes, as svix checks it over text. It has already looked

@@ -98,6 +98,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
         None => free_port().await,
     };
     let (clock, now) = (Clock::adjustable(), Clock::system().now());
+    clock.set(stage::opens(now));
     let config = settings(&stand_in.url, &secret, folder.path(), port)?;
     let server = Server::bind(config, clock.clone()).await?;
     let (address, app) = (server.address(), server.app().clone());

@@ -74,8 +74,8 @@ impl Desk {
     pub(super) async fn export_audit(&self, wanted: AuditExport, feed: &Feed) -> Result<Reply, Error> {
         let format = wanted.format;
         let Some(filter) = self.filter(wanted)? else { return Ok(Reply::NotFound) };
-        let entry = leaving("audit.exported");
-        let mut export = http::AuditExport::begin(&self.store, &self.notary, filter, format, entry).await?;
+        let mut export =
+            http::AuditExport::begin(&self.store, &self.notary, filter, format, leaving("audit.exported")).await?;
         feed.piece("audit", export.head()).await?;
         loop {
             let (done, total) = export.progress();

@@ -1,4 +1,4 @@
-//! The admin page: server-rendered HTML for people, without script. Signing in is by password; the first
+//! The admin page: server-rendered HTML for people, which needs no script. Signing in is by password; the first
 //! password is set behind a single-use link from the terminal. Every look at somebody's data is an entry
 //! in the book before it is an answer.
 
@@ -10,6 +10,7 @@ mod backups;
 mod brief;
 mod chart;
 mod csrf;
+mod deliveries;
 mod entry;
 mod erase;
 mod ever;
@@ -23,6 +24,7 @@ mod paging;
 mod password;
 mod password_change;
 mod quarantine;
+mod send_test;
 mod session;
 mod sessions;
 mod settings;
@@ -123,7 +125,19 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
+        ["test"] => send_test::serve(call).await,
+        ["deliveries"] => deliveries::show(call).await,
         ["quarantine"] => quarantine::list(call).await,
+        ["quarantine", "reprocess"] => quarantine::reprocess_all(call).await,
+        ["quarantine", seq] => quarantine::one(call, seq).await,
+        ["quarantine", seq, "reprocess"] => quarantine::reprocess(call, seq).await,
+        ["quarantine", seq, "discard"] => quarantine::discard(call, seq).await,
+        ["audit", "export"] => audit::export(call).await,
+        ["audit", "live"] => audit::live(call).await,
+        ["audit", seq] => audit::one(call, seq).await,
+        ["audit", seq, "leaf"] => audit::file(call, seq, audit::File::Leaf).await,
+        ["audit", seq, "detail"] => audit::file(call, seq, audit::File::Detail).await,
+        ["audit", seq, "proof"] => audit::file(call, seq, audit::File::Proof).await,
         ["system"] => system::show(call).await,
         ["settings"] => settings::show(call).await,
         ["log"] => log_key::show(call).await,

@@ -207,8 +207,13 @@ fn wants_stream(call: &Call) -> bool {
     })
 }
 
+/// The number of an entry, of digits alone.
+pub(super) fn number(text: &str) -> Option<u64> {
+    Seq::parse(text).map(|Seq(seq)| seq)
+}
+
 /// The event that the caller had last, if it says so.
-fn last_event(call: &Call) -> Result<Option<u64>, Problem> {
+pub(super) fn last_event(call: &Call) -> Result<Option<u64>, Problem> {
     let mut values = call.headers.get_all(LAST_EVENT_ID).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let seq = value.to_str().ok().and_then(Seq::parse).filter(|_| values.next().is_none());

@@ -79,11 +79,12 @@ impl AuditExport {
     }
 }
 
-/// The entry with what was asked for. Whom it names goes with them when they are erased.
+/// The entry with what was asked for. It names people only by their references.
 pub(super) fn described(mut entry: Draft, filter: &Filter) -> Draft {
+    let actor = filter.actor.as_ref().map(|actor| actor.word().unwrap_or_else(|| "user".to_owned()));
     entry = entry
         .with("action", filter.action.clone().map(String::from))
-        .with("actor", filter.actor.as_ref().map(|actor| actor.word().unwrap_or_else(|| "user".to_owned())))
+        .with("actor", actor)
         .with("address", filter.address.map(|address| address.to_string()))
         .with("from", filter.from.map(|at| at.to_string()))
         .with("to", filter.to.map(|at| at.to_string()));

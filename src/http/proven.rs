@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::problem::{Kind, Problem};
+use crate::audit::Salt;
 use crate::merkle::{self, Hash, leaf_hash};
 use crate::notary::Published;
 use crate::store::{self, Evidence};
@@ -67,9 +68,9 @@ impl Proven {
     ///
     /// # Errors
     /// When the row is not what was written.
-    pub(super) fn salt_and_detail(&self) -> Result<Option<(&[u8], &[u8])>, store::Error> {
+    pub(super) fn salt_and_detail(&self) -> Result<Option<(&Salt, &[u8])>, store::Error> {
         match self.detail.as_deref() {
-            Some(row) => row.split_at_checked(32).map(Some).ok_or(store::Error::Corrupt("a detail")),
+            Some(row) => row.split_first_chunk().map(Some).ok_or(store::Error::Corrupt("a detail")),
             None => Ok(None),
         }
     }

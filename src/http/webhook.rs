@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::call::Call;
+use super::deliveries::{self, Attempt, End, UNAVAILABLE};
 use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook::{self, Received};
-use crate::event::Outcome;
+use crate::event::{DeliveryId, Outcome};
 use crate::traffic;
 
 /// The longest body taken, in bytes. Clerk's are below 20 kB.
@@ -103,18 +104,20 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
 /// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
 pub(super) async fn received(call: &mut Call) -> Result<Signed, Problem> {
     let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
-    let not_taken = |reason| {
+    let not_taken = |call: &Call, reason| {
         app.metrics.not_delivered(reason);
-        app.deliveries.refused(app.clock.now(), reason);
+        let message = call.headers.get("svix-id").and_then(|id| id.to_str().ok()?.parse::<DeliveryId>().ok());
+        let (at, message) = (app.clock.now(), message.map(|id| id.to_string()));
+        app.deliveries.note(Attempt { at, ip: call.ip, message, signed: None, end: End::Refused(reason) }, "");
     };
     let body = body.map_err(|problem| {
-        not_taken("bad_body");
+        not_taken(call, "bad_body");
         call.count_unsigned().err().unwrap_or(problem)
     });
     let (body, began) = (body?, Instant::now());
     let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let received = received.map_err(|error| {
-        not_taken(error.as_str());
+        not_taken(call, error.as_str());
         app.tally.refused("webhook.rejected", error.as_str());
         call.count_unsigned().err().unwrap_or_else(|| refused(error))
     })?;
@@ -126,23 +129,30 @@ pub(super) async fn received(call: &mut Call) -> Result<Signed, Problem> {
 /// # Errors
 /// 503 when the store takes no writes.
 pub(super) async fn ingest(call: &Call, signed: Signed) -> Result<Response, Problem> {
-    let Signed { received: Received { delivery, secret, .. }, began } = signed;
+    let Signed { received: Received { delivery, secret, signed_at }, began } = signed;
     let (app, at) = (&call.app, call.app.clock.now());
-    let is_own = delivery.kind().is_some_and(traffic::is_own);
-    if !is_own {
-        let fingerprint = app.webhooks.fingerprints().nth(secret).unwrap_or_default();
-        app.deliveries.signed(at, secret + 1, fingerprint);
-    }
-    let ingested = app.store.ingest(delivery).await.inspect_err(|_| {
-        app.metrics.not_delivered("unavailable");
-        app.deliveries.refused(at, "unavailable");
-    })?;
-    let took = began.elapsed();
-    app.metrics.delivered(ingested.outcome, took);
-    if !is_own {
-        app.deliveries.took(at, took);
-    }
-    Ok(reply::json(&Delivered { outcome: ingested.outcome }))
+    let known = deliveries::Signed {
+        kind: delivery.kind().map(str::to_owned),
+        is_own: delivery.kind().is_some_and(traffic::is_own),
+        secret: secret + 1,
+        ahead: at.as_seconds() - signed_at.as_seconds(),
+    };
+    let message = Some(delivery.id.to_string());
+    let ingested = app.store.ingest(delivery).await;
+    let end = match &ingested {
+        Ok(ingested) => {
+            let took = began.elapsed();
+            app.metrics.delivered(ingested.outcome, took);
+            End::Taken(*ingested, took)
+        }
+        Err(_) => {
+            app.metrics.not_delivered(UNAVAILABLE);
+            End::Refused(UNAVAILABLE)
+        }
+    };
+    let fingerprint = app.webhooks.fingerprints().nth(secret).unwrap_or_default();
+    app.deliveries.note(Attempt { at, ip: call.ip, message, signed: Some(known), end }, fingerprint);
+    Ok(reply::json(&Delivered { outcome: ingested?.outcome }))
 }
 
 /// Says enough for an honest sender to find the mistake: Svix shows the answer in its dashboard.

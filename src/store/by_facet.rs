@@ -27,25 +27,12 @@ pub(super) fn address_facet(address: IpAddr) -> String {
 
 /// The address that a detail tells, if it is one.
 pub(super) fn address_in(detail: &Map<String, Value>) -> Option<IpAddr> {
-    read_address(detail.get(ADDRESS))
-}
-
-/// The member of a detail that tells the address.
-const ADDRESS: &str = "ip";
-
-/// What of a detail's row it takes to know the address.
-#[derive(Deserialize)]
-struct Told {
-    ip: Option<Value>,
-}
-
-fn read_address(value: Option<&Value>) -> Option<IpAddr> {
-    value?.as_str()?.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    read_address(detail.get("ip"))
 }
 
 /// The facet of a detail's row. One that cannot be read has none: to find that is a verifier's work, and whoever wants to be
 /// rid of it should not be held up by it.
-fn row_facet(row: &[u8]) -> Option<String> {
+pub(super) fn row_facet(row: &[u8]) -> Option<String> {
     let told: Told = serde_json::from_slice(row.get(32..)?).ok()?;
     read_address(told.ip.as_ref()).map(address_facet)
 }
@@ -103,4 +90,14 @@ impl Tables<'_> {
         }
         Ok(())
     }
+}
+
+/// What of a detail's row it takes to know the address.
+#[derive(Deserialize)]
+struct Told {
+    ip: Option<Value>,
+}
+
+fn read_address(value: Option<&Value>) -> Option<IpAddr> {
+    value?.as_str()?.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::error::Error;
 use super::state::{split_hashes, split_head};
 use super::tables::{self, open};
-use super::{Store, watched};
+use super::{Store, schema, watched};
 use crate::audit::Salt;
 use crate::clock::Timestamp;
 use crate::merkle::{Frontier, Hash, TILE_WIDTH, place_in_tile};
@@ -80,6 +80,8 @@ pub struct Evidence {
     refs: ReadOnlyTable<&'static str, &'static str>,
     by_subject: ReadOnlyTable<(u64, u64), ()>,
     by_action: ReadOnlyTable<(&'static str, u64), ()>,
+    /// `None` when the file's schema is older than this list.
+    by_facet: Option<ReadOnlyTable<(&'static str, u64), ()>>,
     /// Told when the file cannot be read; of a file that nobody writes, nobody is.
     failed: Option<watch::Sender<bool>>,
     /// Closed when nobody holds it any more, and then the tables cannot be read.
@@ -119,6 +121,7 @@ impl Store {
 impl Evidence {
     pub(super) fn open(db: Arc<Database>, failed: Option<watch::Sender<bool>>) -> Result<Self, Error> {
         let txn = &db.begin_read()?;
+        let by_facet = schema::has_facets(txn)?.then(|| open(txn, tables::audit_by_facet())).transpose()?;
         Ok(Self {
             leaves: open(txn, tables::audit_leaf())?,
             details: open(txn, tables::audit_detail())?,
@@ -129,6 +132,7 @@ impl Evidence {
             refs: open(txn, tables::subject_refs())?,
             by_subject: open(txn, tables::audit_by_subject())?,
             by_action: open(txn, tables::audit_by_action())?,
+            by_facet,
             failed,
             _db: db,
         })

@@ -1,7 +1,6 @@
 //! A delivery becomes state: the one place where what Clerk says changes what Rollbook knows.
 
 use redb::ReadableTable as _;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Ingested;
@@ -15,24 +14,6 @@ use crate::json::{self, Fields, Object};
 use crate::sync::{DeletePolicy, History, Policy, Verdict, deletion, judge};
 use crate::traffic;
 use crate::user::{self, ClerkId, HandleChanges, User, UserId};
-
-/// A delivery that could not be applied, as the admin sees it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// The log entry it left.
-    #[serde(skip)]
-    pub seq: u64,
-    /// The message id.
-    pub delivery: DeliveryId,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// The event's type, if it could be read.
-    pub kind: Option<String>,
-    /// Why it could not be applied.
-    pub reason: Reason,
-    /// The body, less secrets.
-    pub body: String,
-}
 
 /// What an event did, and what the log should say of it.
 pub(super) struct Effect {
@@ -103,18 +84,31 @@ impl Tx<'_> {
         if !is_own(delivery) {
             self.state.stats.last_event_at = Some(now);
         }
-        let ingested = match &delivery.content {
-            Ok(event) if !self.is_our_instance(event, policy)? => {
-                let unusable =
-                    Unusable { reason: Reason::OtherInstance, kind: Some(event.kind.clone()), body: event.to_json() };
-                self.set_aside(&delivery.id, &unusable, now)?
-            }
-            Ok(event) if self.is_about_erased(event)? => self.pass_over(&delivery.id, event, now)?,
-            Ok(event) => self.apply(&delivery.id, &*self.without_erased(event)?, now, policy)?,
-            Err(unusable) => self.set_aside(&delivery.id, unusable, now)?,
+        let ingested = match self.attempt(delivery, now, policy)? {
+            Ok(ingested) => ingested,
+            Err(unusable) => self.set_aside(&delivery.id, &unusable, now)?,
         };
         self.tables.deliveries.insert(delivery.id.as_str(), ingested.seq)?;
         Ok(ingested)
+    }
+
+    /// Applies what a delivery says; gives it back when that cannot be done.
+    pub(super) fn attempt(
+        &mut self,
+        delivery: &Delivery,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Result<Ingested, Unusable>, Error> {
+        let ingested = match &delivery.content {
+            Ok(event) if !self.is_our_instance(event, policy)? => {
+                let (kind, body) = (Some(event.kind.clone()), event.to_json());
+                return Ok(Err(Unusable { reason: Reason::OtherInstance, kind, body }));
+            }
+            Ok(event) if self.is_about_erased(event)? => self.pass_over(&delivery.id, event, now)?,
+            Ok(event) => self.apply(&delivery.id, &*self.without_erased(event)?, now, policy)?,
+            Err(unusable) => return Ok(Err(unusable.clone())),
+        };
+        Ok(Ok(ingested))
     }
 
     /// Whether the event comes from the instance Rollbook serves: the one set, else the first one seen.
@@ -127,26 +121,6 @@ impl Tx<'_> {
             self.state.instance = Some(instance.clone());
             Ok(true)
         }
-    }
-
-    fn set_aside(&mut self, id: &DeliveryId, unusable: &Unusable, now: Timestamp) -> Result<Ingested, Error> {
-        let outcome = Outcome::Quarantined;
-        let mut draft = Draft::new("webhook.quarantined", Actor::Clerk, Source::Webhook)
-            .ended(outcome.as_str(), unusable.reason.as_str())
-            .with("type", unusable.kind.clone());
-        draft.request = Some(id.to_string());
-        let seq = self.append(&draft, now)?;
-        let row = Quarantined {
-            seq,
-            delivery: id.clone(),
-            received_at: now,
-            kind: unusable.kind.clone(),
-            reason: unusable.reason,
-            body: self.blanked(&unusable.body)?.unwrap_or_else(|| unusable.body.clone()),
-        };
-        self.tables.quarantine.insert(seq, &serde_json::to_vec(&row).unwrap_or_default()[..])?;
-        self.state.stats.quarantined += 1;
-        Ok(Ingested { outcome, seq })
     }
 
     fn apply(&mut self, id: &DeliveryId, event: &Event, now: Timestamp, policy: &Policy) -> Result<Ingested, Error> {

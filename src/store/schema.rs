@@ -6,7 +6,10 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableError, TableHandle as _};
+use redb::{
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, StorageBackend, TableError,
+    TableHandle as _,
+};
 
 use super::error::{Error, OpenError};
 use super::tables;
@@ -21,6 +24,9 @@ const SINCE: &[(u32, &[&str])] = &[
     (3, &["api_keys-1"]),
     (4, &["audit_by_facet-1", "hours-1"]),
 ];
+
+/// The schema that brought the lists by facet.
+const FACETS: u32 = 4;
 
 /// The ending of a rewritten data file that does not have its name yet.
 pub(super) const SCRUB: &str = "scrub";
@@ -119,7 +125,7 @@ fn upgrade(path: &Path, db: &Database) -> Result<(), OpenError> {
             if found < 3 {
                 tables.renew_users()?;
             }
-            if found < 4 {
+            if found < FACETS {
                 tables.list_by_facets()?;
             }
             tables.meta.insert("schema", &SCHEMA.to_be_bytes()[..])?;
@@ -193,6 +199,12 @@ pub(super) fn complete(path: &Path, db: &Database) -> Result<(), OpenError> {
         SCHEMA => Ok(()),
         found => initialise(db, found).map_err(|cause| OpenError::Store { path: path.to_owned(), cause }),
     }
+}
+
+/// Whether the entries are listed by their facets: not in a file of an earlier schema that is only read.
+pub(super) fn has_facets(txn: &ReadTransaction) -> Result<bool, Error> {
+    let stamp = txn.open_table(tables::meta())?.get("schema")?.map(|row| row.value().to_vec());
+    Ok(stamp.is_some_and(|stamp| stamp[..] >= FACETS.to_be_bytes()[..]))
 }
 
 fn refused(path: &Path, cause: DatabaseError) -> OpenError {

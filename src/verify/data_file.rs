@@ -131,9 +131,23 @@ impl View for Now {
         sound("the people", || self.rows.mapping(reference)).map(Some)
     }
 
-    fn unlisted(&self, seq: u64, leaf: &Leaf, people: &[u64]) -> Result<Option<&'static str>, Fault> {
+    fn unlisted(
+        &self,
+        seq: u64,
+        leaf: &Leaf,
+        detail: Option<&[u8]>,
+        people: &[u64],
+    ) -> Result<Option<&'static str>, Fault> {
         if !sound("the lists", || self.rows.is_listed_by_action(seq, leaf))? {
             return Ok(Some("action"));
+        }
+        if !sound("the lists", || self.rows.is_listed_by_actor(seq, leaf))? {
+            return Ok(Some("actor"));
+        }
+        if let Some(detail) = detail
+            && !sound("the lists", || self.rows.is_listed_by_address(seq, detail))?
+        {
+            return Ok(Some("address"));
         }
         let is_listed = |number| sound("the lists", || self.rows.is_listed_by_person(seq, number));
         for number in people {

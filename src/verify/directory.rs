@@ -148,7 +148,7 @@ impl View for Step<'_> {
         Ok(Some(if people.has(reference) { Mapping::Person(0) } else { Mapping::None }))
     }
 
-    fn unlisted(&self, _: u64, _: &Leaf, _: &[u64]) -> Result<Option<&'static str>, Fault> {
+    fn unlisted(&self, _: u64, _: &Leaf, _: Option<&[u8]>, _: &[u64]) -> Result<Option<&'static str>, Fault> {
         Ok(None)
     }
 

@@ -98,13 +98,13 @@ impl Checked {
             self.flaws.push((Flaw::Version, seq));
         }
         self.time(seq, leaf.at);
-        self.detail(seq, &leaf, detail);
+        let told = self.detail(seq, &leaf, detail);
         if News::may_be_in(&leaf) {
             let json = detail.and_then(|row| row.get(32..));
             self.news.extend(News::read(seq, &leaf, json).map(|news| (seq, news)));
         }
         let people = self.people(seq, &leaf, view, known)?;
-        if let Some(list) = view.unlisted(seq, &leaf, &people)? {
+        if let Some(list) = view.unlisted(seq, &leaf, told, &people)? {
             self.flaws.push((Flaw::Unlisted(list), seq));
         }
         Ok(())
@@ -126,8 +126,9 @@ impl Checked {
         }
     }
 
-    fn detail(&mut self, seq: u64, leaf: &Leaf, row: Option<&[u8]>) {
-        let Some(there) = &mut self.details else { return };
+    /// Checks the entry's detail, and returns it if it is the one that the leaf speaks of.
+    fn detail<'r>(&mut self, seq: u64, leaf: &Leaf, row: Option<&'r [u8]>) -> Option<&'r [u8]> {
+        let there = self.details.as_mut()?;
         match (&leaf.detail, row) {
             (None, None) => {}
             (None, Some(_)) => self.flaws.push((Flaw::DetailUnknown, seq)),
@@ -135,11 +136,13 @@ impl Checked {
             (Some(said), Some(row)) => {
                 *there += 1;
                 let fits = row.split_first_chunk().is_some_and(|(salt, detail)| commitment(salt, detail) == *said);
-                if !fits {
-                    self.flaws.push((Flaw::Detail, seq));
+                if fits {
+                    return Some(row);
                 }
+                self.flaws.push((Flaw::Detail, seq));
             }
         }
+        None
     }
 
     /// Looks up everybody the leaf refers to, and returns their numbers.

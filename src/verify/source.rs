@@ -59,8 +59,15 @@ pub(super) trait View: Sync {
     /// What stands behind a reference; `None` when that is withheld.
     fn mapping(&self, reference: &str) -> Result<Option<Mapping>, Fault>;
 
-    /// The list in which the entry is missing, if it is; `people` are the numbers of those it refers to.
-    fn unlisted(&self, seq: u64, leaf: &Leaf, people: &[u64]) -> Result<Option<&'static str>, Fault>;
+    /// The list in which the entry is missing, if it is; `people` are the numbers of those it refers to, `detail` is its
+    /// salt and detail if it has the one that its leaf speaks of.
+    fn unlisted(
+        &self,
+        seq: u64,
+        leaf: &Leaf,
+        detail: Option<&[u8]>,
+        people: &[u64],
+    ) -> Result<Option<&'static str>, Fault>;
 
     /// Checks what belongs to no single entry, once all of them are done.
     fn finish(

@@ -1,5 +1,8 @@
 //! Several admins: adding and removing them, their passwords, and where they are signed in.
 
+use rollbook::audit::{Actor, Draft, Source};
+use rollbook::store::{AdminError, AdminSession, Link};
+
 use super::site::{Answer, MINUTE, PASSWORD, Site, setup, sign_in};
 
 const OTHER: &str = "seven calm blue whales";
@@ -188,6 +191,31 @@ async fn sessions_that_ran_out_are_not_listed_and_who_was_seen_when_is() {
     let page = site.get("/admin/admins", Some(&ada)).await;
     assert_eq!(page.body.matches("/end\"").count(), 2, "ada's, and the one for all of hers: {}", page.body);
     let row = page.body.split("<tr>").find(|row| row.contains("<b>eve</b>")).unwrap();
-    assert!(row.contains("20 minutes ago") && row.contains("<td class=\"num\">0</td>"), "{row}");
+    assert!(row.contains("20 minutes ago") && row.contains("<td class=\"num side\">0</td>"), "{row}");
     assert!(!is_in(&site, &eve).await);
+}
+
+#[tokio::test]
+async fn nothing_is_done_in_the_name_of_a_session_that_has_ended() {
+    let (site, ada) = Site::with_admin().await;
+    add(&site, &ada, "eve", OTHER).await;
+    let (store, now, gone) = (&site.app.store, site.clock.now(), [9; 32]);
+    let entry = || Draft::new("admin.tested", Actor::Admin("eve".to_owned()), Source::Admin);
+    let link = Link { admin: "mallory".to_owned(), expires_at: now.plus_millis(MINUTE) };
+    let is_ended = |done: Result<(), AdminError>| assert!(matches!(done, Err(AdminError::Ended)), "{done:?}");
+    is_ended(store.put_link(Some(gone), [1; 32], link, entry()).await);
+    is_ended(store.remove_admin(gone, "ada".to_owned(), entry()).await);
+    let eve = store.admin("eve").unwrap().unwrap();
+    let opened = AdminSession { admin: eve.name.clone(), opened_at: now, used_at: now, ip: None, user_agent: None };
+    is_ended(store.change_password(gone, eve.clone(), ([2; 32], opened), entry()).await);
+    assert!(store.link(&[1; 32]).unwrap().is_none() && store.admin_session(&[2; 32]).unwrap().is_none());
+
+    // A hash that is out of date brings back neither an older password nor somebody who was removed.
+    let rehash = |was: &str| store.rehash_password("eve".to_owned(), was.to_owned(), "new".to_owned(), entry());
+    assert!(!rehash("older").await.unwrap());
+    assert_eq!(store.admin("eve").unwrap().unwrap().password, eve.password);
+    assert_eq!(site.post("/admin/admins/eve/remove", Some(&ada), &[("password", PASSWORD)]).await.status, 303);
+    assert!(!rehash(&eve.password).await.unwrap());
+    assert!(store.admin("eve").unwrap().is_none());
+    assert!(site.entries().await.iter().all(|entry| entry.leaf.action != "admin.tested"));
 }

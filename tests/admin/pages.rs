@@ -52,9 +52,15 @@ async fn hostile_particulars_are_shown_as_text() {
     ] {
         let page = site.get(path, Some(&cookie)).await;
         assert!(page.status == 200 || page.status == 400, "{path}");
-        for raw in
-            ["<script", "<img src=x", "<svg", "<b>\"", "<a href=\"//evil", "href=\"javascript", "src=\"javascript"]
-        {
+        for raw in [
+            "<script",
+            "<img src=x",
+            "<svg onload",
+            "<b>\"",
+            "<a href=\"//evil",
+            "href=\"javascript",
+            "src=\"javascript",
+        ] {
             assert!(!page.body.contains(raw), "{path}: {raw}");
         }
     }
@@ -129,33 +135,11 @@ async fn the_roll_is_paged_both_ways() {
 }
 
 #[tokio::test]
-async fn the_book_is_filtered_by_what_people_know() {
-    let (site, cookie) = Site::with_admin().await;
-    let contact = |email: &str| json!({ "primary_email_address_id": "e", "email_addresses": [{ "id": "e", "email_address": email }] });
-    let ada = site.add_user("user_ada", &contact("ada@example.org")).await;
-    site.add_user("user_bob", &contact("bob@example.org")).await;
-    let shown = async |query: &str| site.get(&format!("/admin/audit?{query}"), Some(&cookie)).await;
-    let id = ada.strip_prefix("/admin/users/").unwrap();
-    for subject in ["ada%40example.org", "user_ada", id] {
-        let page = shown(&format!("action=user.created&subject={subject}&from=&to=")).await;
-        assert!(page.body.contains("ada@example.org</bdi>") && !page.body.contains("bob@example.org"), "{subject}");
-    }
-    let tomorrow = site.clock.now().plus_millis(86_400_000).to_string();
-    let (today, tomorrow) = (site.clock.now().to_string(), &tomorrow[..10]);
-    assert!(shown(&format!("from={0}&to={0}", &today[..10])).await.body.contains("user.created</a>"));
-    assert!(shown(&format!("from={tomorrow}")).await.body.contains("Nothing fits that."));
-    for (bad, says) in [("from=yesterday", "2024-05-28"), ("subject=eve%40x", "Nobody"), ("subject=a+b", "by e-mail")] {
-        let page = shown(bad).await;
-        assert!(page.status == 400 && page.body.contains(says), "{bad}");
-    }
-}
-
-#[tokio::test]
 async fn what_could_not_be_applied_is_named() {
     let (site, cookie) = Site::with_admin().await;
     site.deliver("msg_bad", "{\"type\":\"user.created\",\"data\":{}}").await;
     let page = site.get("/admin", Some(&cookie)).await.body;
-    assert!(page.contains("Needs attention") && page.contains("no usable id") && page.contains("msg_bad"));
+    assert!(page.contains("Needs attention") && page.contains("A delivery is in quarantine."));
     let page = site.get("/admin/quarantine", Some(&cookie)).await.body;
     assert!(page.contains("no usable id") && page.contains("<pre"));
     assert_eq!(site.newest("quarantine.listed").await.leaf.count, Some(1));
@@ -186,7 +170,8 @@ async fn a_log_in_doubt_is_said_on_every_page_and_nothing_is_changed() {
         assert!(page.body.contains(&Doubt::NoMark.to_string()), "{path}");
     }
     let entries = site.app.store.counts().entries;
-    let refused = site.post(&page, Some(&cookie), &[("role", "ADMIN"), ("practice", "")]).await;
+    let form = [("role", "ADMIN"), ("practice", ""), ("role_was", "USER"), ("practice_was", "")];
+    let refused = site.post(&page, Some(&cookie), &form).await;
     assert_eq!(refused.status, 503);
     assert!(!site.get(&page, Some(&cookie)).await.body.contains("value=\"ADMIN\" list"));
     assert_eq!(site.app.store.counts().entries, entries);

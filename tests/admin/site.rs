@@ -1,8 +1,11 @@
 //! A running server with a clock that stands still, and a browser without a mind of its own.
 
+use std::path::Path;
+
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use rollbook::audit::{Actor, Entry, Filter, Source};
+use rollbook::api_key::{Scope, Scopes, Wanted};
+use rollbook::audit::{Actor, Draft, Entry, Filter, Source};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::http::App;
 use rollbook::http::admin::link;
@@ -49,6 +52,26 @@ impl Site {
     pub(crate) async fn start_with(changed: &[(&str, &str)], host: Option<&'static str>) -> Self {
         let clock = Clock::fixed(Timestamp::from_millis(sign::now_seconds() * 1000));
         let server = TestServer::with_clock(changed, clock.clone()).await;
+        Self { app: server.app.clone(), clock, server, host }
+    }
+
+    /// The same file and the same clock, with these settings.
+    pub(crate) async fn reopened(self, changed: &[(&str, &str)]) -> Self {
+        let Self { clock, server, host, app } = self;
+        drop(app);
+        let server = TestServer::open(server.stop().await, changed, clock.clone()).await;
+        Self { app: server.app.clone(), clock, server, host }
+    }
+
+    /// The same, after something was done to its file.
+    pub(crate) async fn reopened(self, change: impl FnOnce(&Path)) -> Self {
+        let Self { app, clock, server, host } = self;
+        drop(app);
+        let data = server.data();
+        let dir = server.stop().await;
+        change(&data);
+        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
+        let server = TestServer::open(dir, &[("ROLLBOOK_PUBLIC_URL", &origin)], clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 
@@ -144,6 +167,21 @@ impl Site {
         }
         let answer = common::Answer::of(request.send().await.unwrap()).await;
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.text }
+    }
+
+    /// An answer that is read while it comes.
+    pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// What the API answers to a key that may read the log.
+    pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
+        let scopes = Scopes::new([Scope::AuditRead]).unwrap();
+        let wanted = Wanted { name: "a reader".parse().unwrap(), scopes, expires_at: None };
+        let draft = Draft::new("key.created", Actor::Cli, Source::Cli);
+        let (_, secret) = self.app.store.create_api_key(wanted, draft).await.unwrap();
+        self.server.get_as(secret.reveal(), path).await.json()
     }
 
     /// Delivers a body as Clerk would.

@@ -63,6 +63,7 @@ fn cut(txn: &WriteTransaction, size: u64) {
     txn.open_table(DETAILS).unwrap().retain(|seq, _| seq < size).unwrap();
     txn.open_table(BY_ACTION).unwrap().retain(|(_, seq), ()| seq < size).unwrap();
     txn.open_table(BY_SUBJECT).unwrap().retain(|(_, seq), ()| seq < size).unwrap();
+    txn.open_table(BY_FACET).unwrap().retain(|(_, seq), ()| seq < size).unwrap();
     txn.open_table(CHECKPOINTS).unwrap().retain(|(_, signed), _| signed <= size).unwrap();
     make_consistent(txn);
 }

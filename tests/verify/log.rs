@@ -29,6 +29,7 @@ pub(crate) const SUBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::n
 pub(crate) const REFS: TableDefinition<'_, &str, &str> = TableDefinition::new("subject_refs-1");
 pub(crate) const BY_ACTION: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("audit_by_action-1");
 pub(crate) const BY_SUBJECT: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("audit_by_subject-1");
+pub(crate) const BY_FACET: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("audit_by_facet-1");
 
 /// A data file with its key and its mark, in a folder of its own.
 pub(crate) struct Log {

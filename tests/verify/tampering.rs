@@ -127,6 +127,16 @@ const OF_ENTRIES: &[Harm] = &[
         },
         &["entry 34: missing in the list by person"],
     ),
+    (
+        "an entry is hidden from the list of an address",
+        |txn| remove(txn, BY_FACET, ("ip:192.0.2.1", 35)),
+        &["entry 35: missing in the list by address"],
+    ),
+    (
+        "an entry is hidden from the list of who did it",
+        |txn| remove(txn, BY_FACET, ("actor:system", 0)),
+        &["entry 0: missing in the list by actor"],
+    ),
 ];
 
 const OF_THE_TREE: &[Harm] = &[

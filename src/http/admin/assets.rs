@@ -17,6 +17,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     vec![
         Asset::new("style", "css", "text/css; charset=utf-8", include_str!("../../../templates/style.css")),
+        Asset::new("live", "js", "text/javascript; charset=utf-8", include_str!("../../../templates/live.js")),
         Asset::new("icon", "svg", "image/svg+xml", include_str!("../../../templates/icon.svg")),
         Asset::new("clock", "js", SCRIPT, include_str!("../../../templates/clock.js")),
         Asset::new("progress", "js", SCRIPT, include_str!("../../../templates/progress.js")),

@@ -48,10 +48,10 @@ pub(super) async fn of(app: &App, now: Timestamp) -> Result<Vec<Attention>, Prob
             1 => "A delivery is in quarantine.".to_owned(),
             many => format!("{} deliveries are in quarantine.", number(many)),
         };
-        let advice = "They came with a good signature and could not be applied. Nothing of them is lost.";
+        let advice = "What is there came with a good signature and could not be applied. Nothing of it is lost.";
         found.push(warn(title, advice, "/admin/quarantine", "Look at the quarantine"));
     }
-    let refused = Span::Day.traffic(&app.store, now).await?.total.refused;
+    let refused = Span::Day.traffic(app, now).await?.total.refused;
     let forged = refused.get("bad_signature").copied().unwrap_or_default();
     if forged > 0 {
         let title = format!("{} with a wrong signature in 24 hours.", plural(forged, "delivery", "deliveries"));

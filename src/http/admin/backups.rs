@@ -233,7 +233,7 @@ fn said(made: &Made) -> String {
 impl Row {
     fn new(backup: Backup, sizes: &HashMap<String, u64>, now: Timestamp) -> Self {
         Self {
-            at: When::clock(backup.at),
+            at: When::exact(backup.at),
             age: When::ago(backup.at, now),
             size: size(backup.bytes),
             entries: sizes.get(&backup.name).copied().map(number),

@@ -22,14 +22,18 @@ pub(super) fn brief(text: &str, most: usize) -> String {
     }
 }
 
+/// How many bytes of HTML the text takes.
+pub(super) fn weight(text: &str) -> usize {
+    text.chars().map(of).sum()
+}
+
 /// JSON in which every character can be seen that would turn others around or take no room.
 pub(super) fn visible(json: &str) -> String {
     let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if hidden(c) {
-            // All of these have one unit of UTF-16, and stand in strings alone.
-            // Writing to a string cannot fail.
+            // All of these have one unit of UTF-16, and stand in strings alone. Writing to a string cannot fail.
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
@@ -56,7 +60,7 @@ mod tests {
         assert_eq!(cut("abcd", 3), ("abc", true));
         assert_eq!(cut("a<b", 6), ("a<", true));
         assert_eq!(cut("aéé", 4), ("aé", true));
-        assert_eq!(brief("aéé", 4), "aé…");
+        assert_eq!((brief("aéé", 4), weight("a<é")), ("aé…".to_owned(), 8));
     }
 
     #[test]

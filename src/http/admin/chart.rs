@@ -25,7 +25,7 @@ pub(super) struct Series {
 #[derive(Debug)]
 pub(super) struct Bars {
     pub(super) plot: Plot,
-    pub(super) bars: Vec<Bar>,
+    pub(super) columns: Vec<Bar>,
     /// What the parts are, with their sums: the legend.
     pub(super) keys: Vec<Key>,
     /// The same as a table, the newest time first, less the times without anything.
@@ -108,8 +108,8 @@ pub(super) fn bars(what: &str, times: &[When], series: &[Series]) -> Bars {
     let sums: Vec<u64> = (0..times.len()).map(|place| at(place).sum()).collect();
     let scale = Scale::to(0, sums.iter().copied().max().unwrap_or_default());
     let keys: Vec<Key> = series.iter().map(Key::of).collect();
-    let bars = times.iter().enumerate().filter(|(place, _)| sums.get(*place).is_some_and(|sum| *sum > 0));
-    let bars = bars.map(|(place, when)| Bar::new(place, when, series, &scale)).collect();
+    let columns = times.iter().enumerate().filter(|(place, _)| sums.get(*place).is_some_and(|sum| *sum > 0));
+    let columns = columns.map(|(place, when)| Bar::new(place, when, series, &scale)).collect();
     let counted = |(place, when): (usize, &When)| Line { at: when.clone(), values: at(place).map(number).collect() };
     let rows = times.iter().enumerate().rev().filter(|(place, _)| sums.get(*place).is_some_and(|sum| *sum > 0));
     let rows = rows.map(counted).collect();
@@ -121,7 +121,7 @@ pub(super) fn bars(what: &str, times: &[When], series: &[Series]) -> Bars {
             format!("{} {what} since {}: {}.", number(sums.iter().sum()), first.words, named.join(", "))
         }
     };
-    Bars { plot: Plot::new(times, &scale, summary), bars, keys, rows }
+    Bars { plot: Plot::new(times, &scale, summary), columns, keys, rows }
 }
 
 /// A chart of one value, which may not be known for the first of `times`.
@@ -279,14 +279,14 @@ mod tests {
         ];
         let chart = bars("deliveries", &times(3), &series);
         assert_eq!(chart.plot.summary, "5 deliveries since 28 May 2024, 08:00: 4 applied, 1 quarantined.");
-        assert_eq!(chart.bars.len(), 2, "nothing is drawn where nothing was");
-        let parts: Vec<_> = chart.bars[0].parts.iter().map(|part| (part.class, &*part.y, &*part.height)).collect();
+        assert_eq!(chart.columns.len(), 2, "nothing is drawn where nothing was");
+        let parts: Vec<_> = chart.columns[0].parts.iter().map(|part| (part.class, &*part.y, &*part.height)).collect();
         assert_eq!(parts, [("good", "25", "75"), ("warn", "0", "25")]);
-        assert_eq!(chart.bars[0].title, "28 May 2024, 08:00: 3 applied, 1 quarantined");
-        assert_eq!((chart.bars[1].x, chart.plot.width), (21, 30));
+        assert_eq!(chart.columns[0].title, "28 May 2024, 08:00: 3 applied, 1 quarantined");
+        assert_eq!((chart.columns[1].x, chart.plot.width), (21, 30));
         assert_eq!(chart.rows.iter().map(|row| row.values.join("+")).collect::<Vec<_>>(), ["1+0", "3+1"]);
         let nothing = bars("deliveries", &times(2), &[]);
-        assert_eq!((nothing.plot.summary.as_str(), nothing.bars.len()), ("No deliveries yet.", 0));
+        assert_eq!((nothing.plot.summary.as_str(), nothing.columns.len()), ("No deliveries yet.", 0));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Entries of the book as the page shows them: people by name, changes in words, the rest on request.
+//! Entries of the book as lists show them: people by name, changes in words. All that is known of one is on a page of its
+//! own, where its number leads.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::brief::{brief, weight};
 use super::view::{self, number};
 use super::when::When;
 use crate::audit::{Entry, Source};
@@ -12,12 +14,25 @@ use crate::http::problem::Problem;
 use crate::store::Store;
 use crate::user::{ClerkId, User, UserId};
 
-/// The longest value shown in a line, in characters.
-const SHORT: usize = 60;
+/// What a name may weigh, in bytes of HTML.
+const NAME: usize = 96;
+
+/// The heaviest value shown in a line.
+const VALUE: usize = 64;
+
+/// What all values of a line may weigh.
+const VALUES: usize = 256;
+
+/// So many names of changed fields are shown in a line.
+const NAMES: usize = 6;
+
+/// The address of an entry's page begins so, and goes on with its number.
+pub(super) const ENTRY: &str = "/admin/audit/";
 
 /// An entry for a list.
 #[derive(Debug)]
 pub(super) struct Row {
+    pub(super) seq: u64,
     pub(super) number: String,
     pub(super) at: When,
     pub(super) action: String,
@@ -29,15 +44,16 @@ pub(super) struct Row {
     pub(super) actor: Party,
     pub(super) impersonator: Option<Party>,
     pub(super) target: Option<Party>,
-    pub(super) source: &'static str,
+    /// Names of fields that changed, where no values are shown.
     pub(super) changed: Vec<String>,
+    /// Values before and after, as far as they fit into a line.
     pub(super) changes: Vec<Change>,
+    /// How many more fields changed.
+    pub(super) more: usize,
     pub(super) count: Option<String>,
-    pub(super) event_at: Option<When>,
     pub(super) reason: Option<String>,
-    pub(super) request: Option<String>,
-    pub(super) commitment: Option<String>,
-    pub(super) detail: Option<String>,
+    /// Whether the log was reviewed up to here.
+    pub(super) reviewed: bool,
 }
 
 /// Somebody or something an entry names.
@@ -50,7 +66,7 @@ pub(super) struct Party {
     pub(super) reference: String,
 }
 
-/// A field whose values before and after fit into a line.
+/// A field with its values before and after.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) name: String,
@@ -96,11 +112,15 @@ impl<'a> Rows<'a> {
     /// 503 when a person cannot be looked up.
     pub(super) fn row(&mut self, entry: Entry) -> Result<Row, Problem> {
         let Entry { seq, leaf, bytes: _, detail, target_user, actor_user, impersonator_user } = entry;
-        let now = self.now;
         let target = leaf.target.filter(|_| target_user.is_none() || target_user.as_ref() != self.about);
+        let (changes, of) = detail.as_ref().map(short_changes).unwrap_or_default();
+        let all = leaf.changed.len().max(of);
+        let mut names = if changes.is_empty() { leaf.changed } else { Vec::new() };
+        names.truncate(NAMES);
         Ok(Row {
+            seq,
             number: number(seq),
-            at: When::second(leaf.at, now),
+            at: When::second(leaf.at, self.now),
             tone: tone(&leaf.outcome),
             notable: !matches!(leaf.outcome.as_str(), "ok" | "applied" | "recorded"),
             actor: self.party(leaf.actor, actor_user.as_ref())?,
@@ -108,15 +128,12 @@ impl<'a> Rows<'a> {
             target: self.optional(target, target_user.as_ref())?,
             action: leaf.action,
             outcome: leaf.outcome,
-            source: source(leaf.source),
-            changes: detail.as_ref().map(changes).unwrap_or_default(),
-            changed: leaf.changed,
+            more: all - changes.len().max(names.len()),
+            changes,
+            changed: names,
             count: leaf.count.map(number),
-            event_at: leaf.event_at.map(|at| When::second(at, now)),
             reason: leaf.reason,
-            request: leaf.request,
-            commitment: leaf.detail,
-            detail: detail.map(|detail| view::pretty(&Value::Object(detail))),
+            reviewed: false,
         })
     }
 
@@ -132,7 +149,7 @@ impl<'a> Rows<'a> {
         let name = if let Some(known) = self.people.get(id) {
             known.clone()
         } else {
-            let found = self.store.user(UserId::of(id))?.map(|user| call_name(&user));
+            let found = self.store.user(UserId::of(id))?.map(|user| brief(&call_name(&user), NAME));
             self.people.insert(id.clone(), found.clone());
             found
         };
@@ -164,7 +181,7 @@ pub(super) fn call_name(user: &User) -> String {
     name.unwrap_or_else(|| user.clerk_id.to_string())
 }
 
-fn tone(outcome: &str) -> &'static str {
+pub(super) fn tone(outcome: &str) -> &'static str {
     match outcome {
         "ok" | "applied" => "good",
         "denied" | "quarantined" => "warn",
@@ -173,7 +190,7 @@ fn tone(outcome: &str) -> &'static str {
     }
 }
 
-fn source(source: Source) -> &'static str {
+pub(super) fn source(source: Source) -> &'static str {
     match source {
         Source::Webhook => "webhook",
         Source::Api => "API",
@@ -184,28 +201,49 @@ fn source(source: Source) -> &'static str {
     }
 }
 
-/// The changes whose values fit into a line.
-fn changes(detail: &Map<String, Value>) -> Vec<Change> {
+/// The changes whose values fit into a line, and how many there are in all.
+fn short_changes(detail: &Map<String, Value>) -> (Vec<Change>, usize) {
+    let all = changes(detail);
+    let (of, mut left) = (all.len(), VALUES);
+    let fits = |change: &Change| {
+        let values = [weight(&change.before), weight(&change.after)];
+        let sum: usize = values.iter().sum();
+        let fits = values.iter().all(|value| *value <= VALUE) && sum <= left;
+        left -= if fits { sum } else { 0 };
+        fits
+    };
+    let plain = |name: &String| detail.get("changes").and_then(|fields| fields.get(name)).is_some_and(is_plain);
+    (all.into_iter().filter(|change| plain(&change.name)).filter(fits).collect(), of)
+}
+
+/// Whether neither the value before nor the one after has parts.
+fn is_plain(values: &Value) -> bool {
+    let has_parts = |which| matches!(values.get(which), Some(Value::Array(_) | Value::Object(_)));
+    !has_parts("before") && !has_parts("after")
+}
+
+/// The changes that a detail tells, in words.
+pub(super) fn changes(detail: &Map<String, Value>) -> Vec<Change> {
     let Some(Value::Object(fields)) = detail.get("changes") else { return Vec::new() };
-    let short = |value: Option<&Value>| {
-        let text = match value {
-            None | Some(Value::Null) => "none".to_owned(),
-            Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(_) | Value::Object(_)) => return None,
-            Some(other) => other.to_string(),
-        };
-        (text.chars().count() <= SHORT).then_some(text)
+    let change = |(name, values): (&String, &Value)| Change {
+        name: name.clone(),
+        before: in_line(name, values.get("before")),
+        after: in_line(name, values.get("after")),
     };
-    let shown = |name: &str, value: Option<&Value>| match value.and_then(Value::as_i64) {
-        Some(at) if name.ends_with("_at") => Some(When::minute(Timestamp::from_seconds_or_millis(at)).words),
-        _ => short(value),
-    };
-    let change = |(name, values): (&String, &Value)| {
-        let value = |which| shown(name, values.get(which));
-        Some(Change { name: name.clone(), before: value("before")?, after: value("after")? })
-    };
-    fields.iter().filter_map(change).collect()
+    fields.iter().map(change).collect()
+}
+
+/// A value in one line.
+fn in_line(name: &str, value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => match other.as_i64() {
+            Some(at) if name.ends_with("_at") => When::minute(Timestamp::from_seconds_or_millis(at)).words,
+            _ => other.to_string(),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -220,15 +258,19 @@ mod tests {
             "created_at": { "before": null, "after": 1_716_883_200_000_i64 },
             "email_addresses": { "before": [], "after": [1] },
             "first_name": { "before": null, "after": "Ada" },
-            "last_name": { "after": "x".repeat(61) },
+            "last_name": { "after": "x".repeat(VALUE + 1) },
+            "username": { "before": "a".repeat(VALUE), "after": "b".repeat(VALUE) },
+            "web3": { "before": "a".repeat(VALUE), "after": "b".repeat(VALUE) },
         }});
-        let told: Vec<_> =
-            changes(detail.as_object().unwrap()).into_iter().map(|c| (c.name, c.before, c.after)).collect();
+        let (told, of) = short_changes(detail.as_object().unwrap());
+        assert_eq!(of, 7);
+        let told: Vec<_> = told.into_iter().map(|c| (c.name, c.before, c.after)).collect();
         let line = |name: &str, before: &str, after: &str| (name.to_owned(), before.to_owned(), after.to_owned());
         let expected = [
             line("banned", "false", "true"),
             line("created_at", "none", "28 May 2024, 08:00"),
             line("first_name", "none", "Ada"),
+            line("username", &"a".repeat(VALUE), &"b".repeat(VALUE)),
         ];
         assert_eq!(told, expected);
     }

@@ -1,5 +1,6 @@
 //! What forms send: small bodies and query strings in which an empty field says nothing.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use warp::http::header::CONTENT_TYPE;
 
@@ -9,6 +10,11 @@ use crate::http::problem::{Kind, Problem};
 
 /// The largest form, in bytes: a note of 2,000 characters, each of four bytes and escaped.
 const LARGEST: usize = 32 * 1024;
+
+/// A form that is a button and nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// The form of a `POST` that comes from our own pages. `T` names every field the form has.
 ///

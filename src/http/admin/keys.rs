@@ -139,14 +139,10 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 /// `POST /admin/keys/{id}/revoke`.
 pub(super) async fn revoke(mut call: Call, id: &str) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
-    let Nothing {} = form::posted(&mut call).await?;
+    let form::Nothing {} = form::posted(&mut call).await?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found())?;
     let revoked = call.app.store.revoke_api_key(id, admin.did("key.revoked")).await?;
     if revoked.is_some() { Ok(reply::see_other(HERE)) } else { Err(Problem::not_found().into()) }

@@ -96,7 +96,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         look.count = u64::try_from(newest.len()).ok();
         store.record(look).await?;
     }
-    let traffic = span.traffic(store, now).await?;
+    let traffic = span.traffic(&call.app, now).await?;
     let page = Page {
         frame: Frame::new(&call.app, &admin, "/admin"),
         spans: span.choices("/admin"),

@@ -1,5 +1,7 @@
 //! Sessions of admins: the cookie, what it stands for, and how long.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use warp::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
@@ -39,6 +41,11 @@ impl Admin {
     /// An entry that says this admin did something on this page.
     pub(super) fn did(&self, action: &str) -> Draft {
         Draft::new(action, Actor::Admin(self.name.clone()), Source::Admin)
+    }
+
+    /// In whose name streams are open with this session.
+    pub(super) fn seat(&self) -> String {
+        format!("admin:{}", URL_SAFE_NO_PAD.encode(self.session))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Where admins are signed in, and signing out from afar.
 
-use serde::Deserialize;
 use warp::reply::Response;
 
 use super::admins::HERE;
@@ -56,14 +55,10 @@ pub(super) fn shown(open: &[(&TokenHash, &AdminSession)], admin: &Admin, now: Ti
     (sorted.iter().take(MOST).map(row).collect(), sorted.len().saturating_sub(MOST))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 /// `POST /admin/sessions/{id}/end`: any admin may end any session, as they may remove its admin.
 pub(super) async fn end(mut call: Call, id: &str) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
-    let Nothing {} = form::posted(&mut call).await?;
+    let form::Nothing {} = form::posted(&mut call).await?;
     let all = call.app.store.admins().await?;
     let (hash, ended) = all.sessions.iter().find(|(hash, _)| short(hash) == id).ok_or(Problem::not_found())?;
     if *hash == admin.session {
@@ -79,7 +74,7 @@ pub(super) async fn end(mut call: Call, id: &str) -> Result<Response, Stop> {
 /// `POST /admin/sessions/end`: ends every session of the admin who asks, this one too.
 pub(super) async fn end_all(mut call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
-    let Nothing {} = form::posted(&mut call).await?;
+    let form::Nothing {} = form::posted(&mut call).await?;
     let entry = admin.did("admin.signed_out").ended("ok", "everywhere");
     call.app.store.close_sessions_of(admin.name, entry).await?;
     let mut response = reply::see_other("/admin/sign-in");

@@ -57,8 +57,9 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
 }
 
 /// `POST /admin/sign-out`.
-pub(super) async fn out(call: Call) -> Result<Response, Stop> {
+pub(super) async fn out(mut call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
+    let form::Nothing {} = form::posted(&mut call).await?;
     let mut response = reply::see_other("/admin/sign-in");
     session::close(&call, &admin, &mut response).await?;
     Ok(response)

@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::chart::{self, Bars, Curve, Series};
 use super::when::When;
 use crate::clock::Timestamp;
+use crate::http::App;
 use crate::http::problem::Problem;
-use crate::store::{self, Store};
+use crate::store;
 use crate::traffic::{Hour, hour_of, start_of};
 
 /// How far back.
@@ -107,18 +108,26 @@ impl Span {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) async fn traffic(self, store: &Store, now: Timestamp) -> Result<Traffic, store::Error> {
+    pub(super) async fn traffic(self, app: &App, now: Timestamp) -> Result<Traffic, store::Error> {
         let hours = self.hours(now);
         let (step, count) = self.pieces();
         let mut total = Hour::new(hours.start);
         let mut pieces: Vec<Option<Hour>> = (0..count).map(|_| None).collect();
-        for hour in store.hours(hours.clone()).await? {
+        for hour in app.store.hours(hours.clone()).await? {
             total.add(&hour);
             let place = usize::try_from((hour.hour - hours.start) / step).unwrap_or(usize::MAX);
             match pieces.get_mut(place) {
                 Some(Some(piece)) => piece.add(&hour),
                 Some(piece) => *piece = Some(hour),
                 None => {}
+            }
+        }
+        // What the file does not have yet.
+        for hour in app.deliveries.fresh().iter().filter(|hour| hours.contains(&hour.hour)) {
+            total.count(hour);
+            let place = usize::try_from((hour.hour - hours.start) / step).unwrap_or(usize::MAX);
+            if let Some(Some(piece)) = pieces.get_mut(place) {
+                piece.count(hour);
             }
         }
         Ok(Traffic { span: self, now, pieces, total })
@@ -182,7 +191,7 @@ impl Traffic {
     }
 
     /// How long so many of a hundred deliveries took at most, as far as the steps say it.
-    fn quantile(&self, percent: u64) -> Option<String> {
+    pub(super) fn quantile(&self, percent: u64) -> Option<String> {
         let took = &self.total.took;
         let wanted = (took.count() * percent).div_ceil(100);
         if wanted == 0 {
@@ -212,7 +221,7 @@ fn failed(hour: &Hour) -> u64 {
 fn duration(micros: u64) -> String {
     let part = |whole: u64, unit| {
         let tenths = micros * 10 / whole;
-        if tenths % 10 == 0 {
+        if tenths.is_multiple_of(10) {
             format!("{} {unit}", tenths / 10)
         } else {
             format!("{}.{} {unit}", tenths / 10, tenths % 10)

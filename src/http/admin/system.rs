@@ -53,7 +53,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         open: checks.iter().filter(|check| check.level != Level::Ok).count(),
         worst: if checks.iter().any(|check| check.level == Level::Failure) { "bad" } else { "warn" },
         rows: checks.iter().map(Row::new).collect(),
-        now: When::clock(now),
+        now: When::exact(now),
         now_millis: now.as_millis(),
         clock_script: assets::named("clock"),
     };

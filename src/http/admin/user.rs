@@ -5,25 +5,24 @@ mod card;
 pub(super) mod delete;
 mod gone;
 pub(super) mod object;
+mod timeline;
 
 use askama::Template;
 use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use self::around::{MOST, Membership, Plan, Session, Some20};
+use self::around::{Membership, Newest, Plan, Session};
 use self::card::{Field, Metadata, Shown};
+use self::timeline::Timeline;
 use super::brief::brief;
-use super::entry::{Row, Rows};
 use super::form::{self, filled};
 use super::session::Admin;
 use super::view::{Frame, html};
 use super::{Stop, entry, session, view};
-use crate::audit::Filter;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::reply;
-use crate::page::PageRequest;
 use crate::store::{ChangeError, Revision, Store, UserPatch};
 use crate::sync::DeletePolicy;
 use crate::user::{User, UserId, UserRef};
@@ -46,13 +45,12 @@ struct Page {
     typed: Given,
     plan: Plan,
     usage: Vec<(String, String)>,
-    sessions: Some20<Session>,
-    memberships: Some20<Membership>,
+    sessions: Newest<Session>,
+    memberships: Newest<Membership>,
     metadata: Vec<Metadata>,
     alert: String,
     done: &'static str,
-    rows: Vec<Row>,
-    more: bool,
+    timeline: Timeline,
     deletable: bool,
 }
 
@@ -165,7 +163,7 @@ fn overtaken(user: &User) -> String {
 
 async fn show(call: &Call, admin: &Admin, user: User, notice: Notice) -> Result<Response, Stop> {
     let store = &call.app.store;
-    let (rows, more) = timeline(call, &user).await?;
+    let timeline = Timeline::read(call, &user.clerk_id).await?;
     store.record(admin.did("user.read").about(&user.clerk_id)).await?;
     let given = Given::to(&user);
     let (status, alert, done, typed) = match notice {
@@ -195,21 +193,10 @@ async fn show(call: &Call, admin: &Admin, user: User, notice: Notice) -> Result<
         metadata: card::metadata(&user),
         alert,
         done,
-        rows,
-        more,
+        timeline,
         deletable: is_deletable(store, &user),
     };
     Ok(html(status, &page)?)
-}
-
-/// The newest entries about the person or by them, and whether there are more.
-async fn timeline(call: &Call, user: &User) -> Result<(Vec<Row>, bool), Problem> {
-    let about = Filter { subject: Some(user.clerk_id.clone()), ..Filter::default() };
-    let mut entries = call.app.store.audit(about, PageRequest::default()).await?;
-    let more = entries.next_cursor.is_some() || entries.items.len() > MOST;
-    entries.items.truncate(MOST);
-    let rows = Rows::new(&call.app.store, call.app.clock.now()).about(&user.clerk_id);
-    Ok((rows.of(entries.items)?, more))
 }
 
 /// Whether deleting them would do something.

@@ -31,8 +31,8 @@ impl When {
         Self::written(at, "%-d %b, %H:%M")
     }
 
-    /// To the second, with the year: `28 May 2024, 08:00:05`.
-    pub(super) fn clock(at: Timestamp) -> Self {
+    /// To the second, `28 May 2024, 08:00:05`: for one entry.
+    pub(super) fn exact(at: Timestamp) -> Self {
         Self::written(at, "%-d %b %Y, %H:%M:%S")
     }
 
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(When::minute(AT).exact, "2024-05-28T08:00:05.000Z");
         assert_eq!(When::second(AT, AT).words, "28 May, 08:00:05");
         assert_eq!(When::second(AT, AT.plus_millis(366 * 86_400_000)).words, "28 May 2024, 08:00:05");
-        assert_eq!(When::clock(AT).words, "28 May 2024, 08:00:05");
+        assert_eq!(When::exact(AT).words, "28 May 2024, 08:00:05");
         assert_eq!(When::day(AT, AT).words, "28 May");
         assert_eq!(When::day(AT, AT.plus_millis(366 * 86_400_000)).words, "28 May 2024");
         assert_eq!(When::minute(Timestamp::from_millis(i64::MAX)).words, "9999-12-31T23:59:59.999Z");

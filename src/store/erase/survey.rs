@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::super::Store;
 use super::super::error::Error;
-use super::super::ingest::Quarantined;
 pub(super) use super::super::mirror::decode as mirrored;
+use super::super::quarantine::Quarantined;
 use super::super::tables::{self, open};
 use super::super::tx::read_subject;
 use super::super::users::decode;

@@ -8,6 +8,7 @@ use super::{Evidence, StoredCheckpoint, checkpoint, numbered, person};
 use crate::audit::{Leaf, subject_ref};
 use crate::clock::Timestamp;
 use crate::merkle::TILE_WIDTH;
+use crate::store::by_facet::{actor_facet, row_facet};
 use crate::store::error::Error;
 use crate::store::tx::read_subject;
 
@@ -146,6 +147,28 @@ impl Evidence {
     /// As [`Evidence::head`].
     pub fn is_listed_by_action(&self, seq: u64, leaf: &Leaf) -> Result<bool, Error> {
         self.reading(|| Ok(self.by_action.get((leaf.action.as_str(), seq))?.is_some()))
+    }
+
+    /// Whether the entry is in the list of who did it, where that is to be in one. Files of an older schema have no such list.
+    ///
+    /// # Errors
+    /// As [`Evidence::head`].
+    pub fn is_listed_by_actor(&self, seq: u64, leaf: &Leaf) -> Result<bool, Error> {
+        self.is_listed_by(seq, actor_facet(&leaf.actor))
+    }
+
+    /// Whether the entry with that salt and detail is in the list of the address that it tells. As
+    /// [`Evidence::is_listed_by_actor`].
+    ///
+    /// # Errors
+    /// As [`Evidence::head`].
+    pub fn is_listed_by_address(&self, seq: u64, detail: &[u8]) -> Result<bool, Error> {
+        self.is_listed_by(seq, row_facet(detail))
+    }
+
+    fn is_listed_by(&self, seq: u64, facet: Option<String>) -> Result<bool, Error> {
+        let (Some(rows), Some(facet)) = (&self.by_facet, facet) else { return Ok(true) };
+        self.reading(|| Ok(rows.get((facet.as_str(), seq))?.is_some()))
     }
 
     /// Whether the entry is in the list of the person with that number.

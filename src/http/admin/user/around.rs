@@ -7,20 +7,25 @@ use crate::http::admin::view::number;
 use crate::http::admin::when::When;
 use crate::http::mirror::{self, ActivityJson, MEMBERSHIP, ORGANIZATION, SESSION};
 use crate::json::{Fields, Object};
-use crate::page::PageRequest;
+use crate::page::{Limit, PageRequest};
 use crate::store::{self, Store};
 use crate::user::{BILLING, Subscription, User};
 
 /// So many of a kind are shown.
-pub(super) const MOST: usize = 20;
+const MOST: usize = 20;
+
+/// So many of them at once, the others when they are unfolded.
+const FIRST: usize = 5;
 
 /// What one value may weigh, in bytes of HTML.
 const VALUE: usize = 96;
 
 /// The first of some, and whether there are more.
 #[derive(Debug)]
-pub(super) struct Some20<T> {
+pub(super) struct Newest<T> {
     pub(super) rows: Vec<T>,
+    /// Those behind the first few.
+    pub(super) older: Vec<T>,
     pub(super) more: bool,
 }
 
@@ -66,7 +71,7 @@ pub(super) fn usage(user: &User) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) async fn sessions(store: &Store, user: &User, now: Timestamp) -> Result<Some20<Session>, store::Error> {
+pub(super) async fn sessions(store: &Store, user: &User, now: Timestamp) -> Result<Newest<Session>, store::Error> {
     some(store, user, SESSION, |_, body| Ok(Session::new(&body.fields(), now))).await
 }
 
@@ -74,7 +79,7 @@ pub(super) async fn sessions(store: &Store, user: &User, now: Timestamp) -> Resu
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) async fn memberships(store: &Store, user: &User) -> Result<Some20<Membership>, store::Error> {
+pub(super) async fn memberships(store: &Store, user: &User) -> Result<Newest<Membership>, store::Error> {
     some(store, user, MEMBERSHIP, |_, body| Membership::new(store, &body.fields())).await
 }
 
@@ -119,12 +124,13 @@ async fn some<T>(
     user: &User,
     kind: &'static str,
     row: impl Fn(&ObjectKey, &Object) -> Result<T, store::Error>,
-) -> Result<Some20<T>, store::Error> {
-    let page = store.children(key(user), kind, PageRequest::default()).await?;
-    let more = page.next_cursor.is_some() || page.items.len() > MOST;
+) -> Result<Newest<T>, store::Error> {
+    let request = PageRequest { limit: Limit::near(MOST), cursor: None };
+    let page = store.children(key(user), kind, request).await?;
     let with_body = |(key, object): &(ObjectKey, Mirrored)| object.body.as_ref().map(|body| row(key, body));
-    let rows = page.items.iter().take(MOST).filter_map(with_body).collect::<Result<_, _>>()?;
-    Ok(Some20 { rows, more })
+    let mut rows = page.items.iter().filter_map(with_body).collect::<Result<Vec<_>, _>>()?;
+    let older = rows.split_off(rows.len().min(FIRST));
+    Ok(Newest { rows, older, more: page.next_cursor.is_some() })
 }
 
 impl Session {

@@ -1,0 +1,98 @@
+//! Downloads of all that fits the filter, oldest first, sent as it is read.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use sync_wrapper::SyncStream;
+use warp::Reply as _;
+use warp::http::HeaderValue;
+use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use warp::reply::Response;
+
+use super::super::{Stop, csrf, session};
+use super::search::Search;
+use crate::export::entries::Format;
+use crate::http::AuditExport;
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::streams::Seat;
+use crate::store;
+
+/// Why a download broke off. What was sent so far is not all of it, so the connection is broken too: a file that ends
+/// as if it were whole would deceive.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the session of who asked for it has ended")]
+    SignedOut,
+    #[error("the server stops")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A download, between two chunks of it.
+struct Open {
+    call: Call,
+    head: Option<Vec<u8>>,
+    export: AuditExport,
+    _seat: Seat,
+}
+
+/// `GET /admin/audit/export`.
+pub(in crate::http::admin) async fn serve(call: Call) -> Result<Response, Stop> {
+    call.get_only()?;
+    csrf::check_get(&call.headers, &call.app.settings.public_origin)?;
+    let admin = session::reader(&call, super::HERE).await?;
+    let search = Search::read(&call, &["format"])?;
+    let (format, kind) = match search.typed("format") {
+        "csv" => (Format::Csv, "text/csv; charset=utf-8"),
+        "jsonl" => (Format::Jsonl, "application/jsonl"),
+        _ => return Err(Problem::bad_request("The format is csv or jsonl.").into()),
+    };
+    let filter = search.filter(&call.app.store).await?.map_err(Problem::bad_request)?;
+    let full = || Problem::unavailable("Too many downloads and streams are open; please try again.", 30);
+    let seat = call.app.streams.seat(&admin.seat()).ok_or_else(full)?;
+    let app = &call.app;
+    let export = AuditExport::begin(&app.store, &app.notary, filter, format, admin.did("audit.exported")).await?;
+    // `2024-05-28T08:00:05`, without what file names may not have everywhere.
+    let at: String = app.clock.now().to_string().chars().take(19).filter(|c| *c != ':').collect();
+    let name = format!("attachment; filename=\"rollbook-audit-{at}.{}\"", format.as_str());
+    let open = Open { head: Some(export.head()), export, call, _seat: seat };
+    let mut response = warp::reply::stream(open.chunks()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.extend(HeaderValue::try_from(name).ok().map(|name| (CONTENT_DISPOSITION, name)));
+    Ok(response)
+}
+
+impl Open {
+    fn chunks(self) -> impl Stream<Item = Result<Bytes, Broken>> + Send + Sync {
+        // Only the connection ever polls it, but warp asks of a body that it could be shared.
+        SyncStream::new(try_unfold(self, |mut open| async move {
+            let chunk = open.next().await.inspect_err(|cause| tracing::info!(%cause, "audit.export_broken"))?;
+            Ok(chunk.map(|chunk| (chunk, open)))
+        }))
+    }
+
+    /// The next chunk; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            if self.call.app.streams.is_stopping() {
+                return Err(Broken::Stopping);
+            }
+            if !matches!(session::still_in(&self.call).await, Ok(Some(_))) {
+                return Err(Broken::SignedOut);
+            }
+            let chunk = match self.head.take() {
+                Some(head) => head,
+                None => match self.export.next().await? {
+                    Some(rows) => rows,
+                    None => return Ok(None),
+                },
+            };
+            if !chunk.is_empty() {
+                return Ok(Some(chunk.into()));
+            }
+        }
+    }
+}
