@@ -54,7 +54,7 @@ async fn what_was_put_aside_is_applied_once_it_can_be() {
     assert_eq!(again.location(), "/admin/quarantine?gone", "never twice");
     let tried = site.post(all, Some(&cookie), &[]).await;
     assert_eq!(tried.location(), "/admin/quarantine?applied=0&unchanged=1&stayed=1", "what is older comes too late");
-    assert_eq!(site.user("user_b").clerk.fields()["first_name"].get(), "\"New\"");
+    assert!(site.user("user_b").clerk.as_str().contains("\"New\""));
     let entries = site.app.store.counts().entries;
     site.deliver("msg_new", &event("ins_b", "user_b", T + 20, "Again")).await;
     assert_eq!(site.app.store.counts().entries, entries, "its message is known");
