@@ -139,16 +139,13 @@ pub(super) async fn ingest(call: &Call, signed: Signed) -> Result<Response, Prob
     };
     let message = Some(delivery.id.to_string());
     let ingested = app.store.ingest(delivery).await;
-    let end = match &ingested {
-        Ok(ingested) => {
-            let took = began.elapsed();
-            app.metrics.delivered(ingested.outcome, took);
-            End::Taken(*ingested, took)
-        }
-        Err(_) => {
-            app.metrics.not_delivered(UNAVAILABLE);
-            End::Refused(UNAVAILABLE)
-        }
+    let end = if let Ok(ingested) = &ingested {
+        let took = began.elapsed();
+        app.metrics.delivered(ingested.outcome, took);
+        End::Taken(*ingested, took)
+    } else {
+        app.metrics.not_delivered(UNAVAILABLE);
+        End::Refused(UNAVAILABLE)
     };
     let fingerprint = app.webhooks.fingerprints().nth(secret).unwrap_or_default();
     app.deliveries.note(Attempt { at, ip: call.ip, message, signed: Some(known), end }, fingerprint);

@@ -86,11 +86,7 @@ async fn strange_addresses_and_strangers_change_nothing() {
         assert_eq!(site.post(&path, None, &[("sure", "yes")]).await.status, 401, "{path}");
         let foreign = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
         assert_eq!(site.post_with(&path, Some(&cookie), &foreign, &[("sure", "yes")]).await.status, 403, "{path}");
-        assert_eq!(
-            site.get(&path, Some(&cookie)).await.status,
-            if path.ends_with("/reprocess") && !path.contains(&bad.to_string()) { 404 } else { 405 },
-            "{path}"
-        );
+        assert_eq!(site.get(&path, Some(&cookie)).await.status, 405, "{path}");
     }
     for path in ["+1", "01x", "99999", "-1", "18446744073709551616"] {
         assert_eq!(site.get(&format!("/admin/quarantine/{path}"), Some(&cookie)).await.status, 404, "{path}");
@@ -108,7 +104,7 @@ async fn many_long_ones_are_tried_in_batches_and_shown_in_part() {
     }
     let page = site.get("/admin/quarantine", Some(&cookie)).await.body;
     assert!(page.len() <= 60_000, "{} bytes", page.len());
-    assert_eq!(page.matches("Try again<").count(), 50);
+    assert_eq!(page.matches("Try again<").count(), 25);
     let tried = site.post("/admin/quarantine/reprocess", Some(&cookie), &[]).await;
     assert_eq!(tried.location(), "/admin/quarantine?applied=0&unchanged=0&stayed=110");
     // As it looks when the time was up.
