@@ -300,10 +300,10 @@ impl Browser {
         request.header("sec-fetch-site", "same-origin").send().await.unwrap()
     }
 
-    /// The address of the page behind the one at `path`, as the link under it says.
-    async fn next(&self, path: &str) -> Option<String> {
+    /// Where the first link on the page at `path` leads to that has `mark` in it.
+    async fn link(&self, path: &str, mark: &str) -> Option<String> {
         let page = self.get(path).await.text().await.unwrap();
-        let link = page.split("<a ").find(|link| link.contains("rel=\"next\""))?;
+        let link = page.split("<a ").skip(1).find(|link| link.split('>').next().unwrap().contains(mark))?;
         let address = link.split("href=\"").nth(1)?.split('"').next()?;
         Some(address.replace("&#38;", "&").replace("&amp;", "&"))
     }
@@ -312,6 +312,7 @@ impl Browser {
 /// Addresses that are timed as they are. New pages go here.
 const ADDRESSES: &[&str] = &[
     "/admin/",
+    "/admin/?span=30d",
     "/admin/users",
     "/admin/users?query=ha",
     "/admin/users?query=jansen.5",
@@ -349,6 +350,9 @@ const ADDRESSES: &[&str] = &[
     "/admin/quarantine",
     "/admin/quarantine?cursor=q000000000000000a",
     "/admin/deliveries",
+    "/admin/deliveries?hours=30d",
+    "/admin/deliveries?outcome=quarantined",
+    "/admin/deliveries?outcome=duplicate",
     "/admin/system",
     "/admin/settings",
     "/admin/log",
@@ -426,8 +430,9 @@ async fn main() {
     let browser = Browser::sign_in(&server, &data).await;
     let mut paths: Vec<String> = ADDRESSES.iter().map(|path| (*path).to_owned()).chain(of_users()).collect();
     for list in LISTS {
-        paths.extend(browser.next(list).await);
+        paths.extend(browser.link(list, "rel=\"next\"").await);
     }
+    paths.extend(browser.link("/admin/quarantine", "\"/admin/quarantine/").await);
     let only = std::env::var("PAGES_ONLY").unwrap_or_default();
     paths.retain(|path| path.contains(&only));
     println!("{:<100} {:>6} {:>8} {:>8} {:>8} {:>8}", "", "status", "bytes", "p50 ms", "p99 ms", "max ms");

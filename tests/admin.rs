@@ -38,3 +38,5 @@ mod site;
 mod system;
 
 mod common;
+#[path = "common/file.rs"]
+mod file;

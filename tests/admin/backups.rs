@@ -78,7 +78,7 @@ async fn a_backup_made_under_load_is_whole_and_comes_home_as_it_is() {
     let page = site.get(HERE, Some(&cookie)).await;
     let said = format!("{name} was made and proved");
     assert!(page.body.contains(&said) && page.body.contains(&format!("<option value=\"{name}\"")), "{}", page.body);
-    assert!(page.body.contains(&format!("<td class=\"num\">{}</td>", report.entries)), "{}", page.body);
+    assert!(page.body.contains(&format!("data-label=\"Log entries\">{}</td>", report.entries)), "{}", page.body);
 
     let (headers, bytes) = site.post_for_bytes(TAKE, &cookie, &[("name", name), ("password", PASSWORD)]).await;
     assert!(bytes == fs::read(path).unwrap(), "{headers:?}");

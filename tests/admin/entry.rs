@@ -1,10 +1,14 @@
 //! One entry: all that is known of it, and a proof that convinces a stranger.
 
+use std::path::Path;
+
+use redb::{ReadableTable as _, TableDefinition, TableHandle as _};
 use rollbook::audit::Entry;
 use rollbook::tlog::proof::Proof;
 use serde_json::json;
 
 use super::site::{PASSWORD, Site};
+use crate::file;
 
 fn page(seq: u64) -> String {
     format!("/admin/audit/{seq}")
@@ -125,6 +129,49 @@ async fn an_erased_detail_is_missed_and_the_proof_stays() {
     assert!(!shown.contains("Ada") && !shown.contains("user_1") && !shown.contains("/detail\""), "{shown}");
     assert_eq!(site.get(&format!("{}/detail", page(entry.seq)), Some(&cookie)).await.status, 404);
     assert_eq!(site.get(&format!("{}/proof", page(entry.seq)), Some(&cookie)).await.status, 200);
+}
+
+/// Changes a row of the log: `None` takes it out.
+fn tamper(data: &Path, table: TableDefinition<'_, u64, &'static [u8]>, seq: u64, change: fn(String) -> Option<String>) {
+    let txn = file::open(data).begin_write().unwrap();
+    {
+        let mut rows = txn.open_table(table).unwrap();
+        let row = rows.get(seq).unwrap().unwrap().value().to_vec();
+        let (salt, text) = row.split_at(if table.name() == "audit_detail-1" { 32 } else { 0 });
+        match change(String::from_utf8(text.to_vec()).unwrap()) {
+            Some(text) => drop(rows.insert(seq, &*[salt, text.as_bytes()].concat()).unwrap()),
+            None => drop(rows.remove(seq).unwrap()),
+        }
+    }
+    txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_was_tampered_with_is_called_so() {
+    const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit_leaf-1");
+    const DETAILS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit_detail-1");
+    let (mut site, cookie) = Site::with_admin().await;
+    let seq = renamed(&site).await.seq;
+    site.add_user("user_2", &json!({})).await;
+    for (table, change, status, says) in [
+        (
+            DETAILS,
+            (|detail| Some(detail.replace("Ada", "Eve"))) as fn(String) -> Option<String>,
+            200,
+            "not the one that the line commits to",
+        ),
+        (LEAVES, |leaf| Some(leaf.replace("msg_renamed", "msg_renamee")), 200, "This entry is not what was signed"),
+        (LEAVES, |leaf| Some(leaf.replace("\"v\":1", "\"v\":")), 500, "The file was changed"),
+        (LEAVES, |_| Some("{}".to_owned()), 500, "The file was changed"),
+        (LEAVES, |_| None, 500, "missing or cannot be read"),
+    ] {
+        site = site.reopened(|data| tamper(data, table, seq, change)).await;
+        let shown = site.get(&page(seq), Some(&cookie)).await;
+        assert!(shown.status == status && shown.body.contains(says), "{says}: {}", shown.body);
+        assert_eq!(shown.body.contains("verified just now"), table.name() == DETAILS.name(), "{}", shown.body);
+        let whole = site.get(&page(seq - 1), Some(&cookie)).await.body;
+        assert!(whole.contains("verified just now"), "its neighbour is as it was: {whole}");
+    }
 }
 
 #[tokio::test]

@@ -41,10 +41,10 @@ async fn a_download_is_what_the_filter_finds() {
 
     let answer = site.get(&format!("{EXPORT}?format=csv&action=user.*"), Some(&cookie)).await;
     assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
-    let mut lines = answer.body.split("\r\n");
-    assert!(lines.next().unwrap().starts_with("seq,at,action,"));
+    let mut rows = answer.body.split("\r\n");
+    assert!(rows.next().unwrap().starts_with("seq,at,action,"));
     let seqs: Vec<u64> =
-        lines.filter(|line| !line.is_empty()).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+        rows.filter(|line| !line.is_empty()).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
     assert_eq!(seqs, listed.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect::<Vec<_>>());
 
     let said = site.newest("audit.exported").await;
@@ -56,13 +56,11 @@ async fn a_download_is_what_the_filter_finds() {
     let page = site.get(&format!("{EXPORT}?format=jsonl&actor=ada&subject="), Some(&cookie)).await.body;
     let last: Value = serde_json::from_str(page.lines().last().unwrap()).unwrap();
     assert_eq!((&last["action"], &last["detail"]["actor"]), (&json!("audit.exported"), &json!("admin:ada")));
-    let links = site.get("/admin/audit?action=user.*&actor=a%26b", Some(&cookie)).await.body;
+    let shown = site.get("/admin/audit?action=user.*&from=2020-01-01&to=&actor=", Some(&cookie)).await.body;
     for format in ["csv", "jsonl"] {
-        let link = format!("href=\"{EXPORT}?format={format}&#38;action=user.*&#38;actor=a%26b\"");
-        assert!(links.contains(&link) || links.contains("role=\"alert\""), "{links}");
+        let link = format!("href=\"{EXPORT}?format={format}&#38;action=user.*&#38;from=2020-01-01\"");
+        assert!(shown.contains(&link), "{link}: {shown}");
     }
-    let links = site.get("/admin/audit?action=user.*&from=2020-01-01&to=&actor=", Some(&cookie)).await.body;
-    assert!(links.contains(&format!("href=\"{EXPORT}?format=csv&#38;action=user.*&#38;from=2020-01-01\"")), "{links}");
 }
 
 #[tokio::test]
@@ -131,13 +129,13 @@ async fn a_download_breaks_off_with_the_session() {
     assert_eq!(answer.status().as_u16(), 200);
     assert_eq!(site.post("/admin/sign-out", Some(&cookie), &[]).await.status, 303);
     let mut chunks = answer.bytes_stream();
-    let mut size = 0;
+    let mut taken = 0;
     let end = loop {
         match chunks.next().await {
-            Some(Ok(chunk)) => size += chunk.len(),
+            Some(Ok(chunk)) => taken += chunk.len(),
             end => break end,
         }
     };
-    assert!(matches!(end, Some(Err(_))), "what is not whole must not look as if it were: {size} of {whole_size}");
-    assert!(size < whole_size);
+    assert!(matches!(end, Some(Err(_))), "what is not whole must not look as if it were: {taken} of {whole_size}");
+    assert!(taken < whole_size);
 }

@@ -50,7 +50,7 @@ impl Listener {
                     return event;
                 }
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.expect("an event")?.unwrap();
+            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.unwrap()?.unwrap();
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
@@ -89,7 +89,7 @@ async fn what_comes_is_shown_as_it_comes_and_leaves_no_trace() {
     let mut live = Listener::open(&site, &cookie, "?action=user.*", &[]).await;
     let before = site.app.store.counts().entries;
     for n in 0..5 {
-        let name = format!("</li><script>{n}\n\nevent: ended\r\ndata: x\u{202e}");
+        let name = format!("</li><script>{n}\n\nevent: ended\r\nid: 1\revent: ended\rdata: x\u{202e}");
         site.add_user(&format!("user_{n}"), &json!({ "first_name": name })).await;
         let entry = live.entry().await;
         assert!(entry.starts_with("<li class=\"entry good\">") && entry.trim_end().ends_with("</li>"), "{entry}");

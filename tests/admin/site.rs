@@ -1,5 +1,7 @@
 //! A running server with a clock that stands still, and a browser without a mind of its own.
 
+use std::path::Path;
+
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
 use rollbook::api_key::{Scope, Scopes, Wanted};
@@ -58,6 +60,18 @@ impl Site {
         let Self { clock, server, host, app } = self;
         drop(app);
         let server = TestServer::open(server.stop().await, changed, clock.clone()).await;
+        Self { app: server.app.clone(), clock, server, host }
+    }
+
+    /// The same, after something was done to its file.
+    pub(crate) async fn reopened(self, change: impl FnOnce(&Path)) -> Self {
+        let Self { app, clock, server, host } = self;
+        drop(app);
+        let data = server.data();
+        let dir = server.stop().await;
+        change(&data);
+        let origin = host.map(|host| format!("https://{host}")).unwrap_or_default();
+        let server = TestServer::open(dir, &[("ROLLBOOK_PUBLIC_URL", &origin)], clock.clone()).await;
         Self { app: server.app.clone(), clock, server, host }
     }
 

@@ -103,11 +103,6 @@ impl Browser {
         }
     }
 
-    /// Whether there is such an element now.
-    pub(crate) async fn has(&self, css: &str) -> bool {
-        !self.client.find_all(Locator::Css(css)).await.unwrap().is_empty()
-    }
-
     /// Presses the button, or follows the link, that is called that in sight or to a screen reader.
     pub(crate) async fn press(&self, name: &str) {
         let path = format!("//*[self::a or self::button or self::summary][normalize-space(.)={name:?}]");

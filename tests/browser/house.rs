@@ -27,6 +27,16 @@ impl House {
         Self { server: TestServer::start().await }
     }
 
+    /// One whose settings named the wrong Clerk instance at first, and somebody waits in quarantine because of it.
+    pub(crate) async fn mended() -> Self {
+        let before = TestServer::with(&[("CLERK_INSTANCE_ID", "ins_wrong")]).await;
+        let mut event = user_event("user.created", "user_zoe", &json!({ "first_name": "Zoe", "last_name": "Late" }));
+        event["instance_id"] = "ins_right".into();
+        assert_eq!(before.outcome(&event).await, "quarantined");
+        let folder = before.stop().await;
+        Self { server: TestServer::open(folder, &[("CLERK_INSTANCE_ID", "ins_right")], Clock::system()).await }
+    }
+
     /// The path of a new link for that admin.
     pub(crate) async fn link(&self, admin: &str) -> String {
         let app = &self.server.app;
@@ -55,7 +65,7 @@ impl House {
         let event = user_event(
             "user.created",
             id,
-            json!({
+            &json!({
                 "first_name": first,
                 "last_name": last,
                 "primary_email_address_id": "e",
@@ -67,10 +77,10 @@ impl House {
 }
 
 /// An event about a user with these particulars.
-pub(crate) fn user_event(kind: &str, id: &str, particulars: Value) -> Value {
+pub(crate) fn user_event(kind: &str, id: &str, particulars: &Value) -> Value {
     let mut data = json!({ "id": id, "object": "user", "created_at": MADE, "updated_at": MADE });
     if let (Some(data), Value::Object(particulars)) = (data.as_object_mut(), particulars) {
-        data.extend(particulars);
+        data.extend(particulars.clone());
     }
     json!({ "type": kind, "object": "event", "data": data, "timestamp": MADE })
 }

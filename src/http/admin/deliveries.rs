@@ -43,6 +43,9 @@ const ENDS: [(&str, &str); 8] = [
 const SHOWN: usize = 40;
 const KIND: usize = 96;
 
+/// In milliseconds.
+const HOUR: i64 = 60 * 60 * 1000;
+
 /// How many of the last differences between the clocks are compared.
 const COMPARED: usize = 100;
 
@@ -221,9 +224,11 @@ impl Latency {
 }
 
 impl Clock {
-    /// Of the newest deliveries from outside, as far as there are any.
+    /// Of the newest deliveries from outside, as far as there are any: those of one hour, since clocks are set right.
     fn of(last: &[Attempt]) -> Option<Self> {
-        let clerks = last.iter().filter_map(|attempt| attempt.signed.as_ref()).filter(|signed| !signed.is_own);
+        let since = last.first()?.at.plus_millis(-HOUR);
+        let signed = last.iter().filter(|attempt| attempt.at >= since).filter_map(|attempt| attempt.signed.as_ref());
+        let clerks = signed.filter(|signed| !signed.is_own);
         let mut ahead: Vec<i64> = clerks.take(COMPARED).map(|signed| signed.ahead).collect();
         let last = *ahead.first()?;
         ahead.sort_unstable();

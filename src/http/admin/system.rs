@@ -52,7 +52,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         frame: Frame::new(&call.app, &admin, HERE),
         open: checks.iter().filter(|check| check.level != Level::Ok).count(),
         worst: if checks.iter().any(|check| check.level == Level::Failure) { "bad" } else { "warn" },
-        rows: checks.into_iter().map(Row::new).collect(),
+        rows: checks.iter().map(Row::new).collect(),
         now: When::exact(now),
         now_millis: now.as_millis(),
         clock_script: assets::named("clock"),
@@ -90,7 +90,7 @@ fn all(app: &App) -> Vec<Check> {
 }
 
 impl Row {
-    fn new(check: Check) -> Self {
+    fn new(check: &Check) -> Self {
         let (tone, sign, word) = match check.level {
             Level::Failure => ("bad", "✕", "Failure"),
             Level::Warning => ("warn", "!", "Warning"),

@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::http::events;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::proven::{Proven, Unproven, pruned};
 use crate::merkle::{Hash, leaf_hash};
 use crate::notary::Published;
@@ -160,9 +160,23 @@ pub(in crate::http::admin) async fn file(call: Call, seq: &str, file: File) -> R
 async fn read(call: &Call, admin: &Admin, seq: &str) -> Result<Entry, Problem> {
     let store = &call.app.store;
     let seq = events::number(seq).filter(|seq| *seq < store.counts().entries).ok_or_else(Problem::not_found)?;
-    let entry = store.walk_entries(Filter::default(), seq..seq + 1).await?.items.pop().ok_or_else(pruned)?;
+    let found = match store.walk_entries(Filter::default(), seq..seq + 1).await {
+        Ok(mut stretch) => stretch.items.pop(),
+        Err(store::Error::Corrupt(cause)) => return Err(damaged().because(cause)),
+        Err(other) => return Err(other.into()),
+    };
+    let entry = match found {
+        Some(entry) => entry,
+        None if seq < store.first_entry()? => return Err(pruned()),
+        None => return Err(damaged().because("an entry is missing")),
+    };
     store.record(admin.did("log.entry_read").with("index", Some(seq))).await?;
     Ok(entry)
+}
+
+/// What is said where there is no entry to show, and there should be.
+const fn damaged() -> Problem {
+    Problem::new(Kind::Internal, "This entry is missing or cannot be read. The file was changed: run rollbook verify.")
 }
 
 /// Salt and detail as they are stored.

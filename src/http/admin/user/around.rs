@@ -14,6 +14,9 @@ use crate::user::{BILLING, Subscription, User};
 /// So many of a kind are shown.
 const MOST: usize = 20;
 
+/// So many of them at once, the others when they are unfolded.
+const FIRST: usize = 5;
+
 /// What one value may weigh, in bytes of HTML.
 const VALUE: usize = 96;
 
@@ -21,6 +24,8 @@ const VALUE: usize = 96;
 #[derive(Debug)]
 pub(super) struct Newest<T> {
     pub(super) rows: Vec<T>,
+    /// Those behind the first few.
+    pub(super) older: Vec<T>,
     pub(super) more: bool,
 }
 
@@ -123,8 +128,9 @@ async fn some<T>(
     let request = PageRequest { limit: Limit::near(MOST), cursor: None };
     let page = store.children(key(user), kind, request).await?;
     let with_body = |(key, object): &(ObjectKey, Mirrored)| object.body.as_ref().map(|body| row(key, body));
-    let rows = page.items.iter().filter_map(with_body).collect::<Result<_, _>>()?;
-    Ok(Newest { rows, more: page.next_cursor.is_some() })
+    let mut rows = page.items.iter().filter_map(with_body).collect::<Result<Vec<_>, _>>()?;
+    let older = rows.split_off(rows.len().min(FIRST));
+    Ok(Newest { rows, older, more: page.next_cursor.is_some() })
 }
 
 impl Session {
