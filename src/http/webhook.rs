@@ -13,6 +13,7 @@ use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook::{self, Received};
+use crate::clock::Clock;
 use crate::event::{DeliveryId, Outcome};
 use crate::traffic;
 
@@ -135,7 +136,8 @@ pub(super) async fn ingest(call: &Call, signed: Signed) -> Result<Response, Prob
         kind: delivery.kind().map(str::to_owned),
         is_own: delivery.kind().is_some_and(traffic::is_own),
         secret: secret + 1,
-        ahead: at.as_seconds() - signed_at.as_seconds(),
+        // By the system's clock, which svix goes by.
+        ahead: Clock::system().now().as_seconds() - signed_at.as_seconds(),
     };
     let message = Some(delivery.id.to_string());
     let ingested = app.store.ingest(delivery).await;

@@ -42,7 +42,7 @@ async fn what_was_put_aside_is_applied_once_it_can_be() {
     let newest = place(&site, "msg_new").await;
 
     // The operator says whose events these are.
-    let site = site.reopened(&[("CLERK_INSTANCE_ID", "ins_b")]).await;
+    let site = site.restarted(&[("CLERK_INSTANCE_ID", "ins_b")]).await;
     let one = format!("/admin/quarantine/{newest}/reprocess");
     assert_eq!(site.post(&one, Some(&cookie), &[("all", "1")]).await.status, 400);
     let applied = site.post(&one, Some(&cookie), &[]).await;

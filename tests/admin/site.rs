@@ -56,7 +56,7 @@ impl Site {
     }
 
     /// The same file and the same clock, with these settings.
-    pub(crate) async fn reopened(self, changed: &[(&str, &str)]) -> Self {
+    pub(crate) async fn restarted(self, changed: &[(&str, &str)]) -> Self {
         let Self { clock, server, host, app } = self;
         drop(app);
         let server = TestServer::open(server.stop().await, changed, clock.clone()).await;
