@@ -14,56 +14,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::cast::{ORGANIZATIONS, Organization, PEOPLE, Person};
 use crate::clock::Timestamp;
-
-/// Every event type Clerk documents, each object's in the order in which they happen.
-pub const EVENT_TYPES: [&str; 46] = [
-    "user.created",
-    "user.updated",
-    "user.deleted",
-    "session.created",
-    "session.pending",
-    "session.ended",
-    "session.removed",
-    "session.revoked",
-    "organization.created",
-    "organization.updated",
-    "organization.deleted",
-    "organizationDomain.created",
-    "organizationDomain.updated",
-    "organizationDomain.deleted",
-    "organizationMembership.created",
-    "organizationMembership.updated",
-    "organizationMembership.deleted",
-    "organizationInvitation.created",
-    "organizationInvitation.accepted",
-    "organizationInvitation.revoked",
-    "role.created",
-    "role.updated",
-    "role.deleted",
-    "permission.created",
-    "permission.updated",
-    "permission.deleted",
-    "email.created",
-    "sms.created",
-    "waitlistEntry.created",
-    "waitlistEntry.updated",
-    "subscription.created",
-    "subscription.updated",
-    "subscription.active",
-    "subscription.pastDue",
-    "subscriptionItem.created",
-    "subscriptionItem.updated",
-    "subscriptionItem.active",
-    "subscriptionItem.canceled",
-    "subscriptionItem.upcoming",
-    "subscriptionItem.ended",
-    "subscriptionItem.abandoned",
-    "subscriptionItem.incomplete",
-    "subscriptionItem.pastDue",
-    "subscriptionItem.freeTrialEnding",
-    "paymentAttempt.created",
-    "paymentAttempt.updated",
-];
+pub use crate::event::EVENT_TYPES;
 
 /// Whom the events are about, and since when. Scenes of one seed share their cast.
 #[derive(Debug, Clone)]

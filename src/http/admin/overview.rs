@@ -14,10 +14,10 @@ use super::when::When;
 use super::{Stop, session};
 use crate::audit::Filter;
 use crate::clock::Timestamp;
+use crate::event::EVENT_TYPES;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::page::PageRequest;
-use crate::sample::EVENT_TYPES;
 use crate::store::Counts;
 
 /// How many of the newest entries are shown.
