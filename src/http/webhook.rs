@@ -13,6 +13,7 @@ use super::problem::{Kind, Problem};
 use super::reply;
 use super::route::{Header, Operation, Route, Who};
 use crate::clerk::webhook::{self, Received};
+use crate::clock::Clock;
 use crate::event::{DeliveryId, Outcome};
 use crate::traffic;
 
@@ -135,20 +136,18 @@ pub(super) async fn ingest(call: &Call, signed: Signed) -> Result<Response, Prob
         kind: delivery.kind().map(str::to_owned),
         is_own: delivery.kind().is_some_and(traffic::is_own),
         secret: secret + 1,
-        ahead: at.as_seconds() - signed_at.as_seconds(),
+        // By the system's clock, which svix goes by.
+        ahead: Clock::system().now().as_seconds() - signed_at.as_seconds(),
     };
     let message = Some(delivery.id.to_string());
     let ingested = app.store.ingest(delivery).await;
-    let end = match &ingested {
-        Ok(ingested) => {
-            let took = began.elapsed();
-            app.metrics.delivered(ingested.outcome, took);
-            End::Taken(*ingested, took)
-        }
-        Err(_) => {
-            app.metrics.not_delivered(UNAVAILABLE);
-            End::Refused(UNAVAILABLE)
-        }
+    let end = if let Ok(ingested) = &ingested {
+        let took = began.elapsed();
+        app.metrics.delivered(ingested.outcome, took);
+        End::Taken(*ingested, took)
+    } else {
+        app.metrics.not_delivered(UNAVAILABLE);
+        End::Refused(UNAVAILABLE)
     };
     let fingerprint = app.webhooks.fingerprints().nth(secret).unwrap_or_default();
     app.deliveries.note(Attempt { at, ip: call.ip, message, signed: Some(known), end }, fingerprint);

@@ -165,7 +165,7 @@ async fn an_entry_that_was_tampered_with_is_called_so() {
         (LEAVES, |_| Some("{}".to_owned()), 500, "The file was changed"),
         (LEAVES, |_| None, 500, "missing or cannot be read"),
     ] {
-        site = site.reopened(|data| tamper(data, table, seq, change)).await;
+        site = site.tampered(|data| tamper(data, table, seq, change)).await;
         let shown = site.get(&page(seq), Some(&cookie)).await;
         assert!(shown.status == status && shown.body.contains(says), "{says}: {}", shown.body);
         assert_eq!(shown.body.contains("verified just now"), table.name() == DETAILS.name(), "{}", shown.body);

@@ -141,7 +141,7 @@ async fn what_could_not_be_applied_is_named() {
     let page = site.get("/admin", Some(&cookie)).await.body;
     assert!(page.contains("Needs attention") && page.contains("A delivery is in quarantine."));
     let page = site.get("/admin/quarantine", Some(&cookie)).await.body;
-    assert!(page.contains("no usable id") && page.contains("<pre"));
+    assert!(page.contains("no usable id") && page.contains("msg_bad") && page.contains("<pre"));
     assert_eq!(site.newest("quarantine.listed").await.leaf.count, Some(1));
 }
 

@@ -100,7 +100,9 @@ async fn a_page_stays_small_whatever_is_kept() {
     is_armed(&page);
     assert!(page.body.len() < MOST, "{}", page.body.len());
     assert_eq!(page.body.matches("There are more. The API has all").count(), 2);
-    assert!(page.body.contains("This is the beginning.") && page.body.matches("<summary>15 older</summary>").count() == 2);
+    assert!(
+        page.body.contains("This is the beginning.") && page.body.matches("<summary>15 older</summary>").count() == 2
+    );
     assert_eq!(page.body.matches("<span class=\"badge good\"><bdi>active").count(), 20 + 1, "sessions and the plan");
 
     let object = site.get(&format!("{user}/object"), Some(&cookie)).await;

@@ -42,7 +42,7 @@ async fn what_was_put_aside_is_applied_once_it_can_be() {
     let newest = place(&site, "msg_new").await;
 
     // The operator says whose events these are.
-    let site = site.reopened(&[("CLERK_INSTANCE_ID", "ins_b")]).await;
+    let site = site.restarted(&[("CLERK_INSTANCE_ID", "ins_b")]).await;
     let one = format!("/admin/quarantine/{newest}/reprocess");
     assert_eq!(site.post(&one, Some(&cookie), &[("all", "1")]).await.status, 400);
     let applied = site.post(&one, Some(&cookie), &[]).await;
@@ -54,7 +54,7 @@ async fn what_was_put_aside_is_applied_once_it_can_be() {
     assert_eq!(again.location(), "/admin/quarantine?gone", "never twice");
     let tried = site.post(all, Some(&cookie), &[]).await;
     assert_eq!(tried.location(), "/admin/quarantine?applied=0&unchanged=1&stayed=1", "what is older comes too late");
-    assert_eq!(site.user("user_b").clerk.fields()["first_name"].get(), "\"New\"");
+    assert!(site.user("user_b").clerk.as_str().contains("\"New\""));
     let entries = site.app.store.counts().entries;
     site.deliver("msg_new", &event("ins_b", "user_b", T + 20, "Again")).await;
     assert_eq!(site.app.store.counts().entries, entries, "its message is known");
@@ -86,11 +86,7 @@ async fn strange_addresses_and_strangers_change_nothing() {
         assert_eq!(site.post(&path, None, &[("sure", "yes")]).await.status, 401, "{path}");
         let foreign = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
         assert_eq!(site.post_with(&path, Some(&cookie), &foreign, &[("sure", "yes")]).await.status, 403, "{path}");
-        assert_eq!(
-            site.get(&path, Some(&cookie)).await.status,
-            if path.ends_with("/reprocess") && !path.contains(&bad.to_string()) { 404 } else { 405 },
-            "{path}"
-        );
+        assert_eq!(site.get(&path, Some(&cookie)).await.status, 405, "{path}");
     }
     for path in ["+1", "01x", "99999", "-1", "18446744073709551616"] {
         assert_eq!(site.get(&format!("/admin/quarantine/{path}"), Some(&cookie)).await.status, 404, "{path}");
@@ -108,7 +104,7 @@ async fn many_long_ones_are_tried_in_batches_and_shown_in_part() {
     }
     let page = site.get("/admin/quarantine", Some(&cookie)).await.body;
     assert!(page.len() <= 60_000, "{} bytes", page.len());
-    assert_eq!(page.matches("Try again<").count(), 50);
+    assert_eq!(page.matches("Try again<").count(), 25);
     let tried = site.post("/admin/quarantine/reprocess", Some(&cookie), &[]).await;
     assert_eq!(tried.location(), "/admin/quarantine?applied=0&unchanged=0&stayed=110");
     // As it looks when the time was up.

@@ -56,7 +56,7 @@ impl Site {
     }
 
     /// The same file and the same clock, with these settings.
-    pub(crate) async fn reopened(self, changed: &[(&str, &str)]) -> Self {
+    pub(crate) async fn restarted(self, changed: &[(&str, &str)]) -> Self {
         let Self { clock, server, host, app } = self;
         drop(app);
         let server = TestServer::open(server.stop().await, changed, clock.clone()).await;
@@ -64,7 +64,7 @@ impl Site {
     }
 
     /// The same, after something was done to its file.
-    pub(crate) async fn reopened(self, change: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn tampered(self, change: impl FnOnce(&Path)) -> Self {
         let Self { app, clock, server, host } = self;
         drop(app);
         let data = server.data();

@@ -11,14 +11,29 @@ use super::house::House;
 /// Every page that somebody can look at when they are signed in; `{…}` stands for what the house has.
 const PAGES: &[&str] = &[
     "/admin",
+    "/admin?span=30d",
     "/admin/users",
     "/admin/users?query=nobody",
     "/admin/users/{user}",
+    "/admin/users/{user}/object",
+    "/admin/users/{user}/delete",
     "/admin/users/{user}/erase",
     "/admin/audit",
-    "/admin/audit?subject={user}",
+    "/admin/audit?live=on",
+    "/admin/audit?action=user.*&actor=clerk&address=192.0.2.1",
+    "/admin/audit?subject={user}&from=nonsense",
+    "/admin/audit/1",
+    "/admin/audit/{newest}",
+    "/admin/deliveries",
+    "/admin/deliveries?span=7d&outcome=quarantined",
     "/admin/quarantine",
+    "/admin/system",
+    "/admin/settings",
+    "/admin/log",
+    "/admin/backups",
     "/admin/keys",
+    "/admin/admins",
+    "/admin/password",
 ];
 
 /// Those that need nobody.
@@ -52,7 +67,9 @@ async fn judge(options: Options) {
     browser.open(&house.link("ada").await).await;
     house.enter(&browser).await;
     for path in PAGES {
-        browser.open(&path.replace("{user}", &user)).await;
+        let newest = house.server.app.store.counts().entries - 1;
+        let address = path.replace("{user}", &user);
+        browser.open(&address.replace("{newest}", &newest.to_string())).await;
         faults.extend(look(&browser, &axe, path).await);
     }
     browser.close().await;

@@ -57,6 +57,14 @@ impl House {
         for n in 0..60 {
             self.person(&format!("user_{n:02}"), HOSTILE, &format!("N{n}"), &format!("n{n}@example.org")).await;
         }
+        let long = json!({ "public_metadata": { HOSTILE: HOSTILE.repeat(100) }, "updated_at": MADE + 1 });
+        assert_eq!(self.server.outcome(&user_event("user.updated", "user_59", &long)).await, "applied");
+        let session = json!({ "id": "sess_1", "object": "session", "user_id": "user_59", "status": "active",
+            "created_at": MADE, "updated_at": MADE, "last_active_at": MADE, "expire_at": MADE * 2 });
+        let session = json!({ "type": "session.created", "object": "event", "data": session, "timestamp": MADE });
+        assert_eq!(self.server.outcome(&session).await, "applied");
+        let broken = json!({ "type": "user.created", "data": { "first_name": HOSTILE }, "timestamp": MADE });
+        assert_eq!(self.server.outcome(&broken).await, "quarantined");
         UserId::of(&clerk_id("user_59")).to_string()
     }
 

@@ -13,7 +13,7 @@ use self::secrets::Secret;
 use super::brief::{brief, visible};
 use super::chart::Bars;
 use super::span::{self, Span, Traffic};
-use super::view::{self, Frame, html, number};
+use super::view::{Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
 use crate::clock::Timestamp;
@@ -39,8 +39,9 @@ const ENDS: [(&str, &str); 8] = [
     ("test", "Tests"),
 ];
 
-/// How many of the last deliveries are shown.
-const SHOWN: usize = 75;
+/// How many of the last deliveries are shown, and what the name of a type may weigh, in bytes of HTML.
+const SHOWN: usize = 40;
+const KIND: usize = 96;
 
 /// In milliseconds.
 const HOUR: i64 = 60 * 60 * 1000;
@@ -147,9 +148,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let end = hour_of(now) + 1;
     let mut month = sum(&app.store.hours(end.saturating_sub(MONTH)..end).await?);
     // What the file will have within a minute.
-    for hour in app.deliveries.fresh() {
-        month.count(&hour);
-    }
+    app.deliveries.fresh().iter().for_each(|hour| month.count(hour));
     let outcomes = traffic.total.outcomes;
     let page = Page {
         frame: Frame::new(app, &admin, HERE),
@@ -256,7 +255,7 @@ impl Row {
         };
         Self {
             at: When::second(attempt.at, now),
-            kind: signed.and_then(|signed| signed.kind.as_deref()).map(|kind| brief(&visible(kind), view::NAME)),
+            kind: signed.and_then(|signed| signed.kind.as_deref()).map(|kind| brief(&visible(kind), KIND)),
             message: attempt.message.clone(),
             end: advice::word(attempt.end.as_str()),
             tone: match attempt.end.as_str() {

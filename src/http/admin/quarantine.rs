@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::brief::{brief, cut, visible};
 use super::paging::{Pager, Place};
 use super::session::Admin;
-use super::view::{self, Frame, html, number, pretty};
+use super::view::{Frame, html, number, pretty};
 use super::when::When;
 use super::{Stop, form, session};
 use crate::audit::{Actor, Source};
@@ -22,14 +22,19 @@ use crate::event::{Event, Reason, Unusable};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::reply;
+use crate::page::{Limit, PageRequest};
 use crate::store::{By, Quarantined};
 use crate::traffic::Outcomes;
 
 const HERE: &str = "/admin/quarantine";
 
-/// How much of a body the list shows, in bytes of HTML, and how much of all together.
+/// How many are on a page.
+const SHOWN: Limit = Limit::near(25);
+
+/// How much of a body the list shows, in bytes of HTML, how much of all together, and what the name of a type may weigh.
 const EXCERPT: usize = 2048;
-const EXCERPTS: usize = 16 * 1024;
+const EXCERPTS: usize = 22 * 1024;
+const KIND: usize = 96;
 
 /// A body longer than this, in bytes, is not laid out to be read: only its beginning is shown.
 const LAID_OUT: usize = 16 * 1024;
@@ -114,7 +119,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Stop> {
     let query: Query = call.query()?;
     let place = Place::read(query.cursor.as_deref(), query.trail.as_deref())?;
     let store = &call.app.store;
-    let listed = store.quarantine(place.request()).await?;
+    let listed = store.quarantine(PageRequest { limit: SHOWN, ..place.request() }).await?;
     let mut look = admin.did("quarantine.listed");
     look.count = u64::try_from(listed.items.len()).ok();
     store.record(look).await?;
@@ -257,7 +262,7 @@ impl Item {
         Self {
             seq: item.seq,
             delivery: item.delivery.to_string(),
-            kind: item.kind.map(|kind| brief(&visible(&kind), view::NAME)),
+            kind: item.kind.map(|kind| brief(&visible(&kind), KIND)),
             reason: why(item.reason).short,
             at: When::second(item.received_at, now),
             is_cut,

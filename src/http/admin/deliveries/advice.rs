@@ -61,8 +61,8 @@ pub(super) fn word(end: &str) -> &'static str {
 pub(super) fn exact(took: Duration) -> String {
     let micros = took.as_micros();
     match micros {
-        ..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
-        ..1_000_000 => format!("{} ms", micros / 1000),
+        0..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        10_000..1_000_000 => format!("{} ms", micros / 1000),
         _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
     }
 }

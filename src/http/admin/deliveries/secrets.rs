@@ -67,7 +67,7 @@ mod tests {
     fn a_secret_that_another_replaced_can_go() {
         let now = Timestamp::from_millis(100 * 24 * 60 * 60 * 1000);
         let ago = |hours: i64| now.plus_millis(-hours * 60 * 60 * 1000);
-        let said = |set: &[&str], used: &[(&str, i64)]| {
+        let said = |set: &[&str], used: &[(&str, i64)]| -> Vec<String> {
             let mut month = Hour::new(0);
             for (fingerprint, hours) in used {
                 month.note_secret(fingerprint, SecretUse { place: 1, count: 3, last_at: ago(*hours) });
@@ -75,16 +75,10 @@ mod tests {
             let all = all(set.iter().copied(), &month, &month, now);
             all.into_iter().map(|s| format!("{}: {}", s.name, s.advice.chars().take(7).collect::<String>())).collect()
         };
-        let cases: [(&[&str], &[(&str, i64)], Vec<&str>); 5] = [
-            (&["a"], &[("a", 900)], vec!["The secret: "]),
-            (&["a", "b"], &[("a", 1), ("b", 47)], vec!["Secret 1 of 2: ", "Secret 2 of 2: "]),
-            (&["a", "b"], &[("a", 1), ("b", 49)], vec!["Secret 1 of 2: ", "Secret 2 of 2: Another"]),
-            (&["a", "b"], &[("b", 1)], vec!["Secret 1 of 2: No matc", "Secret 2 of 2: "]),
-            (&["a"], &[("a", 1), ("c", 70)], vec!["The secret: ", "No longer set: "]),
-        ];
-        for (set, used, expected) in cases {
-            let said: Vec<String> = said(set, used);
-            assert_eq!(said, expected);
-        }
+        assert_eq!(said(&["a"], &[("a", 900)]), ["The secret: "]);
+        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 47)]), ["Secret 1 of 2: ", "Secret 2 of 2: "]);
+        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 49)]), ["Secret 1 of 2: ", "Secret 2 of 2: Another"]);
+        assert_eq!(said(&["a", "b"], &[("b", 1)]), ["Secret 1 of 2: No matc", "Secret 2 of 2: "]);
+        assert_eq!(said(&["a"], &[("a", 1), ("c", 70)]), ["The secret: ", "No longer set: "]);
     }
 }
