@@ -11,14 +11,14 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use serde::Deserialize;
 use sync_wrapper::SyncStream;
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::header::CONTENT_LENGTH;
 use warp::http::{HeaderValue, Method, StatusCode};
 use warp::reply::{Reply as _, Response};
 
 use super::password::Password;
 use super::session::{self, Admin};
 use super::sign_in::{self, Proof};
-use super::view::{Frame, html, number};
+use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Desk, Stop, assets, form};
 use crate::audit::{Actor, Filter, Source};
@@ -135,14 +135,8 @@ pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, St
 fn attachment(name: &str, file: File, bytes: u64) -> Response {
     // Only the connection ever polls it, but warp asks of a body that it could be shared.
     let mut response = warp::reply::stream(SyncStream::new(pieces(file, bytes))).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-    // A name of ours needs no escaping.
-    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
-        headers.insert(CONTENT_DISPOSITION, value);
-    }
-    response
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    view::attachment(name, "application/octet-stream", response)
 }
 
 /// The file piece by piece, each read when the one before is sent.

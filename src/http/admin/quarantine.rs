@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use askama::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use warp::http::header::CONTENT_TYPE;
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::brief::{brief, cut, visible};
 use super::paging::{Pager, Place};
 use super::session::Admin;
-use super::view::{Frame, html, number, pretty};
+use super::view::{self, Frame, html, number, pretty};
 use super::when::When;
 use super::{Stop, form, session};
 use crate::audit::{Actor, Source};
@@ -155,9 +154,8 @@ pub(super) async fn one(call: Call, seq: &str) -> Result<Response, Stop> {
     let mut look = admin.did("quarantine.read");
     look.request = Some(item.delivery.to_string());
     call.app.store.record(look).await?;
-    let mut response = Response::new(visible(&laid_out(&item.body)).into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Ok(response)
+    let body = Response::new(visible(&laid_out(&item.body)).into());
+    Ok(view::attachment(&format!("delivery-{}.txt", item.seq), "text/plain; charset=utf-8", body))
 }
 
 /// `POST /admin/quarantine/reprocess`: all of them, or those that a former press did not come to.

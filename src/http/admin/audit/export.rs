@@ -5,10 +5,9 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sync_wrapper::SyncStream;
 use warp::Reply as _;
-use warp::http::HeaderValue;
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use warp::reply::Response;
 
+use super::super::view::attachment;
 use super::super::{Stop, csrf, session};
 use super::search::Search;
 use crate::export::entries::Format;
@@ -56,13 +55,9 @@ pub(in crate::http::admin) async fn serve(call: Call) -> Result<Response, Stop> 
     let export = AuditExport::begin(&app.store, &app.notary, filter, format, admin.did("audit.exported")).await?;
     // `2024-05-28T08:00:05`, without what file names may not have everywhere.
     let at: String = app.clock.now().to_string().chars().take(19).filter(|c| *c != ':').collect();
-    let name = format!("attachment; filename=\"rollbook-audit-{at}.{}\"", format.as_str());
+    let name = format!("rollbook-audit-{at}.{}", format.as_str());
     let open = Open { head: Some(export.head()), export, call, _seat: seat };
-    let mut response = warp::reply::stream(open.chunks()).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.extend(HeaderValue::try_from(name).ok().map(|name| (CONTENT_DISPOSITION, name)));
-    Ok(response)
+    Ok(attachment(&name, kind, warp::reply::stream(open.chunks()).into_response()))
 }
 
 impl Open {

@@ -7,8 +7,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::super::brief::{brief, cut, visible, weight};
@@ -148,12 +147,7 @@ pub(in crate::http::admin) async fn file(call: Call, seq: &str, file: File) -> R
             (format!("entry-{seq}.tlog-proof"), "text/plain; charset=utf-8", proof)
         }
     };
-    let mut response = Response::new(body.into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    let name = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
-    headers.extend(name.ok().map(|name| (CONTENT_DISPOSITION, name)));
-    Ok(response)
+    Ok(view::attachment(&name, kind, Response::new(body.into())))
 }
 
 /// The entry of that number, once it is noted that it is read.

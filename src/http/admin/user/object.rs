@@ -1,6 +1,5 @@
 //! Clerk's object as it was mirrored, whole.
 
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use super::card::pretty;
@@ -10,7 +9,7 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::user::{BadId, UserRef};
 
-/// `GET /admin/users/{id}/object`: plain text, which no browser takes for anything else, however hostile it is.
+/// `GET /admin/users/{id}/object`: a file, which no browser shows, however hostile it is.
 pub(in crate::http::admin) async fn show(call: Call, id: &str) -> Result<Response, Stop> {
     let id = id.parse::<UserRef>();
     let admin = session::reader(&call, &here(&id)).await?;
@@ -18,9 +17,8 @@ pub(in crate::http::admin) async fn show(call: Call, id: &str) -> Result<Respons
     let store = &call.app.store;
     let user = store.user(id.map_err(|_| Problem::not_found())?.id())?.ok_or(Problem::not_found())?;
     store.record(admin.did("user.read").about(&user.clerk_id)).await?;
-    let mut response = Response::new(visible(&pretty(user.clerk.as_str())).into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Ok(response)
+    let body = Response::new(visible(&pretty(user.clerk.as_str())).into());
+    Ok(view::attachment(&format!("user-{}.json", user.id), "application/json", body))
 }
 
 /// The page of the person, or of all where the id is none: nothing is said about it to somebody who is not signed in.
