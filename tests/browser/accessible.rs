@@ -51,7 +51,8 @@ async fn axe_finds_nothing_in_dark_and_narrow() {
 
 async fn judge(options: Options) {
     let Some(axe) = axe() else {
-        return writeln!(std::io::stderr(), "SKIPPED axe-core: not installed").unwrap();
+        let _ = writeln!(std::io::stderr(), "SKIPPED axe-core: not installed");
+        return;
     };
     let house = House::build().await;
     let Some(browser) = Browser::start(house.server.url(""), options).await else { return };

@@ -1,4 +1,4 @@
-//! A real Chromium, driven through its WebDriver.
+//! A real Chromium, driven through its `WebDriver`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl Browser {
         let mut driver = match driver {
             Ok(driver) => driver,
             Err(cause) => {
-                writeln!(std::io::stderr(), "SKIPPED the walk in a browser: chromedriver: {cause}").unwrap();
+                let _ = writeln!(std::io::stderr(), "SKIPPED the walk in a browser: chromedriver: {cause}");
                 return None;
             }
         };
@@ -80,7 +80,7 @@ impl Browser {
             Ok(client) => Some(Self { client, origin, driver, folder }),
             Err(cause) => {
                 let _ = driver.kill();
-                writeln!(std::io::stderr(), "SKIPPED the walk in a browser: {cause}").unwrap();
+                let _ = writeln!(std::io::stderr(), "SKIPPED the walk in a browser: {cause}");
                 None
             }
         }
