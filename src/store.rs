@@ -56,7 +56,7 @@ pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash}
 pub use self::api_keys::KeyError;
 pub use self::at_rest::AtRest;
 pub use self::backup::CopyError;
-pub use self::erase::{EraseError, Extent, Order, Progress};
+pub use self::erase::{EraseError, Extent, MANY, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
@@ -329,6 +329,15 @@ impl Store {
     /// When the file cannot be read, or the cursor is another list's.
     pub async fn audit(&self, filter: audit::Filter, page: PageRequest) -> Result<Page<Entry>, Error> {
         self.scan(move |txn| book::Book::open(txn)?.list(&filter, &page)).await
+    }
+
+    /// The actions that the log has entries of, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn actions(&self) -> Result<Vec<String>, Error> {
+        let all = audit::Actions::Beginning(String::new());
+        self.scan(move |txn| Ok(book::Book::open(txn)?.actions(&all)?.into_iter().collect())).await
     }
 
     /// The last good set of Clerk's public keys, as it was kept.

@@ -23,6 +23,9 @@ use crate::user::{ClerkId, UserRef};
 /// So many details are erased in one transaction: few enough that nobody who waits for the writer notices.
 const DETAILS_AT_ONCE: u64 = 5_000;
 
+/// So many of somebody's entries are counted before it is only said that there are more.
+pub const MANY: u64 = 1_000;
+
 /// How often a person's record may change under the survey before it is given up.
 const ATTEMPTS: usize = 3;
 
@@ -97,6 +100,16 @@ pub enum EraseError {
 type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
 impl Store {
+    /// What is theirs of the person: what the indexes tell of what an erasure would take. Up to [`MANY`] details are counted;
+    /// what stands elsewhere is not looked for.
+    ///
+    /// # Errors
+    /// When nobody knows the person, or the file cannot be read.
+    pub async fn erasure_outline(&self, who: &UserRef) -> Result<Extent, EraseError> {
+        let who = who.clone();
+        self.scan(move |txn| survey::outline(txn, &who)).await?.ok_or(EraseError::Unknown)
+    }
+
     /// What an erasure of the person would take, as of now. Looks through the whole file: at a million entries, seconds.
     ///
     /// # Errors

@@ -29,52 +29,15 @@ pub(super) use self::one::{File, file, show as one};
 
 const HERE: &str = "/admin/audit";
 
-/// Actions that are offered while typing; any other may be typed too.
-const ACTIONS: &[&str] = &[
-    "user.*",
-    "user.created",
-    "user.updated",
-    "user.deleted",
-    "user.provisioned",
-    "user.assigned",
-    "user.erased",
-    "user.read",
-    "users.listed",
-    "users.exported",
-    "session.*",
-    "session.created",
-    "session.ended",
-    "sessions.listed",
-    "organization.*",
-    "organizationMembership.*",
-    "organizations.listed",
-    "members.listed",
-    "events.read",
-    "events.streamed",
-    "audit.*",
-    "audit.listed",
-    "audit.streamed",
-    "audit.exported",
-    "audit.reviewed",
-    "value.looked_up",
-    "admin.*",
-    "admin.signed_in",
-    "admin.signed_out",
-    "admin.sign_in_failed",
-    "key.*",
-    "api.denied",
-    "api.unauthenticated",
-    "log.*",
-    "log.entry_read",
-    "log.pruned",
-];
+/// At most so many actions are offered; there are as many types as Clerk may think of.
+const OFFERED: usize = 200;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct Page<'a> {
     frame: Frame,
     search: &'a Search,
-    actions: &'static [&'static str],
+    actions: Vec<String>,
     actors: Vec<String>,
     filtered: bool,
     alert: &'static str,
@@ -154,7 +117,7 @@ async fn show(call: &Call, admin: &Admin, search: &Search, refused: Option<Refus
     mark_reviewed(&mut listed_rows, reviewed_to);
     let page = Page {
         frame: Frame::new(&call.app, admin, HERE),
-        actions: ACTIONS,
+        actions: offered(store.actions().await?),
         actors: actors(call, admin).await?,
         filtered: !filters.is_empty(),
         alert,
@@ -209,4 +172,20 @@ impl Live {
 fn address(path: &str, query: &[(&str, &str)]) -> String {
     let query = serde_urlencoded::to_string(query).unwrap_or_default();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// Actions to be offered while typing: those there are, each kind of which there are several as one too.
+fn offered(actions: Vec<String>) -> Vec<String> {
+    let mut offered: Vec<String> = Vec::with_capacity(actions.len());
+    for action in actions.into_iter().take(OFFERED) {
+        let kind = action.split_once('.').map(|(kind, _)| format!("{kind}.*"));
+        if let (Some(kind), Some(last)) = (kind, offered.last())
+            && last.starts_with(kind.trim_end_matches('*'))
+            && !offered.contains(&kind)
+        {
+            offered.insert(offered.len() - 1, kind);
+        }
+        offered.push(action);
+    }
+    offered
 }

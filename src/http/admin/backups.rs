@@ -15,6 +15,7 @@ use warp::http::header::CONTENT_LENGTH;
 use warp::http::{HeaderValue, Method, StatusCode};
 use warp::reply::{Reply as _, Response};
 
+use super::form::Nothing;
 use super::password::Password;
 use super::session::{self, Admin};
 use super::sign_in::{self, Proof};
@@ -68,10 +69,6 @@ struct Row {
     /// How many entries its log has; `None` when the log does not say.
     entries: Option<String>,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

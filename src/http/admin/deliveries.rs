@@ -99,11 +99,12 @@ struct Outcome {
 }
 
 /// How our clock stands to the sender's.
-struct Clock {
+pub(super) struct Clock {
     /// In the middle of the last deliveries.
-    median: String,
+    pub(super) median: String,
     last: String,
-    off: bool,
+    /// Whether somebody should look.
+    pub(super) off: bool,
 }
 
 /// One of the last deliveries.
@@ -225,7 +226,7 @@ impl Latency {
 
 impl Clock {
     /// Of the newest deliveries from outside, as far as there are any: those of one hour, since clocks are set right.
-    fn of(last: &[Attempt]) -> Option<Self> {
+    pub(super) fn of(last: &[Attempt]) -> Option<Self> {
         let since = last.first()?.at.plus_millis(-HOUR);
         let signed = last.iter().filter(|attempt| attempt.at >= since).filter_map(|attempt| attempt.signed.as_ref());
         let clerks = signed.filter(|signed| !signed.is_own);

@@ -14,7 +14,7 @@ use super::{Desk, Stop, entry};
 use crate::audit::{Actor, Source};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
-use crate::store::{By, EraseError, Extent, Order};
+use crate::store::{By, EraseError, Extent, MANY, Order};
 use crate::user::{UserId, UserRef};
 
 #[derive(Template)]
@@ -24,6 +24,8 @@ struct Page<'a> {
     address: String,
     name: &'a str,
     lines: Vec<String>,
+    /// Whether there are more details than were counted.
+    many: bool,
     shared: Option<String>,
     live: bool,
     alert: &'static str,
@@ -72,7 +74,7 @@ async fn ask(
     reason: &str,
 ) -> Result<Response, Stop> {
     let store = &call.app.store;
-    let extent = store.erasure_extent(id, |_| {}).await.map_err(refused)?;
+    let extent = store.erasure_outline(id).await.map_err(refused)?;
     let user = store.user(UserId::of(&extent.person))?;
     store.record(admin.did("user.read").about(&extent.person)).await?;
     let name = user.map_or_else(|| extent.person.to_string(), |user| entry::call_name(&user));
@@ -83,7 +85,8 @@ async fn ask(
         address: format!("{}{path}", view::USER),
         name: &name,
         lines: lines(&extent),
-        shared: (extent.shared > 0).then(|| number(extent.shared)),
+        many: extent.details >= MANY,
+        shared: None,
         live: extent.live,
         alert,
         reason,
@@ -100,7 +103,6 @@ async fn erase(desk: &Desk, call: &Call, admin: &Admin, id: &UserRef, form: Form
             let alert = "That is not your password. Nothing was erased.";
             return ask(call, admin, id, StatusCode::FORBIDDEN, alert, reason).await;
         }
-        // What would go is not searched for again: that is work.
         Proof::Locked(seconds) => return Err(Problem::too_many_requests(sign_in::LOCKED, seconds).into()),
     }
     let order = Order {
@@ -125,6 +127,7 @@ fn done(call: &Call, admin: &Admin, extent: &Extent) -> Result<Response, Stop> {
         address: String::new(),
         name: "a person",
         lines: lines(extent),
+        many: false,
         shared: (extent.shared > 0).then(|| number(extent.shared)),
         live: false,
         alert: "",

@@ -9,6 +9,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::brief::{brief, cut, visible};
+use super::form::Nothing;
 use super::paging::{Pager, Place};
 use super::session::Admin;
 use super::view::{self, Frame, html, number, pretty};
@@ -107,10 +108,6 @@ struct Sure {
     #[serde(rename = "sure")]
     _sure: String,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// `GET /admin/quarantine`.
 pub(super) async fn list(call: Call) -> Result<Response, Stop> {

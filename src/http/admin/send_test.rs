@@ -1,11 +1,11 @@
 //! A signed event to ourselves and back: whether the endpoint takes what carries its signature.
 
 use askama::Template;
-use serde::Deserialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::brief::brief;
+use super::form::Nothing;
 use super::view::{Frame, html};
 use super::{Stop, form, session};
 use crate::clerk::sender;
@@ -23,10 +23,6 @@ struct Page {
     frame: Frame,
     alert: String,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// `POST /admin/test`. The event goes to the address by which the form came, past every proxy.
 pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {

@@ -11,6 +11,7 @@ use super::session::Admin;
 use super::{Desk, Stop, form, link, session, view};
 use crate::audit::{Actor, Draft, Source};
 use crate::http::call::Call;
+use crate::http::events;
 use crate::http::problem::Problem;
 use crate::http::reply;
 use crate::store;
@@ -158,7 +159,8 @@ pub(super) async fn is_theirs(desk: &Desk, call: &Call, admin: &Admin, password:
 /// Where to go after signing in: one of our own pages, `/admin` for anything else.
 fn in_app(next: &str) -> String {
     let user = || next.strip_prefix(view::USER)?.parse::<UserId>().ok();
-    if view::is_page(next) {
+    let is_entry = || next.strip_prefix("/admin/audit/").is_some_and(|seq| events::number(seq).is_some());
+    if view::is_page(next) || is_entry() {
         return next.to_owned();
     }
     user().map_or_else(|| "/admin".to_owned(), |id| format!("{}{id}", view::USER))
@@ -171,7 +173,7 @@ mod tests {
     #[test]
     fn leads_on_to_our_own_pages_alone() {
         let user = "/admin/users/0199c1a0-0000-7000-8000-000000000001";
-        for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys", user] {
+        for ours in ["/admin/users", "/admin/audit", "/admin/quarantine", "/admin/keys", "/admin/audit/812", user] {
             assert_eq!(in_app(ours), ours);
         }
         for theirs in ["", "//evil", "https:evil", "/\\evil", "/admin/users\r\nx: y", "/admin/../x", "/admin/users/.."]

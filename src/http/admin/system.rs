@@ -5,6 +5,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::assets;
+use super::deliveries::Clock;
 use super::view::{Frame, Piece, html, pieces};
 use super::when::When;
 use super::{Stop, session};
@@ -28,6 +29,8 @@ struct Page {
     /// The same in milliseconds since 1970, for the script.
     now_millis: i64,
     clock_script: &'static str,
+    /// How the clock stands to that of whoever sends the webhooks.
+    sender: Option<Clock>,
 }
 
 /// A check.
@@ -56,6 +59,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         now: When::exact(now),
         now_millis: now.as_millis(),
         clock_script: assets::named("clock"),
+        sender: Clock::of(&call.app.deliveries.last()),
     };
     Ok(html(StatusCode::OK, &page)?)
 }

@@ -17,7 +17,7 @@ use super::super::tables::{self, open};
 use super::super::tx::read_subject;
 use super::super::users::decode;
 use super::search::Search;
-use super::{Extent, Progress};
+use super::{Extent, MANY, Progress};
 use crate::audit::{Erasure, Leaf, Ranges};
 use crate::user::{ClerkId, Handle, UserId, UserRef, handles_within};
 
@@ -195,6 +195,22 @@ impl Known {
                 + open(txn, tables::quarantine())?.len()?,
         }))
     }
+}
+
+/// What the indexes say of a person, with at most [`MANY`] details.
+pub(super) fn outline(txn: &ReadTransaction, who: &UserRef) -> Result<Option<Extent>, Error> {
+    let Some(Known { mut extent, number, .. }) = Known::find(txn, who)? else { return Ok(None) };
+    if let Some(number) = number {
+        let details = open(txn, tables::audit_detail())?;
+        for row in open(txn, tables::audit_by_subject())?.range((number, 0)..=(number, u64::MAX))?.rev() {
+            let has_one = details.get(row?.0.value().1)?.is_some();
+            extent.details += u64::from(has_one);
+            if extent.details == MANY {
+                break;
+            }
+        }
+    }
+    Ok(Some(extent))
 }
 
 /// How many mirrored objects are listed by the person.

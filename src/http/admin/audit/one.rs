@@ -93,7 +93,7 @@ struct Holds {
 
 /// `GET /admin/audit/{seq}`.
 pub(in crate::http::admin) async fn show(call: Call, seq: &str) -> Result<Response, Stop> {
-    let admin = session::reader(&call, super::HERE).await?;
+    let admin = session::reader(&call, &format!("{}/{seq}", super::HERE)).await?;
     call.no_query()?;
     let entry = read(&call, &admin, seq).await?;
     let (app, seq) = (&call.app, entry.seq);
