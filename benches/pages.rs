@@ -350,7 +350,7 @@ const ADDRESSES: &[&str] = &[
     "/admin/quarantine",
     "/admin/quarantine?cursor=q000000000000000a",
     "/admin/deliveries",
-    "/admin/deliveries?hours=30d",
+    "/admin/deliveries?span=30d",
     "/admin/deliveries?outcome=quarantined",
     "/admin/deliveries?outcome=duplicate",
     "/admin/system",

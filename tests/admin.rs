@@ -34,6 +34,8 @@ mod quarantine;
 mod review;
 #[path = "admin/site.rs"]
 mod site;
+#[path = "common/sse.rs"]
+mod sse;
 #[path = "admin/system.rs"]
 mod system;
 

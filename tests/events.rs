@@ -4,6 +4,8 @@
 mod common;
 #[path = "common/deliveries.rs"]
 mod deliveries;
+#[path = "common/sse.rs"]
+mod sse;
 #[path = "events/stream.rs"]
 mod stream;
 

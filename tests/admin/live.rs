@@ -1,25 +1,15 @@
 //! The audit log, live.
 
-use std::pin::Pin;
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
 use reqwest::Method;
 use serde_json::json;
 
 use super::site::{MINUTE, Site};
+use crate::sse::Blocks;
 
 const LIVE: &str = "/admin/audit/live";
 
-/// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// A browser that listens.
-struct Listener {
-    chunks: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
-    text: String,
-}
+struct Listener(Blocks);
 
 /// An event as a browser has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,27 +21,16 @@ struct Event {
 
 impl Listener {
     async fn open(site: &Site, cookie: &str, query: &str, headers: &[(&str, &str)]) -> Self {
-        let answer = site.open(&format!("{LIVE}{query}"), cookie, headers).await;
-        assert_eq!(
-            (answer.status().as_u16(), &answer.headers()["content-type"]),
-            (200, &"text/event-stream".parse().unwrap())
-        );
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        Self { chunks: Box::pin(answer.bytes_stream()), text: String::new() }
+        Self(Blocks::of(site.open(&format!("{LIVE}{query}"), cookie, headers).await))
     }
 
-    /// The next event; `None` at the end of the stream. That the connection broke is a failure.
+    /// The next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (event, taken) = (event(block), self.text.len() - rest.len());
-                drop(self.text.drain(..taken));
-                if event.is_some() {
-                    return event;
-                }
+            let event = event(&self.0.next().await?);
+            if event.is_some() {
+                return event;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.unwrap()?.unwrap();
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
 

@@ -1,11 +1,8 @@
 //! The feed as a stream that stays open.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use futures_util::{Stream, StreamExt as _};
 use reqwest::{Method, Response, StatusCode};
 use rollbook::api_key::{Scope, Scopes, Wanted};
 use rollbook::clock::Clock;
@@ -17,6 +14,7 @@ use tokio::net::TcpSocket;
 
 use crate::common::tokens::{claims, with};
 use crate::common::{self, CLERK, TestServer, deleted_event, sign, token, user_event};
+use crate::sse::Blocks;
 use crate::{Actor, Draft, Source, T, seqs, told};
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
@@ -27,10 +25,7 @@ async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// A reader of a stream.
-struct Reader {
-    chunks: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
-    text: String,
-}
+struct Reader(Blocks);
 
 /// Asks for a stream, behind that event if there is one.
 async fn ask(server: &TestServer, token: &str, query: &str, last: Option<u64>) -> Response {
@@ -42,25 +37,16 @@ async fn ask(server: &TestServer, token: &str, query: &str, last: Option<u64>) -
 
 impl Reader {
     async fn open(server: &TestServer, token: &str, query: &str, last: Option<u64>) -> Self {
-        let response = ask(server, token, query, last).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        Self { chunks: Box::pin(response.bytes_stream()), text: String::new() }
+        Self(Blocks::of(ask(server, token, query, last).await))
     }
 
-    /// The next event; `None` at the end of the stream. That the connection broke is a failure.
+    /// The next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Value> {
         loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (event, taken) = (event(block), self.text.len() - rest.len());
-                drop(self.text.drain(..taken));
-                if event.is_some() {
-                    return event;
-                }
+            let event = event(&self.0.next().await?);
+            if event.is_some() {
+                return event;
             }
-            let chunk = soon("an event", self.chunks.next()).await?.unwrap();
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
 
