@@ -215,6 +215,8 @@ impl Store {
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        // A damaged file that redb has panicked over makes it panic once more when it is closed.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
     }
 
     /// Where the file is.
