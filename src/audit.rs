@@ -37,7 +37,7 @@ use crate::user::{ClerkId, Handle, HandleChanges};
 pub use self::actor::{Actor, ActorRef, BadActor};
 pub use self::doubt::Doubt;
 pub use self::erasure::{BadErasure, Erasure};
-pub use self::filter::{Actions, BadActions, Filter};
+pub use self::filter::{Actions, BadActions, Filter, is_look};
 pub use self::ranges::{BadRanges, Ranges};
 
 /// The longest leaf, in bytes.

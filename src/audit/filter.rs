@@ -20,10 +20,19 @@ pub struct Filter {
     pub actor: Option<Actor>,
     /// Done from this network address, as far as that is still known.
     pub address: Option<IpAddr>,
+    /// Not those that say that somebody looked, and nothing else ([`is_look`]).
+    pub without_looks: bool,
     /// Written at this time or later.
     pub from: Option<Timestamp>,
     /// Written before this time.
     pub to: Option<Timestamp>,
+}
+
+/// Whether entries of that action say that somebody read, and nothing else.
+#[must_use]
+pub fn is_look(action: &str) -> bool {
+    let verb = action.rsplit(['.', '_']).next().unwrap_or_default();
+    matches!(verb, "read" | "listed" | "streamed" | "up")
 }
 
 /// One action, or all that begin alike.

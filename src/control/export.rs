@@ -95,7 +95,15 @@ impl Desk {
         if matches!(subject, Some(None)) || matches!(actor, Some(None)) {
             return Ok(None);
         }
-        Ok(Some(audit::Filter { action, subject: subject.flatten(), actor: actor.flatten(), address, from, to }))
+        Ok(Some(audit::Filter {
+            action,
+            subject: subject.flatten(),
+            actor: actor.flatten(),
+            address,
+            from,
+            to,
+            without_looks: false,
+        }))
     }
 
     /// Sends the log as of a checkpoint signed for it. The checkpoint comes last: without it, it is not whole.

@@ -206,6 +206,7 @@ async fn list(call: Call) -> Result<Response, Problem> {
             address: query.address,
             from: query.from.map(|m| m.0),
             to: query.to.map(|m| m.0),
+            ..Filter::default()
         };
         call.app.store.audit(filter, page).await?
     };

@@ -85,6 +85,7 @@ pub(super) fn described(mut entry: Draft, filter: &Filter) -> Draft {
     entry = entry
         .with("action", filter.action.clone().map(String::from))
         .with("actor", actor)
+        .with("without_looks", filter.without_looks.then_some(true))
         .with("address", filter.address.map(|address| address.to_string()))
         .with("from", filter.from.map(|at| at.to_string()))
         .with("to", filter.to.map(|at| at.to_string()));

@@ -316,7 +316,8 @@ fn entry(id: &DeliveryId, event: &Event, effect: Effect) -> Draft {
         (None, Some(key)) => Some(Target::Object(key.clone())),
         (None, None) => None,
     };
-    let mut draft = Draft::new(event.action(), Actor::Clerk, Source::Webhook)
+    let actor = if traffic::is_own(&event.kind) { Actor::System } else { Actor::Clerk };
+    let mut draft = Draft::new(event.action(), actor, Source::Webhook)
         .with("ip", event.client.ip.clone())
         .with("user_agent", event.client.user_agent.clone())
         .with("instance", event.instance.clone())

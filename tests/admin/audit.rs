@@ -90,10 +90,12 @@ async fn entries_are_found_by_the_beginning_of_their_action_and_by_address() {
     assert!(admins.len() >= 3 && admins.iter().all(|action| action.starts_with("admin.")), "{admins:?}");
     for address in ["127.0.0.1", "%20127.0.0.1%20"] {
         assert_eq!(
-            found(&site, &cookie, &format!("address={address}")).await,
+            found(&site, &cookie, &format!("address={address}&looks=without")).await,
             ["admin.signed_in", "admin.password_set"]
         );
     }
+    let with_looks = found(&site, &cookie, "address=127.0.0.1").await;
+    assert!(with_looks.contains(&"audit.listed".to_owned()), "who looked, and from where: {with_looks:?}");
     for address in ["127.0.0.2", "%3A%3A1"] {
         assert!(found(&site, &cookie, &format!("address={address}")).await.is_empty());
     }

@@ -110,7 +110,7 @@ fn begin(app: &App, admin: &Admin) -> Result<Response, Stop> {
 pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
     let Form { name, password } = form::posted(&mut call).await?;
-    match sign_in::prove(desk, &call, &admin.name, password).await? {
+    match sign_in::prove_again(desk, &call, &admin, password).await? {
         Proof::Right(_) => {}
         Proof::Wrong => {
             let alert = "That is not your password. Nothing was downloaded.";

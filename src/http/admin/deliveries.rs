@@ -13,7 +13,7 @@ use self::secrets::Secret;
 use super::brief::{brief, visible};
 use super::chart::Bars;
 use super::span::{self, Span, Traffic};
-use super::view::{Frame, html, number};
+use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Stop, session};
 use crate::clock::Timestamp;
@@ -64,6 +64,8 @@ struct Page {
     failing: bool,
     latency: Option<Latency>,
     clock: Option<Clock>,
+    /// Where Clerk sends.
+    endpoint: String,
     chart: Bars,
     outcomes: Vec<Outcome>,
     tests: Option<String>,
@@ -160,6 +162,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         failing: traffic.total.refused.contains_key(UNAVAILABLE),
         latency: Latency::of(&traffic),
         clock: Clock::of(&last),
+        endpoint: view::endpoint(app),
         chart: traffic.chart(),
         outcomes: Outcome::all(&traffic.total),
         tests: (outcomes.test > 0).then(|| number(outcomes.test)),

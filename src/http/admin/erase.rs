@@ -97,7 +97,7 @@ async fn ask(
 
 async fn erase(desk: &Desk, call: &Call, admin: &Admin, id: &UserRef, form: Form) -> Result<Response, Stop> {
     let reason = filled(Some(&form.reason)).unwrap_or_default();
-    match sign_in::prove(desk, call, &admin.name, form.password).await? {
+    match sign_in::prove_again(desk, call, admin, form.password).await? {
         Proof::Right(_) => {}
         Proof::Wrong => {
             let alert = "That is not your password. Nothing was erased.";

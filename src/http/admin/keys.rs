@@ -154,7 +154,7 @@ async fn create(desk: &Desk, call: &Call, admin: &Admin, form: Form) -> Result<R
         Err(alert) => return list(call, admin, StatusCode::BAD_REQUEST, alert, Some(&form)).await,
     };
     let Form { password, .. } = &form;
-    match sign_in::prove(desk, call, &admin.name, password.clone()).await? {
+    match sign_in::prove_again(desk, call, admin, password.clone()).await? {
         Proof::Right(_) => {}
         Proof::Wrong => {
             let alert = "That is not your password. No key was made.";

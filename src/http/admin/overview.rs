@@ -11,7 +11,7 @@ use super::entry::{Row, Rows};
 use super::span::{Choice, Span, Traffic};
 use super::view::{Frame, html, number};
 use super::when::When;
-use super::{Stop, session};
+use super::{Stop, session, view};
 use crate::audit::Filter;
 use crate::clock::Timestamp;
 use crate::event::EVENT_TYPES;
@@ -31,6 +31,8 @@ struct Page {
     span: Span,
     tiles: Tiles,
     first_run: Option<FirstRun>,
+    /// Whether a test was sent just now.
+    tested: bool,
     attention: Vec<Attention>,
     deliveries: Bars,
     users: Option<Curve>,
@@ -87,9 +89,8 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     let (store, now) = (&call.app.store, call.app.clock.now());
     let counts = store.counts();
     // Looks at the page are left out: the overview would show little but itself.
-    let is_look = |action: &str| matches!(action.rsplit('.').next(), Some("listed" | "read"));
-    let mut newest = store.audit(Filter::default(), PageRequest::default()).await?.items;
-    newest.retain(|entry| !is_look(&entry.leaf.action));
+    let done = Filter { without_looks: true, ..Filter::default() };
+    let mut newest = store.audit(done, PageRequest::default()).await?.items;
     newest.truncate(SHOWN);
     if newest.iter().any(|entry| entry.target_user.is_some() || entry.actor_user.is_some()) {
         let mut look = admin.did("audit.listed");
@@ -102,10 +103,9 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         spans: span.choices("/admin"),
         span,
         tiles: Tiles::new(&counts, &traffic, now),
-        first_run: counts
-            .last_event_at
-            .is_none()
+        first_run: (counts.last_event_at.is_none())
             .then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
+        tested: query.tested.is_some(),
         attention: attention::of(&call.app, now).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),
@@ -146,8 +146,7 @@ impl FirstRun {
                 None => kinds.push(Kinds { object, verbs: verb.to_owned() }),
             }
         }
-        let endpoint = format!("{origin}/api/webhooks/clerk");
-        Self { endpoint, local: origin.starts_with("http://"), kinds, tested }
+        Self { endpoint: view::endpoint(app), local: origin.starts_with("http://"), kinds, tested }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sessions of admins: the cookie, what it stands for, and how long.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use warp::http::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -35,12 +37,17 @@ pub(super) struct Admin {
     pub(super) name: String,
     /// Which session it is.
     pub(super) session: TokenHash,
+    /// From where it is used now, and by which browser.
+    ip: IpAddr,
+    user_agent: Option<String>,
 }
 
 impl Admin {
     /// An entry that says this admin did something on this page.
     pub(super) fn did(&self, action: &str) -> Draft {
         Draft::new(action, Actor::Admin(self.name.clone()), Source::Admin)
+            .with("ip", Some(self.ip.to_string()))
+            .with("user_agent", self.user_agent.clone())
     }
 
     /// In whose name streams are open with this session.
@@ -135,7 +142,8 @@ async fn live(call: &Call) -> Result<Option<(Admin, AdminSession)>, Problem> {
     let Some(hash) = cookie(&call.headers).map(|token| token.hash()) else { return Ok(None) };
     let Some(session) = store.admin_session(&hash)? else { return Ok(None) };
     let now = call.app.clock.now();
-    let admin = Admin { name: session.admin.clone(), session: hash };
+    let (ip, user_agent) = (call.ip, call.user_agent());
+    let admin = Admin { name: session.admin.clone(), session: hash, ip, user_agent };
     if !is_live(&session, now) {
         store.close_session(hash, admin.did("admin.signed_out").ended("ok", "expired")).await?;
         return Ok(None);

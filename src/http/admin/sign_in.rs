@@ -119,22 +119,47 @@ pub(super) enum Proof {
     Locked(u64),
 }
 
-/// Looks whether the password is the admin's, within the limits of how often somebody may be wrong.
+/// Looks whether somebody who wants to come in knows the admin's password. Strangers who do not are counted.
 ///
 /// # Errors
 /// 500 when it cannot be checked, 503 when the store fails.
-pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
+async fn prove(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
+    let proof = check(desk, call, name, password).await?;
+    match proof {
+        Proof::Right(_) => {}
+        Proof::Wrong => call.app.tally.refused("admin.sign_in_failed", "refused"),
+        Proof::Locked(_) => call.app.tally.refused("admin.sign_in_failed", "locked"),
+    }
+    Ok(proof)
+}
+
+/// Looks whether an admin who is signed in knows the password. If not, somebody may sit at the admin's browser: the entry
+/// says whose.
+///
+/// # Errors
+/// 500 when it cannot be checked, 503 when the store fails.
+pub(super) async fn prove_again(desk: &Desk, call: &Call, admin: &Admin, password: Password) -> Result<Proof, Problem> {
+    let proof = check(desk, call, &admin.name, password).await?;
+    match proof {
+        Proof::Right(_) => {}
+        Proof::Wrong => {
+            let entry = admin.did("admin.password_refused").ended("denied", "wrong");
+            call.app.store.record(entry).await?;
+        }
+        Proof::Locked(_) => call.app.tally.refused("admin.password_refused", "locked"),
+    }
+    Ok(proof)
+}
+
+/// Looks whether the password is the admin's, within the limits of how often somebody may be wrong.
+async fn check(desk: &Desk, call: &Call, name: &str, password: Password) -> Result<Proof, Problem> {
     if let Err(seconds) = desk.sign_ins.begin(name, call.ip, call.app.clock.now()) {
-        call.app.tally.refused("admin.sign_in_failed", "locked");
         return Ok(Proof::Locked(seconds));
     }
     let admin = if link::is_admin_name(name) { call.app.store.admin(name)? } else { None };
     let stored = admin.as_ref().map(|admin| admin.password.clone());
     let verdict = desk.passwords.check(password, stored).await?;
-    let Some(admin) = admin.filter(|_| verdict.right) else {
-        call.app.tally.refused("admin.sign_in_failed", "refused");
-        return Ok(Proof::Wrong);
-    };
+    let Some(admin) = admin.filter(|_| verdict.right) else { return Ok(Proof::Wrong) };
     desk.sign_ins.succeeded(name, call.ip);
     if let Some(renewed) = verdict.renewed {
         // The same password, hashed at today's cost; unless another was set in the meantime.
@@ -147,9 +172,9 @@ pub(super) async fn prove(desk: &Desk, call: &Call, name: &str, password: Passwo
 /// Whether the password sent along with a form is that of the admin who sends it.
 ///
 /// # Errors
-/// 429 when it was wrong too often, and those of [`prove`].
+/// 429 when it was wrong too often, and those of [`prove_again`].
 pub(super) async fn is_theirs(desk: &Desk, call: &Call, admin: &Admin, password: Password) -> Result<bool, Problem> {
-    match prove(desk, call, &admin.name, password).await? {
+    match prove_again(desk, call, admin, password).await? {
         Proof::Right(_) => Ok(true),
         Proof::Wrong => Ok(false),
         Proof::Locked(seconds) => Err(Problem::too_many_requests(LOCKED, seconds)),

@@ -203,6 +203,11 @@ pub(super) fn attachment(name: &str, kind: &'static str, mut response: Response)
     response
 }
 
+/// The address of the webhooks, as browsers and Clerk reach it.
+pub(super) fn endpoint(app: &App) -> String {
+    format!("{}/api/webhooks/clerk", app.settings.public_origin)
+}
+
 /// A number as people read it: `1,234,567`.
 pub(super) fn number(n: u64) -> String {
     let digits = n.to_string();

@@ -11,7 +11,7 @@ use super::super::error::Error;
 use super::super::places::{First, Order, Places};
 use super::super::tx::{Subject, read_subject};
 use super::Book;
-use crate::audit::{Actions, Actor, Entry, Filter, Leaf};
+use crate::audit::{Actions, Actor, Entry, Filter, Leaf, is_look};
 use crate::user::ClerkId;
 
 /// What a filter asks for besides times, with people as the log knows them.
@@ -23,6 +23,7 @@ pub(in crate::store) struct Wanted {
     /// Who did it, as a leaf says it.
     actor: Option<String>,
     address: Option<IpAddr>,
+    without_looks: bool,
 }
 
 impl Wanted {
@@ -30,6 +31,7 @@ impl Wanted {
     fn fits_leaf(&self, leaf: &Leaf) -> bool {
         self.action.as_ref().is_none_or(|actions| actions.fit(&leaf.action))
             && self.actor.as_ref().is_none_or(|actor| *actor == leaf.actor)
+            && !(self.without_looks && is_look(&leaf.action))
     }
 
     /// Whether the rest of the entry does.
@@ -42,7 +44,8 @@ impl Book {
     /// What the filter asks for; `None` when it names somebody of whom the log knows nothing.
     pub(in crate::store) fn wanted(&self, filter: &Filter) -> Result<Option<Wanted>, Error> {
         let address = filter.address.map(|address| address.to_canonical());
-        let mut wanted = Wanted { action: filter.action.clone(), address, ..Wanted::default() };
+        let without_looks = filter.without_looks;
+        let mut wanted = Wanted { action: filter.action.clone(), address, without_looks, ..Wanted::default() };
         if let Some(id) = &filter.subject {
             let Some(person) = self.subject(id)? else { return Ok(None) };
             wanted.people.push(person.number);

@@ -13,7 +13,7 @@ use crate::store::{Store, UserFilter};
 use crate::user::{ClerkId, UserRef};
 
 /// The form's fields, in its order. What they are called is what the API calls them.
-const FIELDS: [&str; 6] = ["action", "subject", "actor", "address", "from", "to"];
+const FIELDS: [&str; 7] = ["action", "subject", "actor", "address", "from", "to", "looks"];
 
 /// Actors that have a name of their own: what is offered first, then what else may be typed.
 const ACTORS: [(&[&str], Actor); 4] = [
@@ -97,12 +97,18 @@ impl Search {
     fn plain(&self) -> Result<Filter, &'static str> {
         let day = "A day is written like 2024-05-28.";
         let action = self.filled("action").map(str::parse).transpose();
+        let without_looks = match self.filled("looks") {
+            None => false,
+            Some("without") => true,
+            Some(_) => return Err("Entries are shown with those that say only that somebody looked, or without."),
+        };
         let address = self.filled("address").map(str::parse::<IpAddr>).transpose();
         Ok(Filter {
             action: action.map_err(|_| "An action is written like user.created, or user.* for all that begin so.")?,
             address: address.map_err(|_| "A network address is written like 192.0.2.7 or 2001:db8::7.")?,
             from: self.filled("from").map(|text| when::day_begins(text).ok_or(day)).transpose()?,
             to: self.filled("to").map(|text| when::day_ends(text).ok_or(day)).transpose()?,
+            without_looks,
             ..Filter::default()
         })
     }

@@ -1,6 +1,6 @@
 //! What happened to a person and what they did, without those who only looked.
 
-use crate::audit::{Entry, Filter};
+use crate::audit::{Entry, Filter, is_look};
 use crate::http::admin::entry::{Row, Rows};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
@@ -34,7 +34,8 @@ impl Timeline {
         let mut request = PageRequest::default();
         for _ in 0..PAGES {
             let page = call.app.store.audit(about.clone(), request.clone()).await?;
-            let (looked, told): (Vec<Entry>, Vec<Entry>) = page.items.into_iter().partition(is_look);
+            let (looked, told): (Vec<Entry>, Vec<Entry>) =
+                page.items.into_iter().partition(|entry| is_look(&entry.leaf.action));
             looks += looked.len();
             entries.extend(told);
             more = page.next_cursor.is_some();
@@ -53,10 +54,4 @@ impl Timeline {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.looks == 0 && !self.more
     }
-}
-
-/// Whether the entry says that somebody read, and nothing else.
-fn is_look(entry: &Entry) -> bool {
-    let verb = entry.leaf.action.rsplit(['.', '_']).next().unwrap_or_default();
-    matches!(verb, "read" | "listed" | "streamed" | "up")
 }
