@@ -229,3 +229,61 @@ fn duration(micros: u64) -> String {
     };
     if micros < 1_000_000 { part(1_000, "ms") } else { part(1_000_000, "s") }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_span_ends_with_the_piece_that_now_is_in() {
+        let now = at("2024-05-28T08:30:00Z");
+        for (span, first, end) in [
+            (Span::Day, "2024-05-27T09:00:00Z", "2024-05-28T09:00:00Z"),
+            (Span::Week, "2024-05-21T12:00:00Z", "2024-05-28T12:00:00Z"),
+            (Span::Month, "2024-04-29T00:00:00Z", "2024-05-29T00:00:00Z"),
+        ] {
+            let hours = span.hours(now);
+            assert_eq!((start_of(hours.start), start_of(hours.end)), (at(first), at(end)), "{span:?}");
+            assert_eq!(Span::read(Some(span.word())).unwrap(), span);
+        }
+        assert!(Span::read(Some("1y")).is_err() && Span::read(None).unwrap() == Span::Day);
+    }
+
+    fn traffic(pieces: Vec<Option<Hour>>) -> Traffic {
+        let mut total = Hour::new(0);
+        pieces.iter().flatten().for_each(|piece| total.add(piece));
+        Traffic { span: Span::Day, now: at("2024-05-28T08:30:00Z"), pieces, total }
+    }
+
+    #[test]
+    fn success_and_time_to_answer_are_of_what_was_ours_to_take() {
+        let mut hour = Hour::new(0);
+        hour.outcomes.applied = 998;
+        hour.refused.insert("bad_signature".to_owned(), 50);
+        assert_eq!(traffic(vec![Some(hour.clone())]).success().unwrap(), "100 %", "strangers do not count");
+        hour.refused.insert("unavailable".to_owned(), 2);
+        (0..90).for_each(|_| hour.took.note(900));
+        (0..10).for_each(|_| hour.took.note(40_000));
+        let traffic = traffic(vec![None, Some(hour)]);
+        assert_eq!(traffic.success().unwrap(), "99.8 %");
+        assert_eq!(traffic.latency().unwrap(), ("under 1 ms".to_owned(), "under 50 ms".to_owned()));
+    }
+
+    #[test]
+    fn users_are_carried_over_hours_in_which_nothing_came() {
+        let with = |users| Some(Hour { users, ..Hour::new(0) });
+        let mut pieces: Vec<Option<Hour>> = vec![None, with(3), None, with(5)];
+        pieces.resize_with(24, || None);
+        let traffic = traffic(pieces);
+        let curve = traffic.users(4).unwrap();
+        let values: Vec<&str> = curve.rows.iter().map(|row| &*row.values[0]).collect();
+        assert_eq!(values, ["4", "5", "3"]);
+        assert_eq!(traffic.grown(4), Some(1));
+        assert!(self::traffic(vec![None; 24]).grown(4).is_none());
+    }
+}
