@@ -11,6 +11,7 @@ mod brief;
 mod chart;
 mod csrf;
 mod deliveries;
+mod download;
 mod entry;
 mod erase;
 mod ever;
