@@ -203,7 +203,14 @@ pub fn backups(folder: &Path, now: Timestamp) -> Check {
                 days => format!("{days} days old"),
             };
             let found = format!("the newest is {age} ({})", newest.name);
-            if days > BACKUP_AGE { Check::warning(NAME, found, MAKE) } else { Check::ok(NAME, found) }
+            match days {
+                ..=-1 => {
+                    let found = format!("the newest bears a day that is yet to come ({})", newest.name);
+                    Check::warning(NAME, found, "look at the clock, and move the file elsewhere if the clock is right")
+                }
+                0..=BACKUP_AGE => Check::ok(NAME, found),
+                _ => Check::warning(NAME, found, MAKE),
+            }
         }
     }
 }
@@ -310,10 +317,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = Timestamp::from_millis(1_795_284_191_000);
         assert_eq!(backups(dir.path(), at).level, Level::Warning);
-        fs::write(dir.path().join("rollbook-20261121T180311Z.redb"), "").unwrap();
+        let file = dir.path().join("rollbook-20261121T180311Z.redb");
+        fs::write(&file, "").unwrap();
+        assert!(backups(dir.path(), at).found.starts_with("there is none"), "an empty file is none");
+        fs::write(&file, "all of it").unwrap();
         let after = |days: i64| backups(dir.path(), at.plus_millis(days * DAY));
         assert!(after(0).found.contains("less than a day old") && after(7).found.contains("7 days old"));
-        assert_eq!([after(-1).level, after(1).level, after(7).level], [Level::Ok; 3]);
+        let ahead = |millis: i64| backups(dir.path(), at.plus_millis(-millis)).level;
+        assert_eq!([ahead(DAY - 1), after(1).level, after(7).level], [Level::Ok; 3]);
+        assert!(ahead(DAY) == Level::Warning && after(-2).found.contains("yet to come"));
         assert!(after(8).level == Level::Warning && after(8).found.contains("8 days old"));
         assert_eq!(backups(&dir.path().join("missing"), at).level, Level::Failure);
     }

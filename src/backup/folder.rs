@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use rustix::fs::OFlags;
 
 use super::Error;
 use crate::clock::Timestamp;
@@ -29,7 +30,7 @@ pub struct Backup {
     pub bytes: u64,
 }
 
-/// The backups in that folder, newest first. Files that are not named as ours are, links and folders are passed over.
+/// The backups in that folder, newest first. Files that are empty or not named as ours are, links and folders are passed over.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -42,6 +43,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Backup>> {
         // One that was removed a moment ago is none.
         if let Ok(meta) = entry.metadata()
             && meta.is_file()
+            && meta.len() > 0
         {
             found.push(Backup { name, at, bytes: meta.len() });
         }
@@ -67,11 +69,22 @@ pub fn open(folder: &Path, name: &str) -> io::Result<Option<(File, u64)>> {
     if time_in(name).is_none() {
         return Ok(None);
     }
-    let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = match OpenOptions::new().read(true).custom_flags(no_link).open(folder.join(name)) {
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
+    match open_plain(&folder.join(name)) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        file => file,
+    }
+}
+
+/// Opens a file to read it, and says how long it is; `None` for what is none. Opening a pipe would wait for somebody to write
+/// into it, and opening a device may do anything at all, so neither is.
+fn open_plain(path: &Path) -> io::Result<Option<(File, u64)>> {
+    let found = path.symlink_metadata()?;
+    if !found.is_file() && !found.is_symlink() {
+        return Ok(None);
+    }
+    // Something else may have come in its place since.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let meta = file.metadata()?;
     Ok(meta.is_file().then_some((file, meta.len())))
 }
@@ -127,7 +140,8 @@ fn remove_left_over(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(PART));
-        if name.and_then(time_in).is_some() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        let is_idle = || matches!(open_plain(&path), Ok(Some((file, _))) if file.try_lock().is_ok());
+        if name.and_then(time_in).is_some() && is_idle() {
             fs::remove_file(&path)?;
         }
     }
@@ -191,15 +205,34 @@ mod tests {
         fs::create_dir(dir.path().join("rollbook-20261124T000000Z.redb")).unwrap();
         let link = "rollbook-20261125T000000Z.redb";
         std::os::unix::fs::symlink(dir.path().join("notes.txt"), dir.path().join(link)).unwrap();
+        fs::write(dir.path().join("rollbook-20261126T000000Z.redb"), "").unwrap();
+        let pipe = "rollbook-20261127T000000Z.redb";
+        make_pipe(&dir.path().join(pipe));
         let names: Vec<String> = list(dir.path()).unwrap().into_iter().map(|backup| backup.name).collect();
         assert_eq!(names, ["rollbook-20261122T000000Z.redb", "rollbook-20261121T180311Z.redb"]);
         assert_eq!(newest(dir.path()).unwrap().unwrap().bytes, 30);
         assert!(open(dir.path(), &names[0]).unwrap().is_some());
-        for none in ["rollbook-20261120T000000Z.redb", "notes.txt", "../notes.txt", "rollbook-20261124T000000Z.redb"] {
+        for none in
+            ["rollbook-20261120T000000Z.redb", "notes.txt", "../notes.txt", "rollbook-20261124T000000Z.redb", pipe]
+        {
             assert!(open(dir.path(), none).unwrap().is_none(), "{none}");
         }
         assert!(open(dir.path(), link).is_err());
         assert!(list(&dir.path().join("missing")).is_err());
+    }
+
+    fn make_pipe(path: &Path) {
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_in_the_way_of_a_backup_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Timestamp::from_millis(1_795_284_191_000);
+        let pipe = dir.path().join("rollbook-20261121T180311Z.redb.part");
+        make_pipe(&pipe);
+        let beside = Part::new(dir.path(), at).unwrap();
+        assert!(pipe.exists() && beside.path().ends_with("rollbook-20261121T180312Z.redb.part"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod brief;
 mod chart;
 mod csrf;
 mod deliveries;
+mod download;
 mod entry;
 mod erase;
 mod ever;
@@ -96,7 +97,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             let desk = Arc::clone(&desk);
             async move {
                 let https = call.app.settings.public_origin.starts_with("https://");
-                let reply = route(&desk, path.as_str(), call).await.unwrap_or_else(stopped);
+                let doubt = call.app.store.doubt().map(|doubt| (call.app.clone(), call.headers.clone(), doubt));
+                let reply = route(&desk, path.as_str(), call).await.unwrap_or_else(|stop| {
+                    let told = doubt.filter(|(app, headers, _)| session::is_open(app, headers));
+                    stopped(stop, told.map(|(.., doubt)| doubt.to_string()).as_deref())
+                });
                 let mut reply = view::secured(reply, https);
                 reply.extensions_mut().insert(Matched("/admin/{page*}"));
                 reply
@@ -155,9 +160,9 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
     }
 }
 
-fn stopped(stop: Stop) -> Response {
+fn stopped(stop: Stop, doubt: Option<&str>) -> Response {
     match stop {
-        Stop::Problem(problem) => view::problem(&problem),
+        Stop::Problem(problem) => view::problem(&problem, doubt),
         Stop::SignIn(next) => reply::see_other(&sign_in::address(&next)),
         Stop::NoAdmin => view::no_admin(),
         Stop::NoLink => view::no_link(),

@@ -22,6 +22,7 @@ pub struct Problem {
     cause: Option<String>,
     allow: Cow<'static, str>,
     retry_after: u64,
+    is_damage: bool,
 }
 
 /// What went wrong, as far as a caller can do something about it.
@@ -127,7 +128,7 @@ impl Problem {
     /// A problem of that kind, explained to the caller in that sentence.
     #[must_use]
     pub const fn new(kind: Kind, detail: &'static str) -> Self {
-        Self { kind, detail, cause: None, allow: Cow::Borrowed(""), retry_after: 0 }
+        Self { kind, detail, cause: None, allow: Cow::Borrowed(""), retry_after: 0, is_damage: false }
     }
 
     /// The request is not one we understand.
@@ -189,6 +190,12 @@ impl Problem {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.kind.parts().0
+    }
+
+    /// Whether a row of the file cannot be read, which is for whoever looks after the file to know, and for nobody else.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        self.is_damage
     }
 
     /// The title and the sentence for the caller.
@@ -256,7 +263,8 @@ impl From<store::Error> for Problem {
                 Self::unavailable("The store cannot take this now; please try again.", 5).because(error)
             }
             store::Error::Panicked | store::Error::Corrupt(_) => {
-                Self::new(Kind::Internal, "Something went wrong on our side.").because(error)
+                let is_damage = matches!(error, store::Error::Corrupt(_));
+                Self { is_damage, ..Self::new(Kind::Internal, "Something went wrong on our side.") }.because(error)
             }
         }
     }

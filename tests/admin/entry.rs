@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use redb::{ReadableTable as _, TableDefinition, TableHandle as _};
-use rollbook::audit::Entry;
+use rollbook::audit::{Doubt, Entry};
 use rollbook::tlog::proof::Proof;
+use rollbook::user::UserId;
 use serde_json::json;
 
-use super::site::{PASSWORD, Site};
+use super::site::{MINUTE, PASSWORD, Site};
+use crate::common::clerk_id;
 use crate::file;
 
 fn page(seq: u64) -> String {
@@ -172,6 +174,45 @@ async fn an_entry_that_was_tampered_with_is_called_so() {
         let whole = site.get(&page(seq - 1), Some(&cookie)).await.body;
         assert!(whole.contains("verified just now"), "its neighbour is as it was: {whole}");
     }
+}
+
+/// Makes the record of `user_1` one that cannot be read.
+fn spoil(data: &Path) {
+    const USERS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("users-1");
+    let txn = file::open(data).begin_write().unwrap();
+    let id = UserId::of(&clerk_id("user_1")).as_u128();
+    assert!(txn.open_table(USERS).unwrap().insert(id, &b"{\"canary\":"[..]).unwrap().is_some());
+    txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_takes_no_list_with_it() {
+    let (site, cookie) = Site::with_admin().await;
+    let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
+    let seq = site.newest("user.created").await.seq;
+    let site = site.tampered(spoil).await;
+    for path in ["/admin", "/admin/audit", "/admin/deliveries", &page(seq)] {
+        let shown = site.get(path, Some(&cookie)).await;
+        assert_eq!(shown.status, 200, "{path}: {}", shown.body);
+    }
+    let list = site.get("/admin/audit?action=user.created", Some(&cookie)).await.body;
+    assert!(list.contains("user_1") && !list.contains(&user), "{list}");
+    for path in ["/admin/users", &user] {
+        let shown = site.get(path, Some(&cookie)).await;
+        let is_told = shown.body.contains("The file was changed: run rollbook verify.");
+        assert!(shown.status == 500 && is_told && !shown.body.contains("canary"), "{path}: {}", shown.body);
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_signed_in_is_told_of_the_doubt_beside_a_problem() {
+    let (site, cookie) = Site::with_admin().await;
+    let told = async |cookie| site.get("/admin/nothing", cookie).await.body.contains("the log is in doubt");
+    assert!(!told(Some(&*cookie)).await);
+    site.app.store.refuse_writes(Doubt::NoMark);
+    assert!(told(Some(&*cookie)).await && !told(None).await && !told(Some("__Host-rollbook=x")).await);
+    site.later(15 * MINUTE);
+    assert!(!told(Some(&*cookie)).await, "the session has run out");
 }
 
 #[tokio::test]

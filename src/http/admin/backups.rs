@@ -15,6 +15,7 @@ use warp::http::header::CONTENT_LENGTH;
 use warp::http::{HeaderValue, Method, StatusCode};
 use warp::reply::{Reply as _, Response};
 
+use super::download::{self, Broken};
 use super::form::Nothing;
 use super::password::Password;
 use super::session::{self, Admin};
@@ -28,6 +29,7 @@ use crate::clock::Timestamp;
 use crate::disk::{self, size};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
+use crate::http::streams::Seat;
 use crate::http::{App, reply};
 use crate::page::{Limit, PageRequest};
 use crate::store::{self, By};
@@ -122,34 +124,53 @@ pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, St
     let wanted = name.clone();
     let opened = blocking(move || backup::open(&folder, &wanted)).await?;
     let opened = opened.map_err(|cause| Problem::unavailable("The backup cannot be read.", 60).because(cause))?;
-    let (file, bytes) = opened.ok_or(Problem::not_found())?;
-    let entry = admin.did("backup.downloaded").with("name", Some(name.clone())).with("bytes", Some(bytes));
+    let (file, left) = opened.ok_or(Problem::not_found())?;
+    let seat = download::seat(&call, &admin)?;
+    let entry = admin.did("backup.downloaded").with("name", Some(name.clone())).with("bytes", Some(left));
     call.app.store.record(entry).await?;
-    Ok(attachment(&name, file, bytes))
+    Ok(Sending { call, file, left, _seat: seat }.attachment(&name))
 }
 
-/// The file, to be kept under its name.
-fn attachment(name: &str, file: File, bytes: u64) -> Response {
-    // Only the connection ever polls it, but warp asks of a body that it could be shared.
-    let mut response = warp::reply::stream(SyncStream::new(pieces(file, bytes))).into_response();
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-    view::attachment(name, "application/octet-stream", response)
+/// A backup on its way to a browser.
+struct Sending {
+    call: Call,
+    file: File,
+    /// So many bytes are still to be sent.
+    left: u64,
+    _seat: Seat,
 }
 
-/// The file piece by piece, each read when the one before is sent.
-fn pieces(file: File, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> {
-    try_unfold((file, bytes), |(mut file, left)| async move {
-        if left == 0 {
+impl Sending {
+    /// The file, to be kept under its name.
+    fn attachment(self, name: &str) -> Response {
+        let bytes = self.left;
+        // Only the connection ever polls it, but warp asks of a body that it could be shared.
+        let mut response = warp::reply::stream(SyncStream::new(self.pieces())).into_response();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        view::attachment(name, "application/octet-stream", response)
+    }
+
+    /// The file piece by piece, each read when the one before is sent.
+    fn pieces(self) -> impl Stream<Item = Result<Bytes, Broken>> {
+        try_unfold(self, |mut sending| async move {
+            let piece = sending.next().await.inspect_err(|cause| tracing::info!(%cause, "backup.download_broken"))?;
+            Ok(piece.map(|piece| (piece, sending)))
+        })
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        if self.left == 0 {
             return Ok(None);
         }
-        let read = move || {
-            let mut piece = vec![0; usize::try_from(left.min(CHUNK)).unwrap_or_default()];
-            file.read_exact(&mut piece)?;
-            let left = left - piece.len() as u64;
-            Ok(Some((Bytes::from(piece), (file, left))))
-        };
-        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
-    })
+        download::may_go_on(&self.call).await?;
+        let mut file = self.file.try_clone()?;
+        let mut piece = vec![0; usize::try_from(self.left.min(CHUNK)).unwrap_or_default()];
+        let read = move || file.read_exact(&mut piece).map(|()| piece);
+        let piece = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        self.left -= piece.len() as u64;
+        Ok(Some(piece.into()))
+    }
 }
 
 async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chosen: &str) -> Result<Response, Stop> {

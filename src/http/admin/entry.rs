@@ -11,7 +11,7 @@ use super::when::When;
 use crate::audit::{Entry, Source};
 use crate::clock::Timestamp;
 use crate::http::problem::Problem;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::user::{ClerkId, User, UserId};
 
 /// What a name may weigh, in bytes of HTML.
@@ -149,7 +149,7 @@ impl<'a> Rows<'a> {
         let name = if let Some(known) = self.people.get(id) {
             known.clone()
         } else {
-            let found = self.store.user(UserId::of(id))?.map(|user| brief(&call_name(&user), NAME));
+            let found = readable(self.store.user(UserId::of(id)))?.map(|user| brief(&call_name(&user), NAME));
             self.people.insert(id.clone(), found.clone());
             found
         };
@@ -179,6 +179,21 @@ pub(super) fn call_name(user: &User) -> String {
     let profile = user.profile();
     let name = profile.full_name().or(profile.email).or(profile.username).or(profile.phone);
     name.unwrap_or_else(|| user.clerk_id.to_string())
+}
+
+/// Somebody whom a list only names: one whose row cannot be read is named as if they had none, and the rest of the list is
+/// still there for whoever has to find out what happened.
+///
+/// # Errors
+/// When the file as a whole cannot be read.
+pub(super) fn readable(found: Result<Option<User>, store::Error>) -> Result<Option<User>, store::Error> {
+    match found {
+        Err(store::Error::Corrupt(cause)) => {
+            tracing::warn!(cause, "admin.unreadable_row");
+            Ok(None)
+        }
+        found => found,
+    }
 }
 
 pub(super) fn tone(outcome: &str) -> &'static str {

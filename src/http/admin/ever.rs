@@ -72,7 +72,7 @@ pub(super) async fn ask(mut call: Call) -> Result<Response, Stop> {
 impl Person {
     fn new(store: &Store, sighting: &Sighting) -> Result<Self, store::Error> {
         let id = UserId::of(&sighting.user);
-        let name = store.user(id)?.map(|user| entry::call_name(&user));
+        let name = entry::readable(store.user(id))?.map(|user| entry::call_name(&user));
         let party = Party {
             href: name.is_some().then(|| format!("{}{id}", view::USER)),
             name: name.unwrap_or_else(|| sighting.user.to_string()),

@@ -12,9 +12,10 @@ use super::token::Token;
 use super::{Stop, csrf};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Timestamp;
+use crate::http::App;
 use crate::http::call::Call;
 use crate::http::problem::{Kind, Problem};
-use crate::store::{AdminSession, TokenHash};
+use crate::store::{self, AdminSession, Store, TokenHash};
 
 /// `__Host-` makes browsers insist on `Secure`, `Path=/` and no `Domain`.
 const COOKIE_NAME: &str = "__Host-rollbook";
@@ -139,20 +140,35 @@ pub(super) async fn still_in(call: &Call) -> Result<Option<Admin>, Problem> {
 /// The admin with a live session, and the session.
 async fn live(call: &Call) -> Result<Option<(Admin, AdminSession)>, Problem> {
     let store = &call.app.store;
-    let Some(hash) = cookie(&call.headers).map(|token| token.hash()) else { return Ok(None) };
-    let Some(session) = store.admin_session(&hash)? else { return Ok(None) };
-    let now = call.app.clock.now();
+    let Some((hash, session)) = found(&call.app, &call.headers)? else { return Ok(None) };
     let (ip, user_agent) = (call.ip, call.user_agent());
     let admin = Admin { name: session.admin.clone(), session: hash, ip, user_agent };
-    if !is_live(&session, now) {
+    if !is_live(&session, call.app.clock.now()) {
         store.close_session(hash, admin.did("admin.signed_out").ended("ok", "expired")).await?;
         return Ok(None);
     }
-    // A sign-in with the old password that was under way while the new one was set.
-    if store.admin(&session.admin)?.is_none_or(|admin| admin.changed_at > session.opened_at) {
-        return Ok(None);
-    }
-    Ok(Some((admin, session)))
+    Ok(has_todays_password(store, &session)?.then_some((admin, session)))
+}
+
+/// Whether a request comes with a live session; nothing is noted of it.
+pub(super) fn is_open(app: &App, headers: &HeaderMap) -> bool {
+    let open = |session: &AdminSession| {
+        is_live(session, app.clock.now()) && matches!(has_todays_password(&app.store, session), Ok(true))
+    };
+    matches!(found(app, headers), Ok(Some((_, session))) if open(&session))
+}
+
+/// The session that a cookie names, live or not.
+fn found(app: &App, headers: &HeaderMap) -> Result<Option<(TokenHash, AdminSession)>, store::Error> {
+    let Some(hash) = cookie(headers).map(|token| token.hash()) else { return Ok(None) };
+    let session = app.store.admin_session(&hash)?;
+    Ok(session.map(|session| (hash, session)))
+}
+
+/// Whether the session is of the admin's newest password: a sign-in with the old one may have been under way while that was
+/// set.
+fn has_todays_password(store: &Store, session: &AdminSession) -> Result<bool, store::Error> {
+    Ok(store.admin(&session.admin)?.is_some_and(|admin| admin.changed_at <= session.opened_at))
 }
 
 /// Whether a session has not run out.

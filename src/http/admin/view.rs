@@ -79,6 +79,12 @@ pub(in crate::http) struct Bare {
     pub(in crate::http) icon: &'static str,
 }
 
+impl Default for Bare {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Bare {
     pub(in crate::http) fn new() -> Self {
         Self { style: assets::named("style"), icon: assets::named("icon") }
@@ -117,7 +123,7 @@ impl Frame {
     }
 }
 
-#[derive(Template)]
+#[derive(Template, Default)]
 #[template(path = "message.html")]
 struct Message<'a> {
     frame: Bare,
@@ -125,7 +131,12 @@ struct Message<'a> {
     sentence: &'a str,
     command: &'a str,
     error_id: &'a str,
+    /// Why nothing is written, if so.
+    doubt: Option<&'a str>,
 }
+
+/// What makes a new link, at the terminal.
+const LINK: &str = "rollbook admin link";
 
 /// A page of HTML.
 ///
@@ -139,10 +150,17 @@ pub(in crate::http) fn html(status: StatusCode, page: &impl Template) -> Result<
     Ok(response)
 }
 
-/// What is wrong with a request, as a page. The cause goes to the log under the id that the page shows.
-pub(super) fn problem(problem: &Problem) -> Response {
+/// What is said where a row of the file cannot be read.
+const DAMAGED: &str = "Something that belongs here cannot be read. The file was changed: run rollbook verify.";
+
+/// What is wrong with a request, as a page. The cause goes to the log under the id that the page shows. Somebody who is
+/// signed in is also told the doubt that the log is in.
+pub(super) fn problem(problem: &Problem, doubt: Option<&str>) -> Response {
     let (title, sentence) = problem.words();
-    let mut response = message(problem.status(), title, sentence, "", &problem.log());
+    let sentence = if problem.is_damage() { DAMAGED } else { sentence };
+    let error_id = problem.log();
+    let told = Message { title, sentence, error_id: &error_id, doubt, ..Message::default() };
+    let mut response = message(problem.status(), &told);
     problem.add_headers(&mut response);
     // No scheme of HTTP's own gets anybody in here.
     response.headers_mut().remove(WWW_AUTHENTICATE);
@@ -153,20 +171,21 @@ pub(super) fn problem(problem: &Problem) -> Response {
 pub(super) fn no_link() -> Response {
     let sentence = "A set-up link works once and for 24 hours, and this is not one, or no longer. \
                     Somebody at the terminal of this server can make a new one:";
-    message(StatusCode::FORBIDDEN, "This link does not work", sentence, "rollbook admin link", "")
+    let title = "This link does not work";
+    message(StatusCode::FORBIDDEN, &Message { title, sentence, command: LINK, ..Message::default() })
 }
 
 /// How the first admin comes to be.
 pub(super) fn no_admin() -> Response {
     let sentence = "Nobody has set a password yet, and nobody can from here. \
                     Somebody at the terminal of this server can make a link that does:";
-    message(StatusCode::FORBIDDEN, "Not set up yet", sentence, "rollbook admin link", "")
+    let title = "Not set up yet";
+    message(StatusCode::FORBIDDEN, &Message { title, sentence, command: LINK, ..Message::default() })
 }
 
-fn message(status: StatusCode, title: &str, sentence: &str, command: &str, error_id: &str) -> Response {
-    let page = Message { frame: Bare::new(), title, sentence, command, error_id };
+fn message(status: StatusCode, message: &Message<'_>) -> Response {
     // Text in, text out: rendering fails for want of memory at most.
-    html(status, &page).unwrap_or_else(Problem::into_response)
+    html(status, message).unwrap_or_else(Problem::into_response)
 }
 
 /// The headers of everything under `/admin`. The pages have nothing from elsewhere and no script but our own files, and the

@@ -7,6 +7,7 @@ use sync_wrapper::SyncStream;
 use warp::Reply as _;
 use warp::reply::Response;
 
+use super::super::download::{self, Broken};
 use super::super::view::attachment;
 use super::super::{Stop, csrf, session};
 use super::search::Search;
@@ -15,19 +16,6 @@ use crate::http::AuditExport;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::streams::Seat;
-use crate::store;
-
-/// Why a download broke off. What was sent so far is not all of it, so the connection is broken too: a file that ends
-/// as if it were whole would deceive.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("the session of who asked for it has ended")]
-    SignedOut,
-    #[error("the server stops")]
-    Stopping,
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
 
 /// A download, between two chunks of it.
 struct Open {
@@ -49,8 +37,7 @@ pub(in crate::http::admin) async fn serve(call: Call) -> Result<Response, Stop> 
         _ => return Err(Problem::bad_request("The format is csv or jsonl.").into()),
     };
     let filter = search.filter(&call.app.store).await?.map_err(Problem::bad_request)?;
-    let full = || Problem::unavailable("Too many downloads and streams are open; please try again.", 30);
-    let seat = call.app.streams.seat(&admin.seat()).ok_or_else(full)?;
+    let seat = download::seat(&call, &admin)?;
     let app = &call.app;
     let export = AuditExport::begin(&app.store, &app.notary, filter, format, admin.did("audit.exported")).await?;
     // `2024-05-28T08:00:05`, without what file names may not have everywhere.
@@ -72,12 +59,7 @@ impl Open {
     /// The next chunk; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
-            if self.call.app.streams.is_stopping() {
-                return Err(Broken::Stopping);
-            }
-            if !matches!(session::still_in(&self.call).await, Ok(Some(_))) {
-                return Err(Broken::SignedOut);
-            }
+            download::may_go_on(&self.call).await?;
             let chunk = match self.head.take() {
                 Some(head) => head,
                 None => match self.export.next().await? {
