@@ -137,6 +137,38 @@ async fn of_names_that_differ_in_case_only_one_is_there_however_they_come() {
 }
 
 #[tokio::test]
+async fn the_page_stays_small_however_many_there_are_and_whatever_is_typed() {
+    let (site, ada) = Site::with_admin().await;
+    let (soon, agent) = (site.clock.now().plus_millis(MINUTE), "<".repeat(500));
+    for n in 0..60_u8 {
+        let link = Link { admin: format!("eve-{n:02}"), expires_at: soon, by: None };
+        let entry = Draft::new("admin.link_minted", Actor::Cli, Source::Cli);
+        site.app.store.put_link(None, [n; 32], link, entry).await.unwrap();
+    }
+    let curious = [("sec-fetch-site", "same-origin"), ("user-agent", agent.as_str())];
+    assert_eq!(site.post_with("/admin/sign-in", None, &curious, &sign_in("ada", PASSWORD)).await.status, 303);
+    let page = site.get("/admin/admins", Some(&ada)).await.body;
+    assert!(page.contains("And 11 more, later in the alphabet.") && page.contains("eve-48"), "{page}");
+    assert!(!page.contains("eve-49") && !page.contains(&"&#60;".repeat(20)), "{page}");
+
+    let user = site.add_user("user_1", &serde_json::json!({})).await;
+    let long = "<".repeat(9_000);
+    let erase = [("password", OTHER), ("reason", long.as_str())];
+    let given = [("role", long.as_str()), ("practice", &long), ("role_was", "USER"), ("practice_was", "")];
+    for (path, form) in [
+        ("/admin/admins", &sign_in(&long, PASSWORD)[..]),
+        ("/admin/audit", &[("to", "1"), ("note", &long)]),
+        (&user, &given),
+        (&format!("{user}/erase"), &erase),
+    ] {
+        let before = site.get(path, Some(&ada)).await.body.len();
+        let refused = site.post(path, Some(&ada), form).await;
+        assert!(matches!(refused.status, 400 | 403), "{path}: {}", refused.status);
+        assert!(refused.body.len() < before + 15_000, "{path}: {}", refused.body.len());
+    }
+}
+
+#[tokio::test]
 async fn nobody_removes_themselves_and_of_two_who_remove_each_other_one_stays() {
     let (site, ada) = Site::with_admin().await;
     let own = site.post("/admin/admins/ada/remove", Some(&ada), &[("password", PASSWORD)]).await;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::brief::{FIELD, cut};
 use super::password::Password;
 use super::session::Admin;
 use super::sessions::{self, Open};
@@ -23,6 +24,9 @@ use crate::store::{Admins, Link};
 
 pub(super) const HERE: &str = "/admin/admins";
 
+/// So many admins are shown.
+const MOST: usize = 50;
+
 /// The way back from the pages that belong to this one.
 const BACK: (&str, &str) = (HERE, "Admins");
 
@@ -34,6 +38,8 @@ struct Page<'a> {
     alert: &'a str,
     name: &'a str,
     admins: Vec<Row>,
+    /// How many admins are not shown.
+    others: usize,
     sessions: Vec<Open>,
     more: usize,
 }
@@ -210,12 +216,15 @@ async fn list(
     call.app.store.record(admin.did("admins.listed")).await?;
     let open = sessions::open(&all, now);
     let (sessions, more) = sessions::shown(&open, admin, now);
+    let sessions_of = |name: &str| open.iter().filter(|(_, session)| session.admin == name).count();
+    let admins = rows(&all, admin, sessions_of, now);
     let page = Page {
         frame: Frame::new(&call.app, admin, HERE),
         done,
         alert,
-        name,
-        admins: rows(&all, admin, |name| open.iter().filter(|(_, session)| session.admin == name).count(), now),
+        name: cut(name, FIELD).0,
+        others: admins.len().saturating_sub(MOST),
+        admins: admins.into_iter().take(MOST).collect(),
         sessions,
         more,
     };
