@@ -292,6 +292,9 @@ impl From<store::AdminError> for Problem {
                 Self::new(Kind::Unauthorized, "You are not signed in, or no longer. Nothing was changed.")
             }
             store::AdminError::Unknown => Self::not_found(),
+            store::AdminError::Taken => {
+                Self::new(Kind::Conflict, "Somebody has that name already, written in other upper and lower case.")
+            }
             store::AdminError::Last => Self::new(Kind::Conflict, "Nobody would be left who could sign in here."),
             store::AdminError::Store(error) => error.into(),
         }

@@ -46,6 +46,9 @@ pub struct Link {
     pub admin: String,
     /// Until when it works.
     pub expires_at: Timestamp,
+    /// The admin who made it; `None` for one made at the terminal, and for those made before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// Everybody who may sign in or be signed in.
@@ -68,6 +71,9 @@ pub enum AdminError {
     /// There is no such admin, and no link for one.
     #[error("there is no such admin")]
     Unknown,
+    /// The name is another's, but for upper and lower case.
+    #[error("there is an admin of that name already, written in other upper and lower case")]
+    Taken,
     /// Nobody would be left who could sign in.
     #[error("there would be no admin left")]
     Last,
@@ -161,7 +167,7 @@ impl Store {
         .await?
     }
 
-    /// Takes somebody's password, sessions and links away.
+    /// Takes somebody's password, sessions and links away, and the links they made for others.
     ///
     /// # Errors
     /// When the session `by` has ended, there is nobody of that name, or nobody else; or the store takes no writes.
@@ -180,6 +186,7 @@ impl Store {
             }
             tx.tables.admins.remove(name.as_str())?;
             tx.drop_links(now, &name)?;
+            tx.drop_links_by(&name)?;
             tx.end_sessions_of(&name)?;
             tx.append(&entry, now)?;
             Ok(Ok(()))
@@ -190,7 +197,7 @@ impl Store {
     /// Keeps a link; the older ones of that admin's end. `by` is the session of the admin who asks for it, if one does.
     ///
     /// # Errors
-    /// When that session has ended, or the store takes no writes.
+    /// When that session has ended, the name is another's but for upper and lower case, or the store takes no writes.
     pub async fn put_link(
         &self,
         by: Option<TokenHash>,
@@ -204,6 +211,9 @@ impl Store {
                 && !tx.has_session(by)?
             {
                 return Ok(Err(AdminError::Ended));
+            }
+            if tx.is_taken(now, &link.admin)? {
+                return Ok(Err(AdminError::Taken));
             }
             tx.drop_links(now, &link.admin)?;
             tx.tables.admin_links.insert(&hash, &encode(&link)[..])?;
@@ -265,6 +275,35 @@ impl Tx<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether somebody else has that name in other upper and lower case. Who has it as it is written keeps it.
+    fn is_taken(&self, now: Timestamp, name: &str) -> Result<bool, Error> {
+        let mut is_taken = false;
+        for row in self.tables.admins.range::<&str>(..)? {
+            let admin = row?.0;
+            if admin.value() == name {
+                return Ok(false);
+            }
+            is_taken |= admin.value().eq_ignore_ascii_case(name);
+        }
+        for row in self.tables.admin_links.iter()? {
+            let link: Link = decode(row?.1.value())?;
+            if link.expires_at > now {
+                if link.admin == name {
+                    return Ok(false);
+                }
+                is_taken |= link.admin.eq_ignore_ascii_case(name);
+            }
+        }
+        Ok(is_taken)
+    }
+
+    /// Drops the links that an admin made, whomever they are for: one for a name of their own would let them in again.
+    fn drop_links_by(&mut self, admin: &str) -> Result<(), Error> {
+        let others = |row: &[u8]| decode::<Link>(row).is_ok_and(|link| link.by.as_deref() != Some(admin));
+        self.tables.admin_links.retain(|_, row| others(row))?;
+        Ok(())
     }
 
     /// Drops every link that has expired, and every one of that admin's: a new link, or a new password, is

@@ -106,6 +106,69 @@ async fn who_is_removed_is_out_at_once_and_for_good() {
 }
 
 #[tokio::test]
+async fn a_link_goes_with_the_admin_who_made_it() {
+    let (site, ada) = Site::with_admin().await;
+    let eve = add(&site, &ada, "eve", OTHER).await;
+    let by_eve = token(&site.post("/admin/admins", Some(&eve), &sign_in("mallory", OTHER)).await);
+    let by_ada = token(&site.post("/admin/admins", Some(&ada), &sign_in("bob", PASSWORD)).await);
+    assert_eq!(site.post("/admin/admins/eve/remove", Some(&ada), &[("password", PASSWORD)]).await.status, 303);
+    assert_eq!(site.post("/admin/setup", None, &setup(&by_eve, OTHER)).await.status, 403);
+    assert!(!site.get("/admin/admins", Some(&ada)).await.body.contains("mallory"));
+    assert_eq!(site.post("/admin/setup", None, &setup(&by_ada, OTHER)).await.status, 303);
+}
+
+#[tokio::test]
+async fn of_names_that_differ_in_case_only_one_is_there_however_they_come() {
+    let (site, ada) = Site::with_admin().await;
+    let add = async |name| site.post("/admin/admins", Some(&ada), &sign_in(name, PASSWORD)).await.status;
+    let (one, two, three) = tokio::join!(add("dup"), add("DUP"), add("Dup"));
+    assert_eq!([one, two, three].iter().filter(|status| **status == 200).count(), 1, "{one} {two} {three}");
+    let links = site.app.store.admins().await.unwrap().links;
+    assert_eq!(links.len(), 1, "{links:?}");
+
+    // At the terminal as well; the name as it is written gets another link.
+    let entry = || Draft::new("admin.link_minted", Actor::Cli, Source::Cli);
+    let link = |admin: &str| Link { admin: admin.to_owned(), by: None, ..links[0].clone() };
+    let other = site.app.store.put_link(None, [1; 32], link("Ada"), entry()).await;
+    assert!(matches!(other, Err(AdminError::Taken)), "{other:?}");
+    site.app.store.put_link(None, [1; 32], link("ada"), entry()).await.unwrap();
+    site.later(25 * 60 * MINUTE);
+    site.app.store.put_link(None, [2; 32], link("dUp"), entry()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_page_stays_small_however_many_there_are_and_whatever_is_typed() {
+    let (site, ada) = Site::with_admin().await;
+    let (soon, agent) = (site.clock.now().plus_millis(MINUTE), "<".repeat(500));
+    for n in 0..60_u8 {
+        let link = Link { admin: format!("eve-{n:02}"), expires_at: soon, by: None };
+        let entry = Draft::new("admin.link_minted", Actor::Cli, Source::Cli);
+        site.app.store.put_link(None, [n; 32], link, entry).await.unwrap();
+    }
+    let curious = [("sec-fetch-site", "same-origin"), ("user-agent", agent.as_str())];
+    assert_eq!(site.post_with("/admin/sign-in", None, &curious, &sign_in("ada", PASSWORD)).await.status, 303);
+    let page = site.get("/admin/admins", Some(&ada)).await.body;
+    assert!(page.contains("And 11 more, later in the alphabet.") && page.contains("eve-48"), "{page}");
+    assert!(!page.contains("eve-49") && !page.contains(&"&#60;".repeat(20)), "{page}");
+
+    let user = site.add_user("user_1", &serde_json::json!({})).await;
+    let long = "<".repeat(9_000);
+    let erase = [("password", OTHER), ("reason", long.as_str())];
+    let given = [("role", long.as_str()), ("practice", &long), ("role_was", "USER"), ("practice_was", "")];
+    for (path, form) in [
+        ("/admin/admins", &sign_in(&long, PASSWORD)[..]),
+        ("/admin/audit", &[("to", "1"), ("note", &long)]),
+        (&user, &given),
+        (&format!("{user}/erase"), &erase),
+    ] {
+        let before = site.get(path, Some(&ada)).await.body.len();
+        let refused = site.post(path, Some(&ada), form).await;
+        assert!(matches!(refused.status, 400 | 403), "{path}: {}", refused.status);
+        assert!(refused.body.len() < before + 15_000, "{path}: {}", refused.body.len());
+    }
+}
+
+#[tokio::test]
 async fn nobody_removes_themselves_and_of_two_who_remove_each_other_one_stays() {
     let (site, ada) = Site::with_admin().await;
     let own = site.post("/admin/admins/ada/remove", Some(&ada), &[("password", PASSWORD)]).await;
@@ -201,7 +264,7 @@ async fn nothing_is_done_in_the_name_of_a_session_that_has_ended() {
     add(&site, &ada, "eve", OTHER).await;
     let (store, now, gone) = (&site.app.store, site.clock.now(), [9; 32]);
     let entry = || Draft::new("admin.tested", Actor::Admin("eve".to_owned()), Source::Admin);
-    let link = Link { admin: "mallory".to_owned(), expires_at: now.plus_millis(MINUTE) };
+    let link = Link { admin: "mallory".to_owned(), expires_at: now.plus_millis(MINUTE), by: None };
     let is_ended = |done: Result<(), AdminError>| assert!(matches!(done, Err(AdminError::Ended)), "{done:?}");
     is_ended(store.put_link(Some(gone), [1; 32], link, entry()).await);
     is_ended(store.remove_admin(gone, "ada".to_owned(), entry()).await);

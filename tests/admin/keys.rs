@@ -1,6 +1,7 @@
 //! API keys on the page: made after the password was asked again, shown once, revoked by a button.
 
-use rollbook::api_key::{ApiKey, Scope};
+use rollbook::api_key::{ApiKey, Scope, Wanted};
+use rollbook::audit::{Actor, Draft, Source};
 
 use super::site::{Answer, MINUTE, PASSWORD, Site};
 
@@ -72,6 +73,40 @@ async fn a_key_is_shown_once_works_and_is_revoked() {
     let page = site.get("/admin/keys", Some(&cookie)).await.body;
     assert!(page.contains(">revoked<") && !page.contains(&revoke), "{page}");
     assert_eq!(site.newest("key.revoked").await.leaf.actor, "admin:ada");
+}
+
+#[tokio::test]
+async fn of_many_keys_the_newest_that_work_are_shown_and_the_others_folded() {
+    let (site, cookie) = Site::with_admin().await;
+    let make = async |n: usize| {
+        let (name, scopes) = (format!("{n:02}{}", "<".repeat(62)).parse().unwrap(), "users:read".parse().unwrap());
+        let entry = Draft::new("key.created", Actor::Cli, Source::Cli);
+        site.app.store.create_api_key(Wanted { name, scopes, expires_at: None }, entry).await.unwrap().0.id
+    };
+    let revoke = async |id| {
+        let entry = Draft::new("key.revoked", Actor::Cli, Source::Cli);
+        site.app.store.revoke_api_key(id, entry).await.unwrap()
+    };
+    let shown = async || site.get("/admin/keys", Some(&cookie)).await.body;
+    for n in 0..48 {
+        make(n).await;
+    }
+    let first = keys(&site).await.pop().unwrap().id;
+    revoke(first.clone()).await;
+    let page = shown().await;
+    let (working, spent) = page.split_once("<summary>1 revoked or expired</summary>").unwrap();
+    assert!(spent.contains(first.as_str()) && !working.contains(first.as_str()), "{page}");
+    assert!(!page.contains("more: <code>rollbook keys list"), "{page}");
+    for n in 48..60 {
+        make(n).await;
+    }
+    let page = shown().await;
+    assert_eq!(page.matches(">active<").count(), 50);
+    assert!(page.contains("And 10 more: <code>rollbook keys list") && !page.contains(first.as_str()), "{page}");
+
+    let long = "<".repeat(9_000);
+    let refused = site.post("/admin/keys", Some(&cookie), &form(&long, "30", &["users:read"])).await;
+    assert!(refused.status == 400 && refused.body.len() < page.len() + 1024, "{}", refused.body.len());
 }
 
 #[tokio::test]

@@ -110,6 +110,9 @@ async fn a_page_stays_small_whatever_is_kept() {
     assert_eq!(object.header("x-content-type-options"), "nosniff");
     assert!(object.body.len() > 200_000 && object.body.contains("<script>") && object.body.contains("\\u202e"));
     assert_eq!(site.newest("user.read").await.target_user.unwrap().as_str(), "user_1");
+    let foreign = [("sec-fetch-site", "cross-site")];
+    let asked = site.send(reqwest::Method::GET, &format!("{user}/object"), Some(&cookie), &foreign, None).await;
+    assert_eq!(asked.status, 403, "{}", asked.body);
     assert_eq!(site.get(&format!("{user}/object"), None).await.location(), format!("/admin/sign-in?next={user}"));
 }
 

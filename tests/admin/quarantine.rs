@@ -88,10 +88,22 @@ async fn strange_addresses_and_strangers_change_nothing() {
         assert_eq!(site.post_with(&path, Some(&cookie), &foreign, &[("sure", "yes")]).await.status, 403, "{path}");
         assert_eq!(site.get(&path, Some(&cookie)).await.status, 405, "{path}");
     }
+    let body = format!("/admin/quarantine/{bad}");
+    for foreign in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let asked = site.send(reqwest::Method::GET, &body, Some(&cookie), &[foreign], None).await;
+        assert_eq!(asked.status, 403, "{foreign:?}: {}", asked.body);
+    }
+    assert_eq!(site.get(&body, Some(&cookie)).await.status, 200);
+    // A form can say anything of what was done before it.
+    site.deliver("msg_worse", "[]").await;
+    let forged = [("applied", "0"), ("unchanged", "0"), ("stayed", "18446744073709551614")];
+    let tried = site.post("/admin/quarantine/reprocess", Some(&cookie), &forged).await;
+    assert_eq!(tried.location(), "/admin/quarantine?applied=0&unchanged=0&stayed=18446744073709551615");
+    assert_eq!(site.get(tried.location(), Some(&cookie)).await.status, 200);
     for path in ["+1", "01x", "99999", "-1", "18446744073709551616"] {
         assert_eq!(site.get(&format!("/admin/quarantine/{path}"), Some(&cookie)).await.status, 404, "{path}");
     }
-    assert_eq!(site.app.store.counts().quarantined, 1);
+    assert_eq!(site.app.store.counts().quarantined, 2);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::brief::{FIELD, cut};
 use super::password::Password;
 use super::session::Admin;
 use super::sessions::{self, Open};
@@ -23,6 +24,9 @@ use crate::store::{Admins, Link};
 
 pub(super) const HERE: &str = "/admin/admins";
 
+/// So many admins are shown.
+const MOST: usize = 50;
+
 /// The way back from the pages that belong to this one.
 const BACK: (&str, &str) = (HERE, "Admins");
 
@@ -34,6 +38,8 @@ struct Page<'a> {
     alert: &'a str,
     name: &'a str,
     admins: Vec<Row>,
+    /// How many admins are not shown.
+    others: usize,
     sessions: Vec<Open>,
     more: usize,
 }
@@ -144,7 +150,7 @@ pub(super) async fn remove(desk: &Desk, mut call: Call, name: &str) -> Result<Re
         name,
         lines: &[
             "They are signed out everywhere, at once.",
-            "Their password and any link they have stop working.",
+            "Their password stops working, any link they have, and any they made for others.",
             "What they did stays in the log under their name.",
         ],
         action: &action,
@@ -161,8 +167,8 @@ pub(super) async fn remove(desk: &Desk, mut call: Call, name: &str) -> Result<Re
 
 async fn add(desk: &Desk, call: &Call, admin: &Admin, form: Form) -> Result<Response, Stop> {
     let name = form.name.trim();
-    let all = call.app.store.admins().await?;
-    let taken = all.admins.iter().map(|admin| &admin.name).chain(all.links.iter().map(|link| &link.admin));
+    let (all, now) = (call.app.store.admins().await?, call.app.clock.now());
+    let taken = all.admins.iter().map(|admin| &admin.name).chain(live(&all, now).map(|link| &link.admin));
     let alert = if !link::is_admin_name(name) {
         "Nobody was added: a name is 1 to 64 letters, digits, '_', '-' and '.', and begins with a letter or digit."
     } else if taken.into_iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
@@ -182,6 +188,11 @@ async fn mint(call: &Call, admin: &Admin, name: &str, is_new: bool) -> Result<Re
     let (url, until) = link::mint_for(call, admin, name, action).await.map_err(Problem::from)?;
     let frame = Frame::new(&call.app, admin, HERE);
     Ok(html(StatusCode::OK, &Minted { frame, name, url: &url, until: When::minute(until), is_new })?)
+}
+
+/// The links that can still be used.
+fn live(all: &Admins, now: Timestamp) -> impl Iterator<Item = &Link> {
+    all.links.iter().filter(move |link| now < link.expires_at)
 }
 
 /// Refuses a name that is not on the list.
@@ -205,12 +216,15 @@ async fn list(
     call.app.store.record(admin.did("admins.listed")).await?;
     let open = sessions::open(&all, now);
     let (sessions, more) = sessions::shown(&open, admin, now);
+    let sessions_of = |name: &str| open.iter().filter(|(_, session)| session.admin == name).count();
+    let admins = rows(&all, admin, sessions_of, now);
     let page = Page {
         frame: Frame::new(&call.app, admin, HERE),
         done,
         alert,
-        name,
-        admins: rows(&all, admin, |name| open.iter().filter(|(_, session)| session.admin == name).count(), now),
+        name: cut(name, FIELD).0,
+        others: admins.len().saturating_sub(MOST),
+        admins: admins.into_iter().take(MOST).collect(),
         sessions,
         more,
     };
@@ -219,8 +233,7 @@ async fn list(
 
 /// Those with a password and those with a link, by name.
 fn rows(all: &Admins, me: &Admin, sessions: impl Fn(&str) -> usize, now: Timestamp) -> Vec<Row> {
-    let links: BTreeMap<&str, &Link> =
-        all.links.iter().filter(|link| now < link.expires_at).map(|link| (link.admin.as_str(), link)).collect();
+    let links: BTreeMap<&str, &Link> = live(all, now).map(|link| (link.admin.as_str(), link)).collect();
     let link = |name: &str| links.get(name).map(|link| When::minute(link.expires_at));
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     for admin in &all.admins {

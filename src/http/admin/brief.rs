@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// What a field of a form may weigh when it is shown again: all that could have been taken fits.
+pub(super) const FIELD: usize = 512;
+
 /// The text, cut so that it takes no more than `most` bytes of HTML, and whether something is missing.
 pub(super) fn cut(text: &str, most: usize) -> (&str, bool) {
     let mut weight = 0;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::brief::cut;
 use super::form::{self, filled};
 use super::password::Password;
 use super::session::{self, Admin};
@@ -16,6 +17,9 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::store::{By, EraseError, Extent, MANY, Order};
 use crate::user::{UserId, UserRef};
+
+/// What a reason may weigh when it is shown again, in bytes of HTML: one that is not too long fits.
+const REASON: usize = 5 * 1024;
 
 #[derive(Template)]
 #[template(path = "erase.html")]
@@ -89,7 +93,7 @@ async fn ask(
         shared: None,
         live: extent.live,
         alert,
-        reason,
+        reason: cut(reason, REASON).0,
         done: false,
     };
     Ok(html(status, &page)?)

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::brief::{FIELD, cut};
 use super::form;
 use super::password::Password;
 use super::session::{self, Admin};
@@ -21,6 +22,9 @@ use crate::store::KeyError;
 
 const HERE: &str = "/admin/keys";
 
+/// So many keys are shown: those that work before all others.
+const MOST: usize = 50;
+
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// For how many days a key may work, and how that is said; the first but one is proposed.
@@ -31,6 +35,10 @@ const LIVES: [(u16, &str); 4] = [(30, "30 days"), (90, "90 days"), (365, "A year
 struct Page<'a> {
     frame: Frame,
     keys: Vec<Row>,
+    /// Those that were revoked or ran out.
+    spent: Vec<Row>,
+    /// How many more there are.
+    more: usize,
     alert: &'a str,
     name: &'a str,
     scopes: Vec<Choice>,
@@ -45,6 +53,7 @@ struct Row {
     state: &'static str,
     /// How the state looks.
     tone: &'static str,
+    works: bool,
     revocable: bool,
     created: When,
     created_by: String,
@@ -192,12 +201,18 @@ async fn list(
 ) -> Result<Response, Stop> {
     let now = call.app.clock.now();
     let keys = call.app.store.api_keys().await?;
+    let all = keys.len();
+    let (working, spent): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.state(now) == State::Active);
+    let mut keys: Vec<Row> = working.into_iter().chain(spent).take(MOST).map(|key| Row::new(key, now)).collect();
+    let spent = keys.split_off(keys.iter().take_while(|key| key.works).count());
     let days = typed.map_or(LIVES[1].0, |form| form.days);
     let page = Page {
         frame: Frame::new(&call.app, admin, HERE),
-        keys: keys.into_iter().map(|key| Row::new(key, now)).collect(),
+        more: all - keys.len() - spent.len(),
+        keys,
+        spent,
         alert,
-        name: typed.map_or("", |form| &form.name),
+        name: typed.map_or("", |form| cut(&form.name, FIELD).0),
         scopes: Scope::ALL
             .map(|scope| Choice { scope, ticked: typed.is_some_and(|form| form.is_ticked(scope)) })
             .into(),
@@ -217,6 +232,7 @@ impl Row {
                 State::Expired => "warn",
                 State::Revoked => "",
             },
+            works: state == State::Active,
             revocable: state != State::Revoked,
             created: When::minute(key.created_at),
             created_by: match key.created_by.as_str() {

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::event::ObjectKey;
 use crate::http::call::Call;
 use crate::http::problem::{Kind, Problem};
-use crate::store::{self, AdminError, Link, Store, TokenHash};
+use crate::store::{self, AdminError, Link, Store};
 
 /// How long a link may be used, in milliseconds: 24 hours.
 const LIFE: i64 = 24 * 60 * 60 * 1000;
@@ -54,13 +54,13 @@ pub async fn mint(
 /// Those of [`mint`]; also when their session has ended.
 pub(super) async fn mint_for(call: &Call, by: &Admin, admin: &str, action: &str) -> Result<(String, Timestamp), Error> {
     let (app, now) = (&call.app, call.app.clock.now());
-    let url = keep(&app.store, Some(by.session), admin, now, by.did(action), &app.settings.public_origin).await?;
+    let url = keep(&app.store, Some(by), admin, now, by.did(action), &app.settings.public_origin).await?;
     Ok((url, now.plus_millis(LIFE)))
 }
 
 async fn keep(
     store: &Store,
-    by: Option<TokenHash>,
+    by: Option<&Admin>,
     admin: &str,
     now: Timestamp,
     entry: Draft,
@@ -70,8 +70,9 @@ async fn keep(
         return Err(Error::BadName);
     }
     let token = Token::fresh()?;
-    let link = Link { admin: admin.to_owned(), expires_at: now.plus_millis(LIFE) };
-    store.put_link(by, token.hash(), link, about(entry, admin)).await?;
+    let maker = by.map(|by| by.name.clone());
+    let link = Link { admin: admin.to_owned(), expires_at: now.plus_millis(LIFE), by: maker };
+    store.put_link(by.map(|by| by.session), token.hash(), link, about(entry, admin)).await?;
     Ok(format!("{public_origin}/admin/setup?token={}", token.reveal()))
 }
 

@@ -14,7 +14,7 @@ use super::paging::{Pager, Place};
 use super::session::Admin;
 use super::view::{self, Frame, html, number, pretty};
 use super::when::When;
-use super::{Stop, form, session};
+use super::{Stop, csrf, form, session};
 use crate::audit::{Actor, Source};
 use crate::clerk::webhook::read_again;
 use crate::clock::Timestamp;
@@ -145,6 +145,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Stop> {
 
 /// `GET /admin/quarantine/{entry}`: the body whole, as text that no browser takes for anything else.
 pub(super) async fn one(call: Call, seq: &str) -> Result<Response, Stop> {
+    csrf::check_get(&call.headers, &call.app.settings.public_origin)?;
     let admin = session::reader(&call, HERE).await?;
     call.no_query()?;
     let item = call.app.store.quarantined(place(seq)?)?.ok_or_else(Problem::not_found)?;
@@ -213,9 +214,10 @@ fn place(seq: &str) -> Result<u64, Problem> {
 
 impl Progress {
     const fn note(&mut self, outcomes: &Outcomes) {
-        self.applied += outcomes.applied;
-        self.unchanged += outcomes.unchanged + outcomes.stale + outcomes.recorded;
-        self.stayed += outcomes.quarantined;
+        // What was counted before comes with the form, which can say anything.
+        self.applied = self.applied.saturating_add(outcomes.applied);
+        self.unchanged = self.unchanged.saturating_add(outcomes.unchanged + outcomes.stale + outcomes.recorded);
+        self.stayed = self.stayed.saturating_add(outcomes.quarantined);
     }
 }
 

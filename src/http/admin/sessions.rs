@@ -3,6 +3,7 @@
 use warp::reply::Response;
 
 use super::admins::HERE;
+use super::brief::brief;
 use super::session::Admin;
 use super::when::When;
 use super::{Stop, form, link, session};
@@ -14,6 +15,9 @@ use crate::store::{AdminSession, Admins, TokenHash};
 
 /// So many sessions are shown.
 const MOST: usize = 50;
+
+/// What a browser's own words may weigh, in bytes of HTML.
+const BROWSER: usize = 96;
 
 /// A session in the list.
 #[derive(Debug)]
@@ -113,7 +117,7 @@ fn browser(agent: &str) -> String {
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),
-        _ => agent.chars().take(60).collect(),
+        _ => brief(agent, BROWSER),
     }
 }
 
@@ -135,6 +139,6 @@ mod tests {
         ] {
             assert_eq!(browser(&agent), words);
         }
-        assert_eq!(browser(&"é".repeat(200)).chars().count(), 60);
+        assert_eq!(browser(&"<".repeat(200)), format!("{}…", "<".repeat(19)));
     }
 }

@@ -15,7 +15,7 @@ use warp::reply::Response;
 use self::around::{Membership, Newest, Plan, Session};
 use self::card::{Field, Metadata, Shown};
 use self::timeline::Timeline;
-use super::brief::brief;
+use super::brief::{FIELD, brief, cut};
 use super::form::{self, filled};
 use super::session::Admin;
 use super::view::{Frame, html};
@@ -71,6 +71,12 @@ impl Given {
     fn to(user: &User) -> Self {
         let practice = user.practice_id.as_ref().map(ToString::to_string);
         Self { role: user.role.to_string(), practice: practice.unwrap_or_default() }
+    }
+
+    /// What of it is shown again where it was refused.
+    fn cut(&self) -> Self {
+        let cut = |text: &str| cut(text, FIELD).0.to_owned();
+        Self { role: cut(&self.role), practice: cut(&self.practice) }
     }
 }
 
@@ -130,7 +136,7 @@ async fn assign(mut call: Call, admin: &Admin, id: UserId) -> Result<Response, S
     let (Ok(role), Ok(practice)) = (role, practice) else {
         let alert = "Nothing was saved: a role or practice is 1 to 64 letters, digits, '_', '-', '.' and ':'.";
         let user = store.user(id)?.ok_or(Problem::not_found())?;
-        let refused = Notice::Refused(StatusCode::BAD_REQUEST, alert.to_owned(), typed);
+        let refused = Notice::Refused(StatusCode::BAD_REQUEST, alert.to_owned(), typed.cut());
         return show(&call, admin, user, refused).await;
     };
     let patch = UserPatch { role: Some(role), practice_id: Some(practice), ..UserPatch::default() };

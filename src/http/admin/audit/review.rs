@@ -4,6 +4,7 @@ use serde::Deserialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use super::super::brief::cut;
 use super::super::entry::{Row, Rows};
 use super::super::session::Admin;
 use super::super::view::number;
@@ -14,6 +15,9 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{reply, review};
 use crate::store::{ReviewError, Reviewed};
+
+/// What a note may weigh when it is shown again, in bytes of HTML: one that is not too long fits.
+const NOTE: usize = 10 * 1024;
 
 /// What the page says of reviews.
 #[derive(Debug)]
@@ -95,7 +99,7 @@ impl Review {
     /// The same with what is wrong with the form just sent; says with what status to answer.
     pub(super) fn refuse(&mut self, refused: Refused) -> StatusCode {
         let Refused { problem, note } = refused;
-        (self.alert, self.note) = (problem.words().1, note);
+        (self.alert, self.note) = (problem.words().1, cut(&note, NOTE).0.to_owned());
         problem.status()
     }
 }

@@ -4,13 +4,14 @@ use warp::reply::Response;
 
 use super::card::pretty;
 use crate::http::admin::brief::visible;
-use crate::http::admin::{Stop, session, view};
+use crate::http::admin::{Stop, csrf, session, view};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::user::{BadId, UserRef};
 
 /// `GET /admin/users/{id}/object`: a file, which no browser shows, however hostile it is.
 pub(in crate::http::admin) async fn show(call: Call, id: &str) -> Result<Response, Stop> {
+    csrf::check_get(&call.headers, &call.app.settings.public_origin)?;
     let id = id.parse::<UserRef>();
     let admin = session::reader(&call, &here(&id)).await?;
     call.no_query()?;
