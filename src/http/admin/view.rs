@@ -124,7 +124,10 @@ struct Message<'a> {
     title: &'a str,
     sentence: &'a str,
     command: &'a str,
+    /// The id under which the server's own output tells more, where that is ours to look into.
     error_id: &'a str,
+    /// Where to go from here: addresses and what they are called.
+    ways: &'a [(&'a str, &'a str)],
 }
 
 /// A page of HTML.
@@ -139,10 +142,17 @@ pub(in crate::http) fn html(status: StatusCode, page: &impl Template) -> Result<
     Ok(response)
 }
 
-/// What is wrong with a request, as a page. The cause goes to the log under the id that the page shows.
+/// What is wrong with a request, as a page. The cause goes to the server's own output; where the fault is ours, the page
+/// shows the id it has there.
 pub(super) fn problem(problem: &Problem) -> Response {
-    let (title, sentence) = problem.words();
-    let mut response = message(problem.status(), title, sentence, "", &problem.log());
+    let ((title, sentence), status) = (problem.words(), problem.status());
+    let error_id = problem.log();
+    let error_id = if status.is_server_error() { &*error_id } else { "" };
+    let ways: &[_] = match status {
+        StatusCode::UNAUTHORIZED => &[("/admin/sign-in", "Sign in"), ("/admin", "To the overview")],
+        _ => &[("/admin", "To the overview")],
+    };
+    let mut response = message(status, &Message { title, sentence, error_id, ways, ..Message::new() });
     problem.add_headers(&mut response);
     // No scheme of HTTP's own gets anybody in here.
     response.headers_mut().remove(WWW_AUTHENTICATE);
@@ -151,22 +161,37 @@ pub(super) fn problem(problem: &Problem) -> Response {
 
 /// How somebody without a live link gets one.
 pub(super) fn no_link() -> Response {
-    let sentence = "A set-up link works once and for 24 hours, and this is not one, or no longer. \
-                    Somebody at the terminal of this server can make a new one:";
-    message(StatusCode::FORBIDDEN, "This link does not work", sentence, "rollbook admin link", "")
+    let page = Message {
+        title: "This link does not work",
+        sentence: "A set-up link works once and for 24 hours, and this is not one, or no longer. \
+                   Another admin can make a new one, or somebody at the terminal of this server:",
+        command: "rollbook admin link --name NAME",
+        ..Message::new()
+    };
+    message(StatusCode::FORBIDDEN, &page)
 }
 
 /// How the first admin comes to be.
 pub(super) fn no_admin() -> Response {
-    let sentence = "Nobody has set a password yet, and nobody can from here. \
-                    Somebody at the terminal of this server can make a link that does:";
-    message(StatusCode::FORBIDDEN, "Not set up yet", sentence, "rollbook admin link", "")
+    let page = Message {
+        title: "Not set up yet",
+        sentence: "Nobody has set a password yet, and nobody can from here. \
+                   Somebody at the terminal of this server can make a link that does:",
+        command: "rollbook admin link",
+        ..Message::new()
+    };
+    message(StatusCode::FORBIDDEN, &page)
 }
 
-fn message(status: StatusCode, title: &str, sentence: &str, command: &str, error_id: &str) -> Response {
-    let page = Message { frame: Bare::new(), title, sentence, command, error_id };
+impl Message<'_> {
+    fn new() -> Self {
+        Self { frame: Bare::new(), title: "", sentence: "", command: "", error_id: "", ways: &[] }
+    }
+}
+
+fn message(status: StatusCode, page: &Message<'_>) -> Response {
     // Text in, text out: rendering fails for want of memory at most.
-    html(status, &page).unwrap_or_else(Problem::into_response)
+    html(status, page).unwrap_or_else(Problem::into_response)
 }
 
 /// The headers of everything under `/admin`. The pages have nothing from elsewhere and no script but our own files, and the
