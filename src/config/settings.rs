@@ -74,7 +74,7 @@ settings! {
     REQUIRE_AZP = Setting::new("ROLLBOOK_REQUIRE_AZP", "require-azp", "true|false",
         "Whether a token that names no origin is rejected").or("false");
     AUDIENCE = Setting::new("CLERK_AUDIENCE", "audience", "NAMES",
-        "Our names, separated by commas; a token with an audience (aud) must name one of them");
+        "Names of this service, separated by commas; a token with an audience (aud) must name one of them");
     INSTANCE_ID = Setting::new("CLERK_INSTANCE_ID", "instance-id", "ins_…",
         "The only Clerk instance whose events are applied; otherwise that of the first event");
     LISTEN = Setting::new("ROLLBOOK_LISTEN", "listen", "ADDRESS:PORT",

@@ -54,6 +54,19 @@ async fn a_new_link_and_a_new_password_end_the_older_links() {
 }
 
 #[tokio::test]
+async fn who_is_turned_away_reads_where_to_go() {
+    let (site, cookie) = Site::with_admin().await;
+    let link = site.get("/admin/setup?token=x", None).await;
+    assert!(link.body.contains("Another admin can make") && link.body.contains("admin link --name NAME"));
+    let nobody = site.post("/admin/users/ever", None, &[("value", "x")]).await;
+    assert_eq!(nobody.status, 401, "{}", nobody.body);
+    assert!(nobody.body.contains("href=\"/admin/sign-in\">Sign in</a>") && !nobody.body.contains("ERR_"));
+    let nowhere = site.get("/admin/nowhere", Some(&cookie)).await;
+    assert!(nowhere.body.contains("To the overview") && !nowhere.body.contains("ERR_"), "{}", nowhere.body);
+    assert!(!nowhere.body.contains("/admin/sign-in"));
+}
+
+#[tokio::test]
 async fn a_link_lives_a_day() {
     let site = Site::start().await;
     let token = site.mint().await;

@@ -47,6 +47,10 @@ async fn the_book_is_filtered_by_what_people_know() {
     let (today, tomorrow) = (site.clock.now().to_string(), &tomorrow[..10]);
     assert!(shown(&format!("from={0}&to={0}", &today[..10])).await.body.contains("user.created</a>"));
     assert!(shown(&format!("from={tomorrow}")).await.body.contains("Nothing fits that."));
+    let backwards = shown(&format!("from={tomorrow}&to={}", &today[..10])).await;
+    assert!(backwards.status == 400 && backwards.body.contains("The first day is after the last."));
+    let listed = shown("action=audit.listed").await.body;
+    assert!(listed.contains(" shown</span>") && !listed.contains("×"), "{listed}");
 }
 
 #[tokio::test]
@@ -88,6 +92,8 @@ async fn entries_are_found_by_the_beginning_of_their_action_and_by_address() {
     site.add_user("user_1", &json!({})).await;
     let admins = found(&site, &cookie, "action=admin.*").await;
     assert!(admins.len() >= 3 && admins.iter().all(|action| action.starts_with("admin.")), "{admins:?}");
+    assert_eq!(found(&site, &cookie, "action=user").await, ["user.created"], "a word alone is the beginning");
+    assert_eq!(found(&site, &cookie, "action=use").await, Vec::<String>::new(), "of a whole one");
     for address in ["127.0.0.1", "%20127.0.0.1%20"] {
         assert_eq!(
             found(&site, &cookie, &format!("address={address}&looks=without")).await,
@@ -109,6 +115,8 @@ async fn what_is_typed_wrong_is_said_and_kept() {
         ("action", HOSTILE, "user.created, or user.*"),
         ("subject", "eve@x", "Nobody on the roll has that address."),
         ("subject", "a b", "by e-mail address or id"),
+        ("subject", "Lovelace", "by e-mail address or id"),
+        ("actor", "user:Lovelace", "by e-mail address or id"),
         ("actor", "two words", "clerk, terminal, system or stranger"),
         ("actor", "admin:two words", "clerk, terminal, system or stranger"),
         ("actor", "key:mine", "clerk, terminal, system or stranger"),

@@ -110,7 +110,10 @@ async fn who_is_still_at_clerk_is_erased_only_when_that_is_ticked() {
     let page = site.get(&erase, Some(&cookie)).await;
     assert!(page.body.contains("name=\"live\"") && page.body.contains("Clerk has not deleted this person"));
     let refused = site.post(&erase, Some(&cookie), &form(PASSWORD, "")).await;
-    assert!(refused.status == 400 && refused.body.contains("Clerk has not deleted this person. Nothing was erased."));
+    assert!(
+        refused.status == 400
+            && refused.body.contains("Nothing was erased: tick the box, or delete them at Clerk first.")
+    );
     let ticked = [("password", PASSWORD), ("reason", ""), ("live", "yes")];
     assert_eq!(site.post(&erase, Some(&cookie), &ticked).await.status, 200);
     assert_eq!(site.app.store.counts().users, 0);

@@ -173,6 +173,7 @@ async fn a_log_in_doubt_is_said_on_every_page_and_nothing_is_changed() {
     let form = [("role", "ADMIN"), ("practice", ""), ("role_was", "USER"), ("practice_was", "")];
     let refused = site.post(&page, Some(&cookie), &form).await;
     assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("own output has more under <code>ERR_"), "{}", refused.body);
     assert!(!site.get(&page, Some(&cookie)).await.body.contains("value=\"ADMIN\" list"));
     assert_eq!(site.app.store.counts().entries, entries);
 }

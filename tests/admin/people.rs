@@ -61,7 +61,7 @@ async fn a_page_tells_where_somebody_is_signed_in_and_belongs() {
     let user = site.add_user("user_1", &json!({ "first_name": "Ada", "public_metadata": { "tier": "gold" } })).await;
     let empty = site.get(&user, Some(&cookie)).await.body;
     assert!(empty.contains("They appear with Clerk’s session events.") && !empty.contains("Organisations"), "{empty}");
-    assert!(empty.contains("What everybody begins with") && empty.contains("No e-mail address"));
+    assert!(empty.contains("<dd>Default") && empty.contains("No e-mail address"));
 
     add_session(&site, 1, "user_1", "Firefox").await;
     add_membership(&site, 1, "user_1", "Acme").await;

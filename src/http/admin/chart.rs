@@ -102,8 +102,9 @@ pub(super) struct Line {
     pub(super) values: Vec<String>,
 }
 
-/// A chart of these series, which have a value for each of `times`; `what` is what is counted.
-pub(super) fn bars(what: &str, times: &[When], series: &[Series]) -> Bars {
+/// A chart of these series, which have a value for each of `times`; `what` is what is counted, one of it
+/// and several.
+pub(super) fn bars((one, many): (&str, &str), times: &[When], series: &[Series]) -> Bars {
     let at = |place: usize| series.iter().map(move |series| series.values.get(place).copied().unwrap_or_default());
     let sums: Vec<u64> = (0..times.len()).map(|place| at(place).sum()).collect();
     let scale = Scale::to(0, sums.iter().copied().max().unwrap_or_default());
@@ -116,9 +117,11 @@ pub(super) fn bars(what: &str, times: &[When], series: &[Series]) -> Bars {
     let named = series.iter().zip(&keys).filter(|(series, _)| series.values.iter().any(|value| *value > 0));
     let named: Vec<String> = named.map(|(_, key)| format!("{} {}", key.total, key.label.to_lowercase())).collect();
     let summary = match (times.first(), &named[..]) {
-        (None, _) | (_, []) => format!("No {what} yet."),
+        (None, _) | (_, []) => format!("No {many} yet."),
         (Some(first), named) => {
-            format!("{} {what} since {}: {}.", number(sums.iter().sum()), first.words, named.join(", "))
+            let sum = sums.iter().sum();
+            let what = if sum == 1 { one } else { many };
+            format!("{} {what} since {}: {}.", number(sum), first.words, named.join(", "))
         }
     };
     Bars { plot: Plot::new(times, &scale, summary), columns, keys, rows }
@@ -245,6 +248,8 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
+    const WHAT: (&str, &str) = ("delivery", "deliveries");
+
     fn times(count: i64) -> Vec<When> {
         let at = |hour| Timestamp::from_millis(1_716_883_200_000 + hour * 3_600_000);
         (0..count).map(|hour| When::minute(at(hour))).collect()
@@ -277,7 +282,7 @@ mod tests {
             Series { label: "Applied", class: "good", values: vec![3, 0, 1] },
             Series { label: "Quarantined", class: "warn", values: vec![1, 0, 0] },
         ];
-        let chart = bars("deliveries", &times(3), &series);
+        let chart = bars(WHAT, &times(3), &series);
         assert_eq!(chart.plot.summary, "5 deliveries since 28 May 2024, 08:00: 4 applied, 1 quarantined.");
         assert_eq!(chart.columns.len(), 2, "nothing is drawn where nothing was");
         let parts: Vec<_> = chart.columns[0].parts.iter().map(|part| (part.class, &*part.y, &*part.height)).collect();
@@ -285,7 +290,10 @@ mod tests {
         assert_eq!(chart.columns[0].title, "28 May 2024, 08:00: 3 applied, 1 quarantined");
         assert_eq!((chart.columns[1].x, chart.plot.width), (21, 30));
         assert_eq!(chart.rows.iter().map(|row| row.values.join("+")).collect::<Vec<_>>(), ["1+0", "3+1"]);
-        let nothing = bars("deliveries", &times(2), &[]);
+        let single = [Series { label: "Applied", class: "good", values: vec![0, 1] }];
+        let summary = bars(WHAT, &times(2), &single).plot.summary;
+        assert_eq!(summary, "1 delivery since 28 May 2024, 08:00: 1 applied.");
+        let nothing = bars(WHAT, &times(2), &[]);
         assert_eq!((nothing.plot.summary.as_str(), nothing.columns.len()), ("No deliveries yet.", 0));
     }
 

@@ -50,6 +50,7 @@ pub(super) struct Row {
     pub(super) changes: Vec<Change>,
     /// How many more fields changed.
     pub(super) more: usize,
+    /// How many of what there were, in words.
     pub(super) count: Option<String>,
     pub(super) reason: Option<String>,
     /// Whether the log was reviewed up to here.
@@ -126,13 +127,13 @@ impl<'a> Rows<'a> {
             actor: self.party(leaf.actor, actor_user.as_ref())?,
             impersonator: self.optional(leaf.impersonator, impersonator_user.as_ref())?,
             target: self.optional(target, target_user.as_ref())?,
+            count: leaf.count.and_then(|count| counted(&leaf.action, count)),
             action: leaf.action,
             outcome: leaf.outcome,
             more: all - changes.len().max(names.len()),
             changes,
             changed: names,
-            count: leaf.count.map(number),
-            reason: leaf.reason,
+            reason: leaf.reason.map(spoken),
             reviewed: false,
         })
     }
@@ -165,7 +166,6 @@ fn in_words(reference: &str) -> String {
         "cli" => "somebody at the terminal".to_owned(),
         "system" => "Rollbook itself".to_owned(),
         "anonymous" => "a stranger".to_owned(),
-        "admin:admin" => "the admin".to_owned(),
         person if person.starts_with("s1.") || person.starts_with("user:") => "an erased person".to_owned(),
         other => match other.strip_prefix("key:") {
             Some(id) => format!("API key {id}"),
@@ -194,6 +194,24 @@ pub(super) fn readable(found: Result<Option<User>, store::Error>) -> Result<Opti
         }
         found => found,
     }
+}
+
+/// What an entry of that action counts. Where it stands for several of its kind, it says so with a sign.
+fn counted(action: &str, count: u64) -> Option<String> {
+    let (one, many) = match action {
+        "events.read" => ("event", "events"),
+        "user.erased" | "audit.reviewed" | "log.pruned" | "log.verified" => ("entry", "entries"),
+        "value.looked_up" => ("found", "found"),
+        action if action.ends_with(".listed") => ("shown", "shown"),
+        _ => return (count != 1).then(|| format!("× {}", number(count))),
+    };
+    Some(format!("{} {}", number(count), if count == 1 { one } else { many }))
+}
+
+/// A reason as people say it, if it is one of our words and no sentence of theirs.
+fn spoken(reason: String) -> String {
+    let is_word = reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_word { reason.replace('_', " ") } else { reason }
 }
 
 pub(super) fn tone(outcome: &str) -> &'static str {
@@ -265,6 +283,22 @@ fn in_line(name: &str, value: Option<&Value>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_count_says_what_was_counted() {
+        let said = |action, count| counted(action, count).unwrap_or_default();
+        assert_eq!(said("users.listed", 1), "1 shown");
+        assert_eq!(said("events.read", 1_000), "1,000 events");
+        assert_eq!((said("user.erased", 1), said("audit.reviewed", 2)), ("1 entry".into(), "2 entries".into()));
+        assert_eq!((said("api.denied", 1), said("api.denied", 3)), (String::new(), "× 3".into()));
+    }
+
+    #[test]
+    fn reasons_are_said_in_words_and_names_as_they_are() {
+        assert_eq!(spoken("other_instance".into()), "other instance");
+        assert_eq!(spoken("They asked: ada_l.".into()), "They asked: ada_l.");
+        assert_eq!((in_words("admin:admin"), in_words("admin:ada")), ("admin admin".into(), "admin ada".into()));
+    }
 
     #[test]
     fn short_changes_are_told_in_a_line() {

@@ -116,7 +116,7 @@ async fn erase(desk: &Desk, call: &Call, admin: &Admin, id: &UserRef, form: Form
     };
     let alert = match call.app.store.erase(id, order, |_| {}).await {
         Ok(extent) => return done(call, admin, &extent),
-        Err(EraseError::Live) => "Clerk has not deleted this person. Nothing was erased.",
+        Err(EraseError::Live) => "Nothing was erased: tick the box, or delete them at Clerk first.",
         Err(EraseError::TellingReason) => "The reason names the person, and would stay. Please put it in other words.",
         Err(EraseError::LongReason) => "The reason is too long: at most 1,000 characters, please.",
         Err(error) => return Err(refused(error)),

@@ -152,7 +152,7 @@ impl Traffic {
             series("Not taken", "failed", failed),
         ];
         all.retain(|series| series.class == "applied" || series.values.iter().any(|value| *value > 0));
-        chart::bars("deliveries", &self.times(), &all)
+        chart::bars(("delivery", "deliveries"), &self.times(), &all)
     }
 
     /// How many users there were; `None` as long as nothing is known.

@@ -130,13 +130,13 @@ struct Message<'a> {
     title: &'a str,
     sentence: &'a str,
     command: &'a str,
+    /// The id under which the server's own output tells more, where that is ours to look into.
     error_id: &'a str,
     /// Why nothing is written, if so.
     doubt: Option<&'a str>,
+    /// Where to go from here: addresses and what they are called.
+    ways: &'a [(&'a str, &'a str)],
 }
-
-/// What makes a new link, at the terminal.
-const LINK: &str = "rollbook admin link";
 
 /// A page of HTML.
 ///
@@ -153,14 +153,19 @@ pub(in crate::http) fn html(status: StatusCode, page: &impl Template) -> Result<
 /// What is said where a row of the file cannot be read.
 const DAMAGED: &str = "Something that belongs here cannot be read. The file was changed: run rollbook verify.";
 
-/// What is wrong with a request, as a page. The cause goes to the log under the id that the page shows. Somebody who is
-/// signed in is also told the doubt that the log is in.
+/// What is wrong with a request, as a page. The cause goes to the server's own output; where the fault is ours, the page
+/// shows the id it has there. Somebody who is signed in is also told the doubt that the log is in.
 pub(super) fn problem(problem: &Problem, doubt: Option<&str>) -> Response {
-    let (title, sentence) = problem.words();
+    let ((title, sentence), status) = (problem.words(), problem.status());
     let sentence = if problem.is_damage() { DAMAGED } else { sentence };
     let error_id = problem.log();
-    let told = Message { title, sentence, error_id: &error_id, doubt, ..Message::default() };
-    let mut response = message(problem.status(), &told);
+    let error_id = if status.is_server_error() { &*error_id } else { "" };
+    let ways: &[_] = match status {
+        StatusCode::UNAUTHORIZED => &[("/admin/sign-in", "Sign in"), ("/admin", "To the overview")],
+        _ => &[("/admin", "To the overview")],
+    };
+    let told = Message { title, sentence, error_id, doubt, ways, ..Message::default() };
+    let mut response = message(status, &told);
     problem.add_headers(&mut response);
     // No scheme of HTTP's own gets anybody in here.
     response.headers_mut().remove(WWW_AUTHENTICATE);
@@ -170,17 +175,17 @@ pub(super) fn problem(problem: &Problem, doubt: Option<&str>) -> Response {
 /// How somebody without a live link gets one.
 pub(super) fn no_link() -> Response {
     let sentence = "A set-up link works once and for 24 hours, and this is not one, or no longer. \
-                    Somebody at the terminal of this server can make a new one:";
-    let title = "This link does not work";
-    message(StatusCode::FORBIDDEN, &Message { title, sentence, command: LINK, ..Message::default() })
+                    Another admin can make a new one, or somebody at the terminal of this server:";
+    let (title, command) = ("This link does not work", "rollbook admin link --name NAME");
+    message(StatusCode::FORBIDDEN, &Message { title, sentence, command, ..Message::default() })
 }
 
 /// How the first admin comes to be.
 pub(super) fn no_admin() -> Response {
     let sentence = "Nobody has set a password yet, and nobody can from here. \
                     Somebody at the terminal of this server can make a link that does:";
-    let title = "Not set up yet";
-    message(StatusCode::FORBIDDEN, &Message { title, sentence, command: LINK, ..Message::default() })
+    let (title, command) = ("Not set up yet", "rollbook admin link");
+    message(StatusCode::FORBIDDEN, &Message { title, sentence, command, ..Message::default() })
 }
 
 fn message(status: StatusCode, message: &Message<'_>) -> Response {

@@ -1,5 +1,6 @@
 //! The search form over the log: what its six fields mean, in the words that people type.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::page::PageRequest;
 use crate::store::{Store, UserFilter};
-use crate::user::{ClerkId, UserRef};
+use crate::user::{ClerkId, UserId, UserRef};
 
 /// The form's fields, in its order. What they are called is what the API calls them.
 const FIELDS: [&str; 7] = ["action", "subject", "actor", "address", "from", "to", "looks"];
@@ -96,22 +97,32 @@ impl Search {
     /// The same, as far as the store need not be asked.
     fn plain(&self) -> Result<Filter, &'static str> {
         let day = "A day is written like 2024-05-28.";
-        let action = self.filled("action").map(str::parse).transpose();
+        let action = self.filled("action").map(|text| whole_group(text).parse()).transpose();
         let without_looks = match self.filled("looks") {
             None => false,
             Some("without") => true,
             Some(_) => return Err("Entries are shown with those that say only that somebody looked, or without."),
         };
         let address = self.filled("address").map(str::parse::<IpAddr>).transpose();
+        let from = self.filled("from").map(|text| when::day_begins(text).ok_or(day)).transpose()?;
+        let to = self.filled("to").map(|text| when::day_ends(text).ok_or(day)).transpose()?;
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err("The first day is after the last.");
+        }
         Ok(Filter {
             action: action.map_err(|_| "An action is written like user.created, or user.* for all that begin so.")?,
             address: address.map_err(|_| "A network address is written like 192.0.2.7 or 2001:db8::7.")?,
-            from: self.filled("from").map(|text| when::day_begins(text).ok_or(day)).transpose()?,
-            to: self.filled("to").map(|text| when::day_ends(text).ok_or(day)).transpose()?,
+            from,
+            to,
             without_looks,
             ..Filter::default()
         })
     }
+}
+
+/// A word without a dot stands for all actions that begin so: every action has one.
+fn whole_group(text: &str) -> Cow<'_, str> {
+    if text.contains(['.', '*']) { text.into() } else { format!("{text}.*").into() }
 }
 
 /// Who is meant: by a word of its own, as the log has it (`admin:ada`), by the name of an admin or API key, or as
@@ -153,7 +164,11 @@ async fn actor(store: &Store, text: &str) -> Result<Result<Actor, &'static str>,
 const NOBODY: &str = "Who did it is clerk, terminal, system or stranger, the name of an admin or API key, or a person by \
                       e-mail address or id.";
 
-/// The person meant by an e-mail address, by our id or by Clerk's.
+/// What is said where a person is not understood.
+const NO_PERSON: &str = "A person is meant by e-mail address or id.";
+
+/// The person meant by an e-mail address, by our id or by Clerk's. What looks like none of them is refused unless somebody is
+/// called so: the search is noted in the log with whom it was about, and a name typed by mistake would stand there.
 async fn person(store: &Store, text: &str) -> Result<Result<ClerkId, &'static str>, Problem> {
     if text.contains('@') {
         let mut found = Vec::new();
@@ -168,8 +183,12 @@ async fn person(store: &Store, text: &str) -> Result<Result<ClerkId, &'static st
         });
     }
     Ok(match text.parse() {
-        Ok(UserRef::Clerk(id)) => Ok(id),
+        Ok(UserRef::Clerk(id)) => {
+            let is_known =
+                text.starts_with("user_") || store.user(UserId::of(&id))?.is_some() || store.deleted_at(&id)?.is_some();
+            is_known.then_some(id).ok_or(NO_PERSON)
+        }
         Ok(UserRef::Id(id)) => store.user(id)?.map(|user| user.clerk_id).ok_or("Nobody on the roll has that id."),
-        Err(_) => Err("A person is meant by e-mail address or id."),
+        Err(_) => Err(NO_PERSON),
     })
 }

@@ -21,13 +21,7 @@ pub(super) struct Secret {
 }
 
 /// Those that are set, in their order, and those that were and matched within the last 30 days.
-pub(super) fn all<'a>(
-    set: impl ExactSizeIterator<Item = &'a str>,
-    month: &Hour,
-    span: &Hour,
-    now: Timestamp,
-) -> Vec<Secret> {
-    let of = set.len();
+pub(super) fn all<'a>(set: impl Iterator<Item = &'a str>, month: &Hour, span: &Hour, now: Timestamp) -> Vec<Secret> {
     let last_at = |fingerprint: &str| month.secrets.get(fingerprint).map(|used| used.last_at);
     let set: Vec<&str> = set.collect();
     let newest = set.iter().filter_map(|fingerprint| last_at(fingerprint)).max();
@@ -50,8 +44,7 @@ pub(super) fn all<'a>(
             }
             _ => "",
         };
-        let name = if of == 1 { "The secret".to_owned() } else { format!("Secret {place} of {of}") };
-        describe(name, fingerprint, advice)
+        describe(format!("Secret {place}"), fingerprint, advice)
     });
     let former = month.secrets.keys().filter(|fingerprint| !set.contains(&fingerprint.as_str()));
     let former = former.map(|fingerprint| describe("No longer set".to_owned(), fingerprint, ""));
@@ -75,10 +68,10 @@ mod tests {
             let all = all(set.iter().copied(), &month, &month, now);
             all.into_iter().map(|s| format!("{}: {}", s.name, s.advice.chars().take(7).collect::<String>())).collect()
         };
-        assert_eq!(said(&["a"], &[("a", 900)]), ["The secret: "]);
-        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 47)]), ["Secret 1 of 2: ", "Secret 2 of 2: "]);
-        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 49)]), ["Secret 1 of 2: ", "Secret 2 of 2: Another"]);
-        assert_eq!(said(&["a", "b"], &[("b", 1)]), ["Secret 1 of 2: No matc", "Secret 2 of 2: "]);
-        assert_eq!(said(&["a"], &[("a", 1), ("c", 70)]), ["The secret: ", "No longer set: "]);
+        assert_eq!(said(&["a"], &[("a", 900)]), ["Secret 1: "]);
+        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 47)]), ["Secret 1: ", "Secret 2: "]);
+        assert_eq!(said(&["a", "b"], &[("a", 1), ("b", 49)]), ["Secret 1: ", "Secret 2: Another"]);
+        assert_eq!(said(&["a", "b"], &[("b", 1)]), ["Secret 1: No matc", "Secret 2: "]);
+        assert_eq!(said(&["a"], &[("a", 1), ("c", 70)]), ["Secret 1: ", "No longer set: "]);
     }
 }

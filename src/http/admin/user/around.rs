@@ -98,7 +98,7 @@ pub(super) async fn plan(store: &Store, user: &User) -> Result<Plan, store::Erro
         (Some(said), Some(billed)) if billed > said => ("Clerk Billing", Some(billed)),
         (Some(said), _) => ("Set by hand", Some(said)),
         (None, Some(billed)) => ("Clerk Billing", Some(billed)),
-        (None, None) => ("What everybody begins with", None),
+        (None, None) => ("Default", None),
     };
     let Subscription { plan, status } = &user.subscription;
     Ok(Plan {
