@@ -149,11 +149,11 @@ async fn a_download_breaks_off_with_the_session_and_takes_a_seat() {
     let (site, cookie, folder) = site().await;
     let name = "rollbook-20260101T000000Z.redb";
     // Far more than the system takes off the server's hands.
-    let size = 64 << 20;
-    fs::File::create(folder.path().join(name)).unwrap().set_len(size).unwrap();
+    let bytes = 64 << 20;
+    fs::File::create(folder.path().join(name)).unwrap().set_len(bytes).unwrap();
     let form = [("name", name), ("password", PASSWORD)];
     let answer = site.open_post(TAKE, &cookie, &form).await;
-    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(size)));
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(bytes)));
     assert_eq!(site.post("/admin/sign-out", Some(&cookie), &[]).await.status, 303);
     let mut pieces = answer.bytes_stream();
     let mut broken = false;
