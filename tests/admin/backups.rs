@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use rollbook::audit::{Actor, Source};
 use rollbook::backup::NotBegun;
@@ -16,7 +17,7 @@ use rollbook::verify::{self, Pace, Terms};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::site::{PASSWORD, Site};
+use super::site::{PASSWORD, Site, sign_in};
 use crate::common::clerk_id;
 
 const HERE: &str = "/admin/backups";
@@ -141,6 +142,37 @@ async fn nobody_takes_a_backup_without_the_password_or_anything_else_with_it() {
     assert!(!site.entries().await.iter().any(|entry| entry.leaf.action == "backup.downloaded"));
     let page = site.get(HERE, Some(&cookie)).await;
     assert!(!page.body.contains("notes.redb") && !page.body.contains(".part"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_download_breaks_off_with_the_session_and_takes_a_seat() {
+    let (site, cookie, folder) = site().await;
+    let name = "rollbook-20260101T000000Z.redb";
+    // Far more than the system takes off the server's hands.
+    let bytes = 64 << 20;
+    fs::File::create(folder.path().join(name)).unwrap().set_len(bytes).unwrap();
+    let form = [("name", name), ("password", PASSWORD)];
+    let answer = site.open_post(TAKE, &cookie, &form).await;
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(bytes)));
+    assert_eq!(site.post("/admin/sign-out", Some(&cookie), &[]).await.status, 303);
+    let mut pieces = answer.bytes_stream();
+    let mut broken = false;
+    while let Some(piece) = pieces.next().await {
+        broken = piece.is_err();
+        if broken {
+            break;
+        }
+    }
+    assert!(broken, "nobody who has signed out takes the rest");
+
+    let cookie = site.post("/admin/sign-in", None, &sign_in("ada", PASSWORD)).await.cookie();
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        streams.push(site.open("/admin/audit/live", &cookie, &[("sec-fetch-site", "same-origin")]).await);
+    }
+    assert!(streams.iter().all(|stream| stream.status().as_u16() == 200));
+    assert_eq!(site.post(TAKE, Some(&cookie), &form).await.status, 503);
+    assert!(site.entries().await.iter().filter(|entry| entry.leaf.action == "backup.downloaded").count() == 1);
 }
 
 #[tokio::test]

@@ -113,9 +113,7 @@ impl Site {
 
     /// What comes back for a form of our own page, byte for byte.
     pub(crate) async fn post_for_bytes(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
-        let request = self.server.request(Method::POST, path).header(COOKIE, cookie).header("origin", self.origin());
-        let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let answer = request.body(serde_urlencoded::to_string(form).unwrap()).send().await.unwrap();
+        let answer = self.open_post(path, cookie, form).await;
         (answer.headers().clone(), answer.bytes().await.unwrap().to_vec())
     }
 
@@ -173,6 +171,13 @@ impl Site {
     pub(crate) async fn open(&self, path: &str, cookie: &str, headers: &[(&str, &str)]) -> reqwest::Response {
         let request = self.server.request(Method::GET, path).header(COOKIE, cookie);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// An answer to a form of our own page that is read while it comes.
+    pub(crate) async fn open_post(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.server.request(Method::POST, path).header(COOKIE, cookie).header("origin", self.origin());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(serde_urlencoded::to_string(form).unwrap()).send().await.unwrap()
     }
 
     /// What the API answers to a key that may read the log.
