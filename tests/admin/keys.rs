@@ -1,6 +1,6 @@
 //! API keys on the page: made after the password was asked again, shown once, revoked by a button.
 
-use rollbook::api_key::{ApiKey, Scope, Wanted};
+use rollbook::api_key::{ApiKey, Scope, Scopes, Wanted};
 use rollbook::audit::{Actor, Draft, Source};
 
 use super::site::{Answer, MINUTE, PASSWORD, Site};
@@ -79,7 +79,8 @@ async fn a_key_is_shown_once_works_and_is_revoked() {
 async fn of_many_keys_the_newest_that_work_are_shown_and_the_others_folded() {
     let (site, cookie) = Site::with_admin().await;
     let make = async |n: usize| {
-        let (name, scopes) = (format!("{n:02}{}", "<".repeat(62)).parse().unwrap(), "users:read".parse().unwrap());
+        let (name, scopes) =
+            (format!("{n:02}{}", "<".repeat(62)).parse().unwrap(), Scopes::new([Scope::UsersRead]).unwrap());
         let entry = Draft::new("key.created", Actor::Cli, Source::Cli);
         site.app.store.create_api_key(Wanted { name, scopes, expires_at: None }, entry).await.unwrap().0.id
     };

@@ -20,8 +20,12 @@ async fn deliver(site: &Site, id: &str, kind: &str, data: &Value) {
 }
 
 async fn add_session(site: &Site, n: usize, user: &str, text: &str) {
+    add_session_that_is(site, n, user, text, "active").await;
+}
+
+async fn add_session_that_is(site: &Site, n: usize, user: &str, text: &str, status: &str) {
     let data = json!({
-        "object": "session", "id": format!("sess_{n:03}"), "user_id": user, "client_id": "client_1", "status": "active",
+        "object": "session", "id": format!("sess_{n:03}"), "user_id": user, "client_id": "client_1", "status": status,
         "actor": null, "last_active_at": T + 1, "created_at": T, "updated_at": T,
         "latest_activity": {
             "browser_name": text, "browser_version": "140.0", "device_type": "Linux", "ip_address": "192.0.2.7",
@@ -50,6 +54,8 @@ fn form<'a>(role: &'a str, practice: &'a str, was: [&'a str; 2]) -> [(&'static s
 }
 
 fn is_armed(page: &Answer) {
+    let title = page.body.split("</title>").next().unwrap();
+    assert!(!title.contains('\u{202e}'), "{title}");
     for raw in ["<script", "\u{202e}<", "href=\"javascript"] {
         assert!(!page.body.contains(raw), "{raw}: {}", page.body);
     }
@@ -66,15 +72,35 @@ async fn a_page_tells_where_somebody_is_signed_in_and_belongs() {
     add_session(&site, 1, "user_1", "Firefox").await;
     add_membership(&site, 1, "user_1", "Acme").await;
     let page = site.get(&user, Some(&cookie)).await.body;
-    for told in
-        ["Firefox 140.0 on Linux", "192.0.2.7, Firefox, Sweden", "<bdi>active</bdi>", "<bdi>Acme</bdi>", "org_001"]
-    {
+    for told in [
+        "<bdi>Firefox 140.0</bdi> on <bdi>Linux</bdi>",
+        "<bdi>192.0.2.7</bdi>, <bdi>Firefox</bdi>, <bdi>Sweden</bdi>",
+        "<bdi>active</bdi>",
+        "<bdi>Acme</bdi>",
+        "org_001",
+    ] {
         assert!(page.contains(told), "{told}: {page}");
     }
     assert!(page.contains("&#34;tier&#34;: &#34;gold&#34;"), "{page}");
     let organization = json!({ "object": "organization", "id": "org_001", "name": "Acme & Sons", "updated_at": T + 9 });
     deliver(&site, "msg_o", "organization.created", &organization).await;
     assert!(site.get(&user, Some(&cookie)).await.body.contains("Acme &#38; Sons"), "its own word");
+}
+
+#[tokio::test]
+async fn sessions_that_are_active_stand_before_those_that_have_ended() {
+    let (site, cookie) = Site::with_admin().await;
+    let user = site.add_user("user_1", &json!({})).await;
+    for n in 0..30 {
+        let status = if n == 3 || n == 20 { "active" } else { "ended" };
+        add_session_that_is(&site, n, "user_1", &format!("Browser-{n:02}"), status).await;
+    }
+    let page = site.get(&user, Some(&cookie)).await.body;
+    let rows: Vec<_> = page.split("<bdi>Browser-").skip(1).map(|row| &row[..2]).collect();
+    let mut first = [rows[0], rows[2]];
+    first.sort_unstable();
+    assert_eq!((first, rows.len()), (["03", "20"], 40), "each twice, in the device and in the place: {rows:?}");
+    assert!(page.contains("The API has all") && page.contains("data-label=\"Last active\""), "{page}");
 }
 
 #[tokio::test]
@@ -101,9 +127,18 @@ async fn a_page_stays_small_whatever_is_kept() {
     assert!(page.body.len() < MOST, "{}", page.body.len());
     assert_eq!(page.body.matches("There are more. The API has all").count(), 2);
     assert!(
-        page.body.contains("This is the beginning.") && page.body.matches("<summary>15 older</summary>").count() == 2
+        page.body.contains("This is the beginning.") && page.body.matches("<summary>15 more</summary>").count() == 2
     );
     assert_eq!(page.body.matches("<span class=\"badge good\"><bdi>active").count(), 20 + 1, "sessions and the plan");
+
+    let (_, metadata) = page.body.split_once("<h3>Metadata</h3>").unwrap();
+    let metadata = metadata.split("</section>").next().unwrap();
+    assert!(metadata.contains("\\u202e") && !metadata.contains('\u{202e}'), "{metadata}");
+    for more in ["/delete", "/erase"] {
+        let page = site.get(&format!("{user}{more}"), Some(&cookie)).await;
+        assert_eq!(page.status, 200);
+        is_armed(&page);
+    }
 
     let object = site.get(&format!("{user}/object"), Some(&cookie)).await;
     assert!(object.header("content-disposition").starts_with("attachment; "));

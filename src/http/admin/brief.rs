@@ -32,10 +32,9 @@ pub(super) fn weight(text: &str) -> usize {
 
 /// JSON in which every character can be seen that would turn others around or take no room.
 pub(super) fn visible(json: &str) -> String {
-    let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        if hidden(c) {
+        if is_hidden(c) {
             // All of these have one unit of UTF-16, and stand in strings alone. Writing to a string cannot fail.
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
@@ -43,6 +42,15 @@ pub(super) fn visible(json: &str) -> String {
         }
     }
     text
+}
+
+/// The text without such characters: for a title, which takes no markup that would keep them to themselves.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !is_hidden(*c)).collect()
+}
+
+const fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn of(c: char) -> usize {
@@ -71,6 +79,7 @@ mod tests {
         let json = serde_json::to_string(&["a\u{202e}b\u{feff}", "\u{1f600}", "é\"\\"]).unwrap();
         let shown = visible(&json);
         assert_eq!(shown, "[\"a\\u202eb\\ufeff\",\"\u{1f600}\",\"é\\\"\\\\\"]");
+        assert_eq!(plain("a\u{202e}b\u{2066}é"), "abé");
         assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap()[0], "a\u{202e}b\u{feff}");
     }
 }

@@ -64,7 +64,10 @@ impl When {
 /// The moment at which a day, `2024-05-28`, begins.
 pub(super) fn day_begins(day: &str) -> Option<Timestamp> {
     let day: Date = day.parse().ok()?;
-    Some(Timestamp::from_millis(day.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond()))
+    // The first and the last days there are have hours that are no moments any more.
+    let beyond = if day.year() < 1970 { i64::MIN } else { i64::MAX };
+    let millis = day.to_zoned(TimeZone::UTC).map_or(beyond, |begins| begins.timestamp().as_millisecond());
+    Some(Timestamp::from_millis(millis))
 }
 
 /// The moment at which a day ends and the next begins.
@@ -112,6 +115,9 @@ mod tests {
     fn days_begin_and_end_at_midnight() {
         assert_eq!(day_begins("2024-05-28").unwrap().to_string(), "2024-05-28T00:00:00.000Z");
         assert_eq!(day_ends("2024-02-28").unwrap().to_string(), "2024-02-29T00:00:00.000Z");
+        assert_eq!(day_begins("0001-01-01").unwrap().to_string(), "0001-01-01T00:00:00.000Z");
+        assert_eq!(day_ends("9999-12-30").unwrap().to_string(), "9999-12-31T23:59:59.999Z");
+        assert!(day_begins("9999-12-31").unwrap() > AT && day_ends("9999-12-31") >= day_begins("9999-12-31"));
         assert!(day_begins("2024-02-30").is_none() && day_begins("yesterday").is_none());
     }
 }

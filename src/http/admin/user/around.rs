@@ -20,6 +20,12 @@ const FIRST: usize = 5;
 /// What one value may weigh, in bytes of HTML.
 const VALUE: usize = 96;
 
+/// What one of several in a line may weigh.
+const PART: usize = 64;
+
+/// So many sessions are looked through for those that are active.
+const LOOKED_THROUGH: usize = 200;
+
 /// The first of some, and whether there are more.
 #[derive(Debug)]
 pub(super) struct Newest<T> {
@@ -32,13 +38,16 @@ pub(super) struct Newest<T> {
 /// Where the person is signed in, or was.
 #[derive(Debug)]
 pub(super) struct Session {
+    is_active: bool,
     pub(super) status: String,
     /// How the status looks.
     pub(super) tone: &'static str,
     /// Whether somebody else is in it as them.
     pub(super) is_impersonated: bool,
-    pub(super) device: Option<String>,
-    pub(super) place: Option<String>,
+    /// The browser and the system, each apart: strangers choose both, and neither may turn the other around.
+    pub(super) device: Vec<String>,
+    /// The address, the city and the country.
+    pub(super) place: Vec<String>,
     pub(super) active: Option<When>,
     pub(super) began: Option<When>,
 }
@@ -67,12 +76,15 @@ pub(super) fn usage(user: &User) -> Vec<(String, String)> {
     user.usage.iter().map(|(name, count)| (name.clone(), number(*count))).collect()
 }
 
-/// The newest sessions.
+/// The newest sessions, those that are active before all others.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub(super) async fn sessions(store: &Store, user: &User, now: Timestamp) -> Result<Newest<Session>, store::Error> {
-    some(store, user, SESSION, |_, body| Ok(Session::new(&body.fields(), now))).await
+    let row = |_: &ObjectKey, body: &Object| Ok(Session::new(&body.fields(), now));
+    let (mut sessions, more) = newest(store, user, SESSION, LOOKED_THROUGH, row).await?;
+    sessions.sort_by_key(|session| !session.is_active);
+    Ok(Newest::new(sessions, more))
 }
 
 /// The newest memberships.
@@ -80,7 +92,9 @@ pub(super) async fn sessions(store: &Store, user: &User, now: Timestamp) -> Resu
 /// # Errors
 /// When the file cannot be read.
 pub(super) async fn memberships(store: &Store, user: &User) -> Result<Newest<Membership>, store::Error> {
-    some(store, user, MEMBERSHIP, |_, body| Membership::new(store, &body.fields())).await
+    let (memberships, more) =
+        newest(store, user, MEMBERSHIP, MOST, |_, body| Membership::new(store, &body.fields())).await?;
+    Ok(Newest::new(memberships, more))
 }
 
 /// The subscription.
@@ -118,19 +132,29 @@ fn key(user: &User) -> ObjectKey {
     ObjectKey { kind: "user".to_owned(), id: user.clerk_id.clone() }
 }
 
-/// The newest objects of a kind that are listed by the person.
-async fn some<T>(
+/// The newest objects of a kind that are listed by the person, so many, and whether there are more.
+async fn newest<T>(
     store: &Store,
     user: &User,
     kind: &'static str,
+    most: usize,
     row: impl Fn(&ObjectKey, &Object) -> Result<T, store::Error>,
-) -> Result<Newest<T>, store::Error> {
-    let request = PageRequest { limit: Limit::near(MOST), cursor: None };
+) -> Result<(Vec<T>, bool), store::Error> {
+    let request = PageRequest { limit: Limit::near(most), cursor: None };
     let page = store.children(key(user), kind, request).await?;
     let with_body = |(key, object): &(ObjectKey, Mirrored)| object.body.as_ref().map(|body| row(key, body));
-    let mut rows = page.items.iter().filter_map(with_body).collect::<Result<Vec<_>, _>>()?;
-    let older = rows.split_off(rows.len().min(FIRST));
-    Ok(Newest { rows, older, more: page.next_cursor.is_some() })
+    let rows = page.items.iter().filter_map(with_body).collect::<Result<_, _>>()?;
+    Ok((rows, page.next_cursor.is_some()))
+}
+
+impl<T> Newest<T> {
+    /// As many of them as are shown.
+    fn new(mut rows: Vec<T>, more: bool) -> Self {
+        let more = more || rows.len() > MOST;
+        rows.truncate(MOST);
+        let older = rows.split_off(rows.len().min(FIRST));
+        Self { rows, older, more }
+    }
 }
 
 impl Session {
@@ -138,16 +162,14 @@ impl Session {
         let activity = ActivityJson::new(&session.object("latest_activity"));
         let status = session.text("status").unwrap_or_else(|| "unknown".to_owned());
         let status = mirror::as_of(now, status, mirror::at(session, "expire_at"), mirror::at(session, "abandon_at"));
-        let join = |parts: [Option<String>; 3], by: &str| {
-            let parts: Vec<String> = parts.into_iter().flatten().collect();
-            (!parts.is_empty()).then(|| brief(&parts.join(by), VALUE))
-        };
+        let told = |parts: &[Option<String>]| parts.iter().flatten().map(|part| brief(part, PART)).collect();
         Self {
             tone: if status == "active" { "good" } else { "" },
+            is_active: status == "active",
             status: brief(&status, VALUE),
             is_impersonated: session.object("actor").text("sub").is_some(),
-            device: join([activity.browser, activity.device, None], " on "),
-            place: join([activity.ip, activity.city, activity.country], ", "),
+            device: told(&[activity.browser, activity.device]),
+            place: told(&[activity.ip, activity.city, activity.country]),
             active: mirror::at(session, "last_active_at").map(|at| When::ago(at, now)),
             began: mirror::at(session, "created_at").map(When::minute),
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::http::admin::brief::{brief, cut};
+use crate::http::admin::brief::{brief, cut, visible};
 use crate::http::admin::view;
 use crate::http::admin::when::When;
 use crate::user::{self, Profile, User};
@@ -82,7 +82,7 @@ pub(super) fn metadata(user: &User) -> Vec<Metadata> {
         ("Unsafe metadata", "unsafe_metadata"),
     ];
     let member = |(label, name)| {
-        let text = pretty(fields.raw(name)?.get());
+        let text = visible(&pretty(fields.raw(name)?.get()));
         let (shown, is_cut) = cut(&text, METADATA);
         Some(Metadata { label, text: shown.to_owned(), is_cut })
     };

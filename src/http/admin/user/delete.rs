@@ -13,7 +13,7 @@ use crate::user::UserRef;
 
 const SOFT: [&str; 4] = [
     "They go off the roll: lists and the API show them among the deleted only, and their session tokens are refused.",
-    "Their record is kept, without its Clerk id. To take it away too, erase them.",
+    "Their record is kept and marked as deleted; the API shows its clerk_user_id as null. To take it away too, erase them.",
     "It is final: no event and no token brings them back.",
     "Clerk still has them. Delete them there as well if they are to be gone.",
 ];
