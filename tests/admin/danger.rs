@@ -132,7 +132,7 @@ async fn an_address_is_looked_up_by_a_form_that_puts_it_in_no_address_bar() {
     let entry = site.newest("value.looked_up").await;
     assert_eq!((entry.leaf.actor.as_str(), entry.leaf.count), ("admin:ada", Some(1)));
     assert!(!format!("{entry:?}").to_lowercase().contains("ann@"));
-    assert!(ask("<script>@x").await.body.contains("No, for nobody"));
+    assert!(ask("<script>@x").await.body.contains("No. Nobody in the log"));
     assert!(!ask("<script>@x").await.body.contains("<script"));
     assert_eq!(ask(" ").await.status, 400);
     assert_eq!(site.get("/admin/users/ever", Some(&cookie)).await.status, 405);

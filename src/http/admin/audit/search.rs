@@ -1,12 +1,11 @@
 //! The search form over the log: what its six fields mean, in the words that people type.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::{link, when};
 use crate::api_key::KeyId;
-use crate::audit::{Actor, Filter};
+use crate::audit::{Actions, Actor, Filter};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::page::PageRequest;
@@ -79,6 +78,9 @@ impl Search {
             Ok(filter) => filter,
             Err(alert) => return Ok(Err(alert)),
         };
+        if let Some(action) = filter.action {
+            filter.action = Some(group(store, action).await?);
+        }
         if let Some(text) = self.filled("subject") {
             match person(store, text).await? {
                 Ok(id) => filter.subject = Some(id),
@@ -97,7 +99,7 @@ impl Search {
     /// The same, as far as the store need not be asked.
     fn plain(&self) -> Result<Filter, &'static str> {
         let day = "A day is written like 2024-05-28.";
-        let action = self.filled("action").map(|text| whole_group(text).parse()).transpose();
+        let action = self.filled("action").map(str::parse).transpose();
         let without_looks = match self.filled("looks") {
             None => false,
             Some("without") => true,
@@ -106,7 +108,7 @@ impl Search {
         let address = self.filled("address").map(str::parse::<IpAddr>).transpose();
         let from = self.filled("from").map(|text| when::day_begins(text).ok_or(day)).transpose()?;
         let to = self.filled("to").map(|text| when::day_ends(text).ok_or(day)).transpose()?;
-        if from.zip(to).is_some_and(|(from, to)| from > to) {
+        if from.zip(to).is_some_and(|(from, to)| from >= to) {
             return Err("The first day is after the last.");
         }
         Ok(Filter {
@@ -120,9 +122,14 @@ impl Search {
     }
 }
 
-/// A word without a dot stands for all actions that begin so: every action has one.
-fn whole_group(text: &str) -> Cow<'_, str> {
-    if text.contains(['.', '*']) { text.into() } else { format!("{text}.*").into() }
+/// A word without a dot stands for all actions that begin so, unless it is an action itself: some type of Clerk's might be.
+async fn group(store: &Store, action: Actions) -> Result<Actions, Problem> {
+    Ok(match action {
+        Actions::Named(word) if !word.contains('.') && !store.actions().await?.contains(&word) => {
+            Actions::Beginning(format!("{word}."))
+        }
+        action => action,
+    })
 }
 
 /// Who is meant: by a word of its own, as the log has it (`admin:ada`), by the name of an admin or API key, or as
