@@ -54,7 +54,11 @@ async fn backups_are_looked_at_where_there_should_be_some() {
     let cookie = site.set_up().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("Warning") && page.body.contains("There is none in "), "{}", page.body);
-    fs::write(folder.path().join("rollbook-20200101T000000Z.redb"), "").unwrap();
+    let backup = folder.path().join("rollbook-20200101T000000Z.redb");
+    fs::write(&backup, "").unwrap();
+    let page = site.get("/admin/system", Some(&cookie)).await;
+    assert!(page.body.contains("There is none in "), "an empty file is none: {}", page.body);
+    fs::write(&backup, "all of it").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("The newest is ") && page.body.contains(" days old"), "{}", page.body);
 }
