@@ -47,6 +47,8 @@ async fn the_book_is_filtered_by_what_people_know() {
     let (today, tomorrow) = (site.clock.now().to_string(), &tomorrow[..10]);
     assert!(shown(&format!("from={0}&to={0}", &today[..10])).await.body.contains("user.created</a>"));
     assert!(shown(&format!("from={tomorrow}")).await.body.contains("Nothing fits that."));
+    assert!(shown("from=0001-01-01&to=9999-12-31").await.body.contains("user.created</a>"));
+    assert!(shown("from=9999-12-31").await.body.contains("Nothing fits that."));
 }
 
 #[tokio::test]
