@@ -306,6 +306,7 @@ async fn a_server_and_its_commands() {
     let link = run(folder, "admin link --name eve").done();
     assert!(client().get(link.trim_end()).send().await.unwrap().text().await.unwrap().contains("value=\"eve\""));
     assert!(run(folder, "admin link --name ..").failed(1).contains("an admin's name is 1 to 64 characters"));
+    assert!(run(folder, "admin link --name EVE").failed(1).contains("in other upper and lower case"));
 
     let sent = run(folder, "send-test").done();
     assert_eq!(sent.lines().count(), EVENT_TYPES.len());

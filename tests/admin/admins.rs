@@ -152,7 +152,7 @@ async fn the_page_stays_small_however_many_there_are_and_whatever_is_typed() {
     assert!(!page.contains("eve-49") && !page.contains(&"&#60;".repeat(20)), "{page}");
 
     let user = site.add_user("user_1", &serde_json::json!({})).await;
-    let long = "<".repeat(9_000);
+    let long = "<".repeat(4_500);
     let erase = [("password", OTHER), ("reason", long.as_str())];
     let given = [("role", long.as_str()), ("practice", &long), ("role_was", "USER"), ("practice_was", "")];
     for (path, form) in [
@@ -254,7 +254,10 @@ async fn sessions_that_ran_out_are_not_listed_and_who_was_seen_when_is() {
     let page = site.get("/admin/admins", Some(&ada)).await;
     assert_eq!(page.body.matches("/end\"").count(), 2, "ada's, and the one for all of hers: {}", page.body);
     let row = page.body.split("<tr>").find(|row| row.contains("<b>eve</b>")).unwrap();
-    assert!(row.contains("20 minutes ago") && row.contains("<td class=\"num side\">0</td>"), "{row}");
+    assert!(
+        row.contains("20 minutes ago") && row.contains("<td class=\"num side\" data-label=\"Sessions\">0</td>"),
+        "{row}"
+    );
     assert!(!is_in(&site, &eve).await);
 }
 

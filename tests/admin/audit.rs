@@ -51,6 +51,8 @@ async fn the_book_is_filtered_by_what_people_know() {
     assert!(backwards.status == 400 && backwards.body.contains("The first day is after the last."));
     let listed = shown("action=audit.listed").await.body;
     assert!(listed.contains(" shown</span>") && !listed.contains("×"), "{listed}");
+    assert!(shown("from=0001-01-01&to=9999-12-31").await.body.contains("user.created</a>"));
+    assert!(shown("from=9999-12-31").await.body.contains("Nothing fits that."));
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn ask(
     let extent = store.erasure_outline(id).await.map_err(refused)?;
     let user = store.user(UserId::of(&extent.person))?;
     store.record(admin.did("user.read").about(&extent.person)).await?;
-    let name = user.map_or_else(|| extent.person.to_string(), |user| entry::call_name(&user));
+    let name = user.map_or_else(|| extent.person.to_string(), |user| view::name(&entry::call_name(&user)));
     // Somebody who is in the log alone is known by Clerk's id, of which our own does not tell.
     let path = if extent.record { UserRef::Id(UserId::of(&extent.person)) } else { id.clone() };
     let page = Page {
