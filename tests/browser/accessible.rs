@@ -49,6 +49,39 @@ async fn axe_finds_nothing_in_dark_and_narrow() {
     judge(Options { dark: true, width: 500, ..Options::default() }).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_cut_off_on_narrow_screens() {
+    let house = House::build().await;
+    let mut faults = Vec::new();
+    let mut user = None;
+    for width in [320, 390, 640] {
+        let options = Options { width, ..Options::default() };
+        let Some(browser) = Browser::start(house.server.url(""), options).await else { return };
+        if user.is_none() {
+            user = Some(house.furnish().await);
+        }
+        browser.open(&house.link("ada").await).await;
+        house.enter(&browser).await;
+        for path in PAGES {
+            let newest = house.server.app.store.counts().entries - 1;
+            let address = path.replace("{user}", user.as_deref().unwrap()).replace("{newest}", &newest.to_string());
+            browser.open(&address).await;
+            faults
+                .extend(browser.ask(CUT).await.as_array().unwrap().iter().map(|cut| format!("{width} {path}: {cut}")));
+        }
+        browser.close().await;
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What of the page reaches over the edge of its sheet or of the window.
+const CUT: &str = "const seen = e => !e.closest('.unseen, .skip, pre, thead, nav, figure, details:not([open])');
+    return [...document.querySelectorAll('main *, header *')].filter(e => {
+        const box = e.getBoundingClientRect(), sheet = e.closest('.sheet');
+        const edge = sheet && sheet !== e ? sheet.getBoundingClientRect().right : innerWidth;
+        return box.width > 0 && seen(e) && box.right > edge + 1;
+    }).slice(0, 4).map(e => e.outerHTML.slice(0, 120));";
+
 async fn judge(options: Options) {
     let Some(axe) = axe() else {
         let _ = writeln!(std::io::stderr(), "SKIPPED axe-core: not installed");

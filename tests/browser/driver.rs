@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// Nothing here takes this long. What does is a failure, not a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// No window is narrower; a telephone is feigned then.
+const NARROWEST: u32 = 500;
+
 /// How the browser is set up.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options {
@@ -70,7 +73,11 @@ impl Browser {
         if options.without_script {
             preferences["profile.managed_default_content_settings.javascript"] = 2.into();
         }
-        let chrome = json!({ "args": arguments, "prefs": preferences });
+        let mut chrome = json!({ "args": arguments, "prefs": preferences });
+        if (1..NARROWEST).contains(&options.width) {
+            let metrics = json!({ "width": options.width, "height": 800, "pixelRatio": 1, "touch": false });
+            chrome["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+        }
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("goog:chromeOptions".to_owned(), chrome);
         let mut builder = ClientBuilder::new(HttpConnector::new());
