@@ -42,9 +42,10 @@
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and `clerk` → the rest. `store` and
-//! `clerk` do not know of each other: they meet in a handler, in the words of [`event`] and [`user`]. Settings are handed down as plain
-//! values; only [`server`] and [`cli`] know [`config`]. `tests/layering.rs` holds all of this.
+//! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and
+//! `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in the words of [`event`]
+//! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
+//! `tests/layering.rs` holds all of this.
 //!
 //! # What always holds
 //!
@@ -55,7 +56,8 @@
 //! - **The order of arrival does not matter.** States of one object are totally ordered ([`event::Version`]) and the
 //!   greatest wins, whichever came first. A deletion is final.
 //! - **Nothing verified is lost.** What carries a good signature is kept and answered 2xx, also when its type is
-//!   unknown, its body cannot be read or it comes from another Clerk instance: it is then in quarantine, with the reason.
+//!   unknown, its body cannot be read or it comes from another Clerk instance: it is then in quarantine, with the reason,
+//!   until an admin lets it be tried again ([`store::Store::reprocess`]) or discards it.
 //! - **The log only grows.** The store has no verb that changes an entry. Each is hashed into the tree in the transaction
 //!   that writes it. Entries that need not be kept any more go from the old end alone, once the log says so, and the tree
 //!   over them stays ([`store::Store::prune`]).
