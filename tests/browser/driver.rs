@@ -137,6 +137,16 @@ impl Browser {
         self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
     }
 
+    /// Waits until the page is one whose address has that in it. What stands on the page before may read the same.
+    pub(crate) async fn arrives(&self, part: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.place().await.contains(part) {
+            assert!(std::time::Instant::now() < deadline, "still on {}, and not on {part}", self.place().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.find("footer").await;
+    }
+
     /// Waits until the page says that.
     pub(crate) async fn reads(&self, words: &str) {
         let path = format!("//body[contains(normalize-space(.), {words:?})]");

@@ -57,9 +57,11 @@ async fn find_and_promote(house: &House, browser: &Browser) {
     browser.press("Users").await;
     browser.fill("Search", "hadd").await;
     browser.press("Filter").await;
+    browser.arrives("query=hadd").await;
     browser.reads("Noor Haddad").await;
     assert!(!browser.text().await.contains("Kofi"), "only whom was looked for");
     browser.press("Noor Haddad").await;
+    browser.arrives("/admin/users/").await;
     browser.fill("Role", "ADMIN").await;
     browser.press("Save").await;
     browser.reads("Saved.").await;
@@ -100,6 +102,7 @@ async fn export(browser: &Browser) {
     browser.open("/admin/audit").await;
     browser.fill("Action", "user.*").await;
     browser.press("Filter").await;
+    browser.arrives("action=user").await;
     browser.press("CSV").await;
     let table = std::fs::read_to_string(browser.saved(".csv").await).unwrap();
     let mut lines = table.lines();
