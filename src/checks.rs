@@ -29,6 +29,9 @@ const BACKLOG: usize = 256;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
+/// What the check of the newest backup is called.
+pub const BACKUPS: &str = "backups";
+
 /// How it stands with one thing. The worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -185,16 +188,15 @@ pub fn cors(origins: &[String]) -> Check {
 /// Whether there is a backup that is not too old.
 #[must_use]
 pub fn backups(folder: &Path, now: Timestamp) -> Check {
-    const NAME: &str = "backups";
     const MAKE: &str = "make one on the admin page, under System";
     let shown = folder.display();
     match backup::newest(folder) {
         Err(cause) => Check::failure(
-            NAME,
+            BACKUPS,
             format!("{shown} cannot be read ({cause})"),
             "make the folder and give it to the user Rollbook runs as, or set another (ROLLBOOK_BACKUP_DIR)",
         ),
-        Ok(None) => Check::warning(NAME, format!("there is none in {shown}"), MAKE),
+        Ok(None) => Check::warning(BACKUPS, format!("there is none in {shown}"), MAKE),
         Ok(Some(newest)) => {
             let days = (now.as_millis() - newest.at.as_millis()) / DAY;
             let age = match days {
@@ -206,10 +208,14 @@ pub fn backups(folder: &Path, now: Timestamp) -> Check {
             match days {
                 ..=-1 => {
                     let found = format!("the newest bears a day that is yet to come ({})", newest.name);
-                    Check::warning(NAME, found, "look at the clock, and move the file elsewhere if the clock is right")
+                    Check::warning(
+                        BACKUPS,
+                        found,
+                        "look at the clock, and move the file elsewhere if the clock is right",
+                    )
                 }
-                0..=BACKUP_AGE => Check::ok(NAME, found),
-                _ => Check::warning(NAME, found, MAKE),
+                0..=BACKUP_AGE => Check::ok(BACKUPS, found),
+                _ => Check::warning(BACKUPS, found, MAKE),
             }
         }
     }

@@ -54,6 +54,9 @@ async fn backups_are_looked_at_where_there_should_be_some() {
     let cookie = site.set_up().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("Warning") && page.body.contains("There is none in "), "{}", page.body);
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    let attention = &overview[overview.find("Needs attention").unwrap()..];
+    assert!(attention.contains("There is none in ") && attention.contains("href=\"/admin/backups\""), "{attention}");
     let backup = folder.path().join("rollbook-20200101T000000Z.redb");
     fs::write(&backup, "").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;

@@ -3,7 +3,7 @@
 use super::span::Span;
 use super::system;
 use super::view::number;
-use crate::checks::Level;
+use crate::checks::{self, Level};
 use crate::clock::Timestamp;
 use crate::http::App;
 use crate::http::problem::Problem;
@@ -32,12 +32,13 @@ pub(super) async fn of(app: &App, now: Timestamp) -> Result<Vec<Attention>, Prob
         .await?
         .into_iter()
         .filter(|check| check.level != Level::Ok)
-        .map(|check| Attention {
-            tone: if check.level == Level::Failure { "bad" } else { "warn" },
-            title: sentence(&check.found),
-            advice: sentence(&check.advice),
-            href: if check.name == "backup" { "/admin/backups" } else { "/admin/system" },
-            label: if check.name == "backup" { "Backups" } else { "All checks" },
+        .map(|check| {
+            let (href, label) = match check.name {
+                checks::BACKUPS => ("/admin/backups", "Backups"),
+                _ => ("/admin/system", "All checks"),
+            };
+            let tone = if check.level == Level::Failure { "bad" } else { "warn" };
+            Attention { tone, title: sentence(&check.found), advice: sentence(&check.advice), href, label }
         })
         .collect();
     let counts = app.store.counts();
