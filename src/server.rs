@@ -325,7 +325,8 @@ async fn show_metrics(listener: TcpListener, app: App, limits: Limits, mut stopp
     let _ = accept::serve(listener, service, fault, limits, Arc::default(), until).await;
 }
 
-/// Writes down every minute, and at the end, what strangers did and what is known of deliveries, and forgets who has not asked for anything lately.
+/// Writes down every minute, and at the end, what strangers did and what is known of deliveries, and forgets who has not
+/// asked for anything lately.
 async fn write_tallies(app: App, mut stopped: watch::Receiver<()>) {
     loop {
         let last = tokio::time::timeout(TALLY_EVERY, stopped.changed()).await.is_ok();

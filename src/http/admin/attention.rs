@@ -1,6 +1,6 @@
 //! What somebody should see to, each with the way to do it.
 
-use super::span::Span;
+use super::span::Traffic;
 use super::system;
 use super::view::number;
 use crate::checks::{self, Level};
@@ -23,11 +23,11 @@ pub(super) struct Attention {
     pub(super) label: &'static str,
 }
 
-/// Everything there is to see to, the worst first.
+/// Everything there is to see to, the worst first; `day` is what came in the last one.
 ///
 /// # Errors
 /// 503 when the file cannot be read.
-pub(super) async fn of(app: &App, now: Timestamp) -> Result<Vec<Attention>, Problem> {
+pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<Attention>, Problem> {
     let mut found: Vec<Attention> = system::checks(app)
         .await?
         .into_iter()
@@ -52,8 +52,7 @@ pub(super) async fn of(app: &App, now: Timestamp) -> Result<Vec<Attention>, Prob
         let advice = "What is there came with a good signature and could not be applied. Nothing of it is lost.";
         found.push(warn(title, advice, "/admin/quarantine", "Look at the quarantine"));
     }
-    let refused = Span::Day.traffic(app, now).await?.total.refused;
-    let forged = refused.get("bad_signature").copied().unwrap_or_default();
+    let forged = day.total.refused.get("bad_signature").copied().unwrap_or_default();
     if forged > 0 {
         let title = format!("{} with a wrong signature in 24 hours.", plural(forged, "delivery", "deliveries"));
         let advice = "If they are Clerk’s, the signing secret here is not the endpoint’s. If not, somebody knocks, and stays outside.";

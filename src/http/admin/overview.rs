@@ -98,6 +98,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         store.record(look).await?;
     }
     let traffic = span.traffic(&call.app, now).await?;
+    let day = if span == Span::Day { None } else { Some(Span::Day.traffic(&call.app, now).await?) };
     let page = Page {
         frame: Frame::new(&call.app, &admin, "/admin"),
         spans: span.choices("/admin"),
@@ -106,7 +107,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         first_run: (counts.last_event_at.is_none())
             .then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
         tested: query.tested.is_some(),
-        attention: attention::of(&call.app, now).await?,
+        attention: attention::of(&call.app, now, day.as_ref().unwrap_or(&traffic)).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),
         rows: Rows::new(store, now).of(newest)?,
