@@ -1,5 +1,6 @@
 //! What Rollbook relies on Clerk for.
 
+pub mod backend;
 mod claims;
 pub mod clean;
 pub mod http;

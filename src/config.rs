@@ -15,8 +15,10 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::audit::feed::Types;
 use crate::log;
 use crate::sync::{DeletePolicy, History};
+use crate::target::Kind;
 
 pub use self::in_force::{InForce, Value};
 pub use self::settings::{SETTINGS, Setting};
@@ -36,6 +38,14 @@ pub struct Config {
     pub signing_secrets: Vec<Secret>,
     /// How session tokens are verified.
     pub tokens: TokenSource,
+    /// How Clerk's Backend API is called; `None` without a secret key.
+    pub backend: Option<Backend>,
+    /// How often all users are compared with Clerk's, in hours; `None` is never.
+    pub sync_interval: Option<NonZeroU32>,
+    /// The service that is told of what happens, if one is set.
+    pub forward: Option<Forward>,
+    /// Private networks that such services may be in.
+    pub forward_private: Vec<IpNet>,
     /// The values of `azp` that are allowed; empty when all are.
     pub authorized_parties: Vec<String>,
     /// Whether tokens without `azp` are rejected.
@@ -68,6 +78,30 @@ pub struct Config {
     pub backup_dir: Option<PathBuf>,
     /// Every setting as it is in force, for people to look at.
     pub in_force: Vec<InForce>,
+}
+
+/// How Clerk's Backend API is called.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Where it is.
+    pub url: String,
+    /// The instance's secret key.
+    pub key: Secret,
+}
+
+/// A service that is told of what happens.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// Where it is.
+    pub url: String,
+    /// What it is told.
+    pub kind: Kind,
+    /// What that is signed with: valid base64 of 24 bytes or more.
+    pub secret: Secret,
+    /// Of which types.
+    pub types: Types,
+    /// Whether calls carry a session token of the user.
+    pub bearer: bool,
 }
 
 /// Which pages of other origins may call the API from a browser.
@@ -194,6 +228,7 @@ impl Config {
         let read = Reader::new(&get);
         let signing_secrets = read.signing_secrets();
         let tokens = read.tokens();
+        let backend = read.backend();
         let authorized_parties = read.list(&names::AUTHORIZED_PARTIES, value::origin_of_app);
         let require_azp = read.choice(&names::REQUIRE_AZP, [true, false]);
         let audience = read.list(&names::AUDIENCE, |name| Ok(name.to_owned()));
@@ -209,6 +244,9 @@ impl Config {
         let rate_address = read.rate(&names::RATE_ADDRESS);
         let rate_token = read.rate(&names::RATE_TOKEN);
         let metrics_listen = read.value(&names::METRICS_LISTEN, value::listen);
+        let sync_interval = read.value(&names::SYNC_INTERVAL, value::hours);
+        let forward = read.forward();
+        let forward_private = read.list(&names::FORWARD_PRIVATE, value::network);
         let backup_dir = read.value(&names::BACKUP_DIR, |path| Ok(PathBuf::from(path)));
         let in_force = in_force::all(&get, signing_secrets.len());
         read.finish(|| {
@@ -216,6 +254,10 @@ impl Config {
                 local: local?,
                 signing_secrets,
                 tokens: tokens?,
+                backend,
+                sync_interval: sync_interval?,
+                forward,
+                forward_private,
                 authorized_parties,
                 require_azp: require_azp?,
                 audience,

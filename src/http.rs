@@ -51,6 +51,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::backup::Backups;
+use crate::clerk::backend::Backend;
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
@@ -87,6 +88,8 @@ pub struct Parts {
     pub webhooks: Webhooks,
     /// Checks session tokens.
     pub sessions: Sessions,
+    /// Asks Clerk; `None` without a secret key.
+    pub backend: Option<Backend>,
     /// The time.
     pub clock: Clock,
     /// What the operator chose.
@@ -168,6 +171,7 @@ impl App {
         notary: Notary,
         webhooks: Webhooks,
         sessions: Sessions,
+        backend: Option<Backend>,
         clock: Clock,
         settings: Settings,
     ) -> Self {
@@ -179,6 +183,7 @@ impl App {
             notary,
             webhooks,
             sessions,
+            backend,
             clock,
             settings,
             tally: Tally::default(),

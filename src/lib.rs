@@ -21,6 +21,7 @@
 //! - [`json`]: strict reading, canonical writing, and what differs between two objects
 //! - [`clock`]: the time, which tests can set
 //! - [`sample`]: invented people and their events, for the demo and for trying out
+//! - [`target`]: a service that is told of what happens
 //! - [`export`]: the forms in which users and entries leave for other programs (CSV, OCSF)
 //!
 //! What touches the world, each named for what it talks to, and alone in naming the packages for it:
@@ -137,6 +138,7 @@ pub mod sample;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod target;
 pub mod tlog;
 pub mod traffic;
 pub mod user;

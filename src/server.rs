@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::{Actor, Draft, Source};
+use crate::clerk::backend::{Backend, BadBackend};
 use crate::clerk::http::Url;
 use crate::clerk::jwks::Keys;
 use crate::clerk::key::BadKey;
@@ -90,6 +91,9 @@ pub enum BindError {
     /// The address of the keys is no URL.
     #[error("CLERK_JWKS_URL: not a URL")]
     KeysUrl,
+    /// Clerk's Backend API cannot be called with what is set.
+    #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
+    Backend(#[from] BadBackend),
     /// The log's key or mark cannot be used.
     #[error("ROLLBOOK_DATA: {0}")]
     Notary(#[from] notary::Error),
@@ -119,6 +123,7 @@ impl Server {
         };
         let cors = cors(&config.cors)?;
         let in_force = in_force::rows(&config, address, metrics.as_ref().map(|(_, address)| *address));
+        let backend = config.backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
@@ -148,7 +153,7 @@ impl Server {
         store.record(turn("system.started")).await?;
         publish(&notary).await;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
-        let app = App::new(store, notary, webhooks, sessions, clock, settings);
+        let app = App::new(store, notary, webhooks, sessions, backend, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
         Ok(Self { listener, address, hosts, limits, app, metrics, keys, control })

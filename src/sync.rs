@@ -1,11 +1,15 @@
 //! The operator's policy, and which of two states wins. Pure rules: the same deliveries, in whatever order and however often they
 //! come, must end in the same place.
 
+mod report;
+
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::event::{Outcome, Version};
 use crate::json::Object;
+
+pub use self::report::{Fetched, Report};
 
 /// What happens to a user's record when Clerk deletes the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,8 +6,21 @@ use std::fs;
 use std::path::Path;
 
 /// What the program is about. They do no input or output and know nothing of the parts that do.
-const NOUNS: &[&str] =
-    &["api_key", "audit", "clock", "event", "histogram", "json", "merkle", "page", "sync", "tlog", "traffic", "user"];
+const NOUNS: &[&str] = &[
+    "api_key",
+    "audit",
+    "clock",
+    "event",
+    "histogram",
+    "json",
+    "merkle",
+    "page",
+    "sync",
+    "target",
+    "tlog",
+    "traffic",
+    "user",
+];
 
 /// The packages that nouns may name.
 const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];

@@ -46,7 +46,7 @@ fn flags_are_named_as_the_readme_says() {
         let (_, rest) = setting.name.split_once('_').unwrap();
         assert_eq!(setting.flag.unwrap(), rest.to_lowercase().replace('_', "-"));
     }
-    assert_eq!(SETTINGS.iter().filter(|setting| setting.is_secret()).count(), 2);
+    assert_eq!(SETTINGS.iter().filter(|setting| setting.is_secret()).count(), 4);
     let readme = readme().replace('\n', " ");
     let (_, flags) = readme.split_once("Other commands than `serve` and `doctor` take the flags ").unwrap();
     let flags = flags.split_once('.').unwrap().0.replace(" and ", ", ");

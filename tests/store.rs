@@ -302,7 +302,7 @@ async fn serve(store: Store) -> String {
         backup_dir: None,
         in_force: vec![],
     };
-    let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, Clock::system(), settings);
+    let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, None, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::service(&app, Hosts::default());

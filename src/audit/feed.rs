@@ -1,10 +1,11 @@
 //! Which entries the events feed tells: what Clerk said, and what changed people's records. Looking, refusing, signing in
 //! to the admin page and the server's own life are not in it, and least of all the reading of the feed.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Actions, Leaf, Source};
 
@@ -63,8 +64,8 @@ pub fn is_never_told(action: &str) -> bool {
 }
 
 /// Which of the entries that are told somebody wants, by their actions. Without any, all of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Types(Vec<Actions>);
 
 /// Text that names no types.
@@ -77,6 +78,12 @@ impl Types {
     #[must_use]
     pub fn named(&self) -> &[Actions] {
         &self.0
+    }
+
+    /// Whether all types are wanted.
+    #[must_use]
+    pub const fn are_all(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether an action is among them.
@@ -92,6 +99,21 @@ impl FromStr for Types {
     fn from_str(text: &str) -> Result<Self, BadTypes> {
         let types: Vec<Actions> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| BadTypes)?;
         if TYPES.contains(&types.len()) { Ok(Self(types)) } else { Err(BadTypes) }
+    }
+}
+
+impl fmt::Display for Types {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, actions) in self.0.iter().cloned().map(String::from).enumerate() {
+            write!(f, "{}{actions}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Types> for String {
+    fn from(types: Types) -> Self {
+        types.to_string()
     }
 }
 

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
+use crate::audit::feed::BadTypes;
 use crate::log;
+use crate::target::Kind;
 
 use super::settings::{self as names, Setting};
 use super::url::{self, Origin};
 use super::value::{self, Parsed};
-use super::{Cors, Fault, Faults, Keys, Local, Rate, Secret, TokenSource};
+use super::{Backend, Cors, Fault, Faults, Forward, Keys, Local, Rate, Secret, TokenSource};
 
 /// The largest file a secret is read from, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -65,10 +67,7 @@ impl<'a> Reader<'a> {
 
     /// How session tokens are verified; that there is a way is required.
     pub(super) fn tokens(&self) -> Option<TokenSource> {
-        let is_set = |setting: &Setting| {
-            let file = || self.text(&format!("{}_FILE", setting.name));
-            self.text(setting.name).is_some() || (setting.is_secret() && file().is_some())
-        };
+        let is_set = |setting| self.is_set(setting);
         let of_key = self.value(&names::PUBLISHABLE_KEY, value::issuer_of);
         let pem = self.secret(&names::JWT_KEY, value::public_key);
         let issuer = self.value(&names::ISSUER, url::remote);
@@ -87,6 +86,31 @@ impl<'a> Reader<'a> {
             None => Keys::Remote(jwks_url.unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json"))),
         };
         Some(TokenSource { issuer, keys })
+    }
+
+    /// How Clerk's Backend API is called, if it is.
+    pub(super) fn backend(&self) -> Option<Backend> {
+        let key = self.secret(&names::SECRET_KEY, value::secret_key).map(Secret::new);
+        let url = self.value(&names::API_URL, url::remote);
+        Some(Backend { url: url?, key: key? })
+    }
+
+    /// The service that is told of what happens, if one is set.
+    pub(super) fn forward(&self) -> Option<Forward> {
+        let url = self.value(&names::FORWARD_URL, url::target);
+        let kind = self.choice(&names::FORWARD_KIND, [Kind::Events, Kind::Api]);
+        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|_| text.to_owned()));
+        let types = self.value(&names::FORWARD_TYPES, |text| text.parse().map_err(|bad: BadTypes| bad.to_string()));
+        let bearer = self.choice(&names::FORWARD_BEARER, [true, false]);
+        let url = url?;
+        if secret.is_none() && !self.is_set(&names::FORWARD_SECRET) {
+            self.fault(
+                names::FORWARD_SECRET.name,
+                "set it too: what is sent is signed with it, and the receiver checks that (whsec_ and 24 random bytes or more in base64)",
+            );
+        }
+        let secret = Secret::new(secret?);
+        Some(Forward { url, kind: kind?, secret, types: types.unwrap_or_default(), bearer: bearer? })
     }
 
     /// Which pages may call the API.
@@ -137,6 +161,11 @@ impl<'a> Reader<'a> {
         }
         let content = if is_file { self.noted(&name, contents(&text, |text| parse(text).is_ok()))? } else { text };
         self.noted(&name, utf8(&content).and_then(&parse))
+    }
+
+    fn is_set(&self, setting: &Setting) -> bool {
+        let file = || self.text(&format!("{}_FILE", setting.name));
+        self.text(setting.name).is_some() || (setting.is_secret() && file().is_some())
     }
 
     fn text(&self, name: &str) -> Option<String> {

@@ -69,6 +69,10 @@ settings! {
         "Issuer of the session tokens, instead of the one the publishable key gives");
     JWKS_URL = Setting::new("CLERK_JWKS_URL", "jwks-url", "URL",
         "Where the keys are, instead of the issuer's /.well-known/jwks.json");
+    SECRET_KEY = Setting::secret("CLERK_SECRET_KEY", "sk_…",
+        "Secret key of the Clerk instance; with it users are compared with Clerk's own list, and tokens to sign in as them made");
+    API_URL = Setting::new("CLERK_API_URL", "api-url", "URL",
+        "Where Clerk's Backend API is").or("https://api.clerk.com");
     AUTHORIZED_PARTIES = Setting::new("CLERK_AUTHORIZED_PARTIES", "authorized-parties", "ORIGINS",
         "Origins a token may come from (azp), separated by commas; checked when the token names one");
     REQUIRE_AZP = Setting::new("ROLLBOOK_REQUIRE_AZP", "require-azp", "true|false",
@@ -115,12 +119,26 @@ settings! {
         "The same for one session or API key").or("50");
     METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",
         "Where else to listen, for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
+    SYNC_INTERVAL = Setting::new("ROLLBOOK_SYNC_INTERVAL", "sync-interval", "HOURS|off",
+        "How often all users are compared with Clerk's, 1 to 168 hours; their number is, every hour. Needs the secret key").or("24");
+    FORWARD_URL = Setting::new("ROLLBOOK_FORWARD_URL", "forward-url", "URL",
+        "A service that is told of everything that happens; more of them can be added on the admin page");
+    FORWARD_KIND = Setting::new("ROLLBOOK_FORWARD_KIND", "forward-kind", "events|api",
+        "Whether it is sent the events, or called to create, update and delete users").or("events");
+    FORWARD_SECRET = Setting::secret("ROLLBOOK_FORWARD_SECRET", "whsec_…",
+        "The secret that what it is sent is signed with; needed with the URL");
+    FORWARD_TYPES = Setting::new("ROLLBOOK_FORWARD_TYPES", "forward-types", "TYPES",
+        "The only events it is told, such as user.*,session.created, separated by commas");
+    FORWARD_BEARER = Setting::new("ROLLBOOK_FORWARD_BEARER", "forward-bearer", "true|false",
+        "Whether calls carry a session token of the user, made by Clerk. Needs the secret key").or("false");
+    FORWARD_PRIVATE = Setting::new("ROLLBOOK_FORWARD_PRIVATE", "forward-private", "CIDRS",
+        "Private networks that such services may be in, separated by commas; without them they have to be on the internet, by https");
     BACKUP_DIR = Setting::new("ROLLBOOK_BACKUP_DIR", "backup-dir", "FOLDER",
         "The folder that backups are put into; without it none are made");
 }
 
 /// Settings that later versions will have: named in warnings, so that nobody believes they are in force.
-const LATER: &[&str] = &["ROLLBOOK_TLS_", "ROLLBOOK_FORWARD_", "ROLLBOOK_SYNC_", "ROLLBOOK_BACKUP_"];
+const LATER: &[&str] = &["ROLLBOOK_TLS_", "ROLLBOOK_BACKUP_"];
 
 /// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt
 /// setting is one that is silently not in force.

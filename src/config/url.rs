@@ -17,6 +17,14 @@ pub(super) fn remote(text: &str) -> Parsed<String> {
     }
 }
 
+/// The address of a service that is told of what happens. Whether it may be called is decided each time, by where its name
+/// leads then.
+pub(super) fn target(text: &str) -> Parsed<String> {
+    let wanted =
+        "must be an https or http URL with no user, query or fragment, such as https://app.example.com/hooks/rollbook";
+    parse(text).map(|url| url.as_str().to_owned()).ok_or_else(|| wanted.into())
+}
+
 /// How browsers reach Rollbook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(Url);

@@ -47,6 +47,28 @@ pub(super) fn network(text: &str) -> Parsed<IpNet> {
         .map_err(|_| "must be networks separated by commas, such as 10.0.0.0/8,::1".into())
 }
 
+/// How often something is done, in hours; `None` is never.
+pub(super) fn hours(text: &str) -> Parsed<Option<NonZeroU32>> {
+    match text.parse::<NonZeroU32>() {
+        Ok(hours) if hours.get() <= 168 => Ok(Some(hours)),
+        _ if text == "off" => Ok(None),
+        _ => Err("must be a whole number of hours from 1 to 168, or off".into()),
+    }
+}
+
+/// A secret key of Clerk's.
+pub(super) fn secret_key(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    let is_one = text.strip_prefix("sk_").is_some_and(|rest| {
+        (8..=256).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    });
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a secret key (sk_live_… or sk_test_…; Clerk dashboard, API keys)".into())
+    }
+}
+
 /// A size in MiB, as bytes.
 pub(super) fn mebibytes(text: &str) -> Parsed<usize> {
     match text.parse::<usize>() {

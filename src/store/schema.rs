@@ -16,13 +16,14 @@ use super::tables;
 use crate::disk;
 
 /// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
-const SCHEMA: u32 = 4;
+const SCHEMA: u32 = 5;
 
 /// The tables that files of an earlier schema do not have, by the schema that brought them.
 const SINCE: &[(u32, &[&str])] = &[
     (2, &["audit_checkpoint-1", "value_tags-1", "erased-1"]),
     (3, &["api_keys-1"]),
     (4, &["audit_by_facet-1", "hours-1"]),
+    (5, &["walk_marks-1", "targets-1", "target_courses-1"]),
 ];
 
 /// The schema that brought the lists by facet.

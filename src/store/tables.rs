@@ -89,6 +89,13 @@ tables! {
     /// (subject number, a value's tag) → the entry that brought the value first, and the one that took it away
     /// ([`super::values`]). Erasable.
     value_tags: (u64, &'static [u8; 32]) => (u64, u64);
+    /// (walk, our id): the users that a walk over Clerk's has met so far; walk 0 is the real one, 1 the one that changes
+    /// nothing.
+    walk_marks: (u8, u128) => ();
+    /// Name → a service that is told of what happens, JSON ([`crate::target::Target`]).
+    targets: &'static str => &'static [u8];
+    /// Name → how far it has come, JSON ([`crate::target::Course`]).
+    target_courses: &'static str => &'static [u8];
     /// Name → admin, JSON.
     admins: &'static str => &'static [u8];
     /// SHA-256 of a link's token → link, JSON.

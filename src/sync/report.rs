@@ -1,0 +1,57 @@
+//! What a walk over Clerk's users met, and what came of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::Version;
+use crate::json::Object;
+use crate::user::ClerkId;
+
+/// A user as Clerk's Backend API gave them when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Clerk's id.
+    pub id: ClerkId,
+    /// `updated_at`, zero when absent.
+    pub updated_at: Timestamp,
+    /// When it was asked, by our clock.
+    pub at: Timestamp,
+    /// The user object, less secrets.
+    pub clerk: Object,
+}
+
+impl Fetched {
+    /// Which version of the user it is. What was fetched is what Clerk held at that moment: of two states that bear one
+    /// `updated_at` it is the newer, unless an event of a later moment tells otherwise.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        Version { updated_at: self.updated_at, event_at: self.at, delivery: String::new() }
+    }
+}
+
+/// How many users a walk met, and what it found of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Users that Clerk gave.
+    pub fetched: u64,
+    /// Those of whom nothing had come.
+    pub created: u64,
+    /// Those who were out of date.
+    pub updated: u64,
+    /// Users whom Clerk does not have any more.
+    pub deleted: u64,
+    /// Those who were as Clerk has them.
+    pub unchanged: u64,
+    /// Those who could not be read or asked after.
+    pub failed: u64,
+    /// Users whom Clerk has and who were deleted or erased here: they stay so.
+    pub apart: u64,
+}
+
+impl Report {
+    /// How many users differed: as many as webhooks were lost for, or are still on their way.
+    #[must_use]
+    pub const fn drift(&self) -> u64 {
+        self.created + self.updated + self.deleted
+    }
+}
