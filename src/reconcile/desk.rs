@@ -213,20 +213,20 @@ impl Desk {
 /// Walks until the end or until told to stop, and says in the log when it did not come to its end.
 async fn run(turn: Turn, backend: Backend, is_dry: bool, by: By, mut suspended: watch::Receiver<()>) {
     let inner = &*turn.0;
-    let walker = Walker::new(&inner.store, &backend, &inner.clock, by.clone(), &inner.running);
-    let walked = tokio::select! {
+    let walk = Walker::new(&inner.store, &backend, &inner.clock, by.clone(), &inner.running).walk(is_dry);
+    let result = tokio::select! {
         biased;
         _ = suspended.changed() => Err(Error::Stopped),
-        walked = walker.walk(is_dry) => walked,
+        walked = walk => walked,
     };
-    if let Err(error) = &walked {
+    if let Err(error) = &result {
         tracing::warn!(cause = %error, "sync.not_finished");
         let entry = by.entry("sync.finished").with("dry_run", is_dry.then_some(true)).ended("error", error.as_str());
         if let Err(cause) = inner.store.record(entry).await {
             tracing::warn!(%cause, "audit.not_written");
         }
     }
-    let outcome = Outcome { at: inner.clock.now(), is_dry, result: walked.map_err(|error| error.to_string()) };
+    let outcome = Outcome { at: inner.clock.now(), is_dry, result: result.map_err(|error| error.to_string()) };
     *inner.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
 }
 
