@@ -42,6 +42,7 @@
 //! What puts it together:
 //!
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
+//! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
 //! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile` and `backup` → `verify` → `notary` →
@@ -138,6 +139,7 @@ pub mod page;
 pub mod reconcile;
 pub mod sample;
 pub mod server;
+pub mod stand_in;
 pub mod store;
 pub mod sync;
 pub mod target;

@@ -42,6 +42,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("http", &["export", "disk", "store", "notary", "backup", "clerk", "reconcile", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "reconcile", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "reconcile", "http", "control"]),
+    ("stand_in", &["sample", "clerk", "server"]),
     (
         "cli",
         &[
@@ -59,6 +60,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "http",
             "control",
             "server",
+            "stand_in",
         ],
     ),
     ("main", &["config", "cli"]),
