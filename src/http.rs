@@ -51,7 +51,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::backup::Backups;
-use crate::clerk::backend::Backend;
+use crate::clerk::backend::{Backend, Lookups};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
@@ -90,6 +90,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Asks Clerk; `None` without a secret key.
     pub backend: Option<Backend>,
+    /// Asks Clerk for users of whom no event has come; `None` without a secret key.
+    pub lookups: Option<Lookups>,
     /// The time.
     pub clock: Clock,
     /// What the operator chose.
@@ -183,6 +185,7 @@ impl App {
             notary,
             webhooks,
             sessions,
+            lookups: backend.clone().map(Lookups::new),
             backend,
             clock,
             settings,
