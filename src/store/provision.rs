@@ -82,8 +82,7 @@ impl Store {
             entry.changed = effect.changed;
             let changes = (!effect.values.is_empty()).then_some(effect.values);
             tx.append(&entry.with("changes", changes), now)?;
-            let after =
-                User { clerk: clerk.clone(), version: told.version(), source: told.source(), ..before.clone() };
+            let after = User { clerk: clerk.clone(), version: told.version(), source: told.source(), ..before.clone() };
             tx.put_user(Some(&before), &after)?;
             Ok(Provisioned::Found(Box::new(after)))
         })
