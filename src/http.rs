@@ -1,5 +1,6 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
+pub mod acting;
 pub mod admin;
 mod audit;
 pub mod call;
