@@ -41,6 +41,7 @@
 //! What puts it together:
 //!
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
+//! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
 //! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and
@@ -136,6 +137,7 @@ pub mod notary;
 pub mod page;
 pub mod sample;
 pub mod server;
+pub mod stand_in;
 pub mod store;
 pub mod sync;
 pub mod target;

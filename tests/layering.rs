@@ -41,11 +41,12 @@ const MODULES: &[(&str, &[&str])] = &[
     ("http", &["export", "disk", "store", "notary", "backup", "clerk", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "http", "control"]),
+    ("stand_in", &["sample", "clerk", "server"]),
     (
         "cli",
         &[
             "sample", "export", "log", "disk", "config", "store", "notary", "verify", "clerk", "checks", "http",
-            "control", "server",
+            "control", "server", "stand_in",
         ],
     ),
     ("main", &["config", "cli"]),
