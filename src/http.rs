@@ -1,5 +1,6 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
+pub mod acting;
 pub mod admin;
 mod audit;
 pub mod call;
@@ -51,7 +52,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::backup::Backups;
-use crate::clerk::backend::Backend;
+use crate::clerk::backend::{Backend, Lookups};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
@@ -91,6 +92,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Asks Clerk; `None` without a secret key.
     pub backend: Option<Backend>,
+    /// Asks Clerk for users of whom no event has come; `None` without a secret key.
+    pub lookups: Option<Lookups>,
     /// The time.
     pub clock: Clock,
     /// What the operator chose.
@@ -187,6 +190,7 @@ impl App {
             notary,
             webhooks,
             sessions,
+            lookups: backend.clone().map(Lookups::new),
             backend,
             clock,
             settings,

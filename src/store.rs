@@ -62,6 +62,7 @@ pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
 pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 pub use self::figures::Figures;
+pub use self::provision::Told;
 pub use self::prune::Prunable;
 pub use self::quarantine::{Quarantined, Reprocessed};
 pub use self::reconcile::Unmarked;

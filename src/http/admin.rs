@@ -129,6 +129,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id] => user::serve(call, id).await,
         ["users", id, "object"] => user::object::show(call, id).await,
         ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
+        ["users", id, "act"] => user::act::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["test"] => send_test::serve(call).await,
