@@ -95,7 +95,10 @@ impl Stage {
     async fn set() -> Self {
         let backups = tempfile::tempdir().unwrap();
         let folder = backups.path().display().to_string();
-        let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", &folder)], None).await;
+        // Nobody is at that address, but a comparison can be begun.
+        let clerk = [("CLERK_SECRET_KEY", "sk_test_nobody00"), ("CLERK_API_URL", "http://127.0.0.1:9")];
+        let settings = [("ROLLBOOK_BACKUP_DIR", folder.as_str()), clerk[0], clerk[1]];
+        let site = Site::start_with(&settings, None).await;
         let cookie = site.set_up().await;
         site.deliver("msg_bad", "{\"type\":\"user.created\",\"data\":{}}").await;
         let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
