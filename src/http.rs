@@ -57,6 +57,7 @@ use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
 use crate::notary::Notary;
+use crate::reconcile;
 use crate::store::Store;
 
 pub use self::audit::entry;
@@ -111,6 +112,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The backups.
     pub backups: Backups,
+    /// The walks over Clerk's users.
+    pub walks: reconcile::Desk,
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
@@ -181,6 +184,7 @@ impl App {
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
             backups: Backups::new(settings.backup_dir.clone()),
+            walks: reconcile::Desk::new(store.clone(), backend.clone(), clock.clone()),
             started_at: clock.now(),
             store,
             notary,

@@ -167,6 +167,22 @@ impl Backend {
         Ok(count.total_count)
     }
 
+    /// The id of the instance that the key is of; `None` when the API does not tell.
+    ///
+    /// # Errors
+    /// When Clerk does not answer.
+    pub async fn instance(&self, patience: Patience) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        struct Instance {
+            id: String,
+        }
+        match self.get::<Instance>(&["instance"], &[], patience).await {
+            Ok(instance) => Ok(Some(instance.id)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A token by which `actor` can act as `user` for a while; `actor` is what the session's tokens say as `act.sub`.
     ///
     /// # Errors
