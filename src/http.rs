@@ -55,6 +55,7 @@ use crate::clerk::backend::Backend;
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
+use crate::forward::Forwarder;
 use crate::notary::Notary;
 use crate::store::Store;
 
@@ -63,6 +64,7 @@ use self::call::{Call, call};
 use self::cors::Cors;
 pub use self::deliveries::Deliveries;
 use self::denials::Denials;
+pub use self::events::event;
 pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
@@ -90,6 +92,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Asks Clerk; `None` without a secret key.
     pub backend: Option<Backend>,
+    /// Tells other services.
+    pub forwarder: Forwarder,
     /// The time.
     pub clock: Clock,
     /// What the operator chose.
@@ -111,6 +115,15 @@ pub struct Parts {
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
+}
+
+/// Whom Rollbook calls by itself.
+#[derive(Debug)]
+pub struct Abroad {
+    /// Asks Clerk; `None` without a secret key.
+    pub backend: Option<Backend>,
+    /// Tells other services.
+    pub forwarder: Forwarder,
 }
 
 /// The settings that handlers go by.
@@ -171,10 +184,11 @@ impl App {
         notary: Notary,
         webhooks: Webhooks,
         sessions: Sessions,
-        backend: Option<Backend>,
+        abroad: Abroad,
         clock: Clock,
         settings: Settings,
     ) -> Self {
+        let Abroad { backend, forwarder } = abroad;
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
             backups: Backups::new(settings.backup_dir.clone()),
@@ -184,6 +198,7 @@ impl App {
             webhooks,
             sessions,
             backend,
+            forwarder,
             clock,
             settings,
             tally: Tally::default(),

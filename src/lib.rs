@@ -31,6 +31,7 @@
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
 //! - [`backup`]: copies of the file that are proved before they are kept
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
+//! - [`forward`]: what happens, told to other services until they take it
 //! - [`checks`]: what has to be right, and what to do when it is not
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
@@ -43,7 +44,7 @@
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and
+//! The direction is `cli` → `server` → `control` → `http` → `checks` → `forward` and `backup` → `verify` → `notary` → `store` and
 //! `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
 //! `tests/layering.rs` holds all of this.
@@ -127,6 +128,7 @@ pub mod control;
 pub mod disk;
 pub mod event;
 pub mod export;
+pub mod forward;
 pub mod histogram;
 pub mod http;
 pub mod json;

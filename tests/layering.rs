@@ -37,10 +37,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("verify", &["store", "notary"]),
     ("backup", &["disk", "store", "notary", "verify"]),
     ("clerk", &[]),
-    ("checks", &["disk", "store", "notary", "backup", "clerk"]),
-    ("http", &["export", "disk", "store", "notary", "backup", "clerk", "checks"]),
+    ("forward", &["disk", "store", "clerk"]),
+    ("checks", &["disk", "store", "notary", "backup", "clerk", "forward"]),
+    ("http", &["export", "disk", "store", "notary", "backup", "clerk", "forward", "checks"]),
     ("control", &["disk", "export", "store", "notary", "verify", "http"]),
-    ("server", &["config", "store", "notary", "verify", "backup", "clerk", "http", "control"]),
+    ("server", &["config", "store", "notary", "verify", "backup", "clerk", "forward", "http", "control"]),
     (
         "cli",
         &[
