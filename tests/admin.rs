@@ -4,6 +4,8 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/act.rs"]
+mod act;
 #[path = "admin/admins.rs"]
 mod admins;
 #[path = "admin/audit.rs"]
@@ -22,6 +24,8 @@ mod entry;
 mod export;
 #[path = "admin/forms.rs"]
 mod forms;
+#[path = "common/jwks_server.rs"]
+mod jwks_server;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/live.rs"]
