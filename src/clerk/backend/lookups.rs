@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::{Backend, Patience};
 use crate::sync::Fetched;
@@ -82,3 +83,6 @@ impl Lookups {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
