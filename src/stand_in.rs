@@ -68,6 +68,7 @@ pub enum Error {
 #[derive(Debug)]
 struct Shared {
     url: String,
+    instance: String,
     issuer: Arc<Issuer>,
     clock: Clock,
     gate: Gate,
@@ -97,6 +98,7 @@ impl StandIn {
         let issuer = Arc::new(made.map_err(io::Error::other)??);
         let shared = Arc::new(Shared {
             url: url.clone(),
+            instance: instance.to_owned(),
             issuer: Arc::clone(&issuer),
             clock,
             gate: Gate::new(&random()?),
@@ -200,6 +202,7 @@ impl Shared {
     fn api(&self, call: &Call, path: &[&str]) -> Result<Answer, Refusal> {
         match (call.method(), path) {
             (&Method::GET, ["jwks"]) => Ok(answer::json(self.issuer.jwks().to_owned())),
+            (&Method::GET, ["instance"]) => Ok(answer::instance(&self.instance)),
             (&Method::GET, ["users"]) => users::list(&self.state().users, call),
             (&Method::GET, ["users", "count"]) => users::count(&self.state().users, call),
             (&Method::GET, ["users", id]) => users::one(&self.state().users, id),

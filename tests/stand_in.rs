@@ -74,7 +74,8 @@ async fn a_walk_sees_everybody_once() {
     let all: Vec<String> = stand_in.users().iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!((all.len(), seen), (1203, all));
     assert_eq!(backend.count(Patience::Short).await.unwrap(), 1203);
-    assert_eq!(stand_in.requests(), 4);
+    assert_eq!(backend.instance(Patience::Short).await.unwrap().as_deref(), Some("ins_test"));
+    assert_eq!(stand_in.requests(), 5);
 }
 
 #[tokio::test]

@@ -25,6 +25,14 @@ pub(super) fn json(body: String) -> Answer {
     answer
 }
 
+/// `GET /v1/instance`.
+pub(super) fn instance(id: &str) -> Answer {
+    let instance = json!({
+        "object": "instance", "id": id, "environment_type": "development", "allowed_origins": null,
+    });
+    json(instance.to_string())
+}
+
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), retry_after: None }

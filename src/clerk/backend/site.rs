@@ -14,6 +14,9 @@ use crate::clock::{Clock, Timestamp};
 /// The key that clients show it.
 pub(super) const KEY: &str = "sk_test_canary_canary";
 
+/// When everything is.
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
 /// What to say to a request.
 pub(super) enum Say {
     /// These bytes, and no more.
@@ -60,7 +63,12 @@ impl Site {
 
     /// A client of it.
     pub(super) fn backend(&self) -> Backend {
-        Backend::new(&self.url, KEY, Clock::fixed(Timestamp::from_millis(1_767_225_600_000))).unwrap()
+        self.backend_by(&Clock::fixed(NOW))
+    }
+
+    /// A client of it that has this clock.
+    pub(super) fn backend_by(&self, clock: &Clock) -> Backend {
+        Backend::new(&self.url, KEY, clock.clone()).unwrap()
     }
 
     /// Also gives this answer.

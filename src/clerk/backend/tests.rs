@@ -139,6 +139,25 @@ async fn asks_for_tokens_as_the_api_wants_it() {
 }
 
 #[tokio::test]
+async fn a_token_is_known_even_if_its_link_leads_astray() {
+    for url in ["", r#","url":null"#, r#","url":"javascript:alert(1)""#, r#","url":"http://example.com/""#] {
+        let site = Site::start([say("200 OK", "", &format!(r#"{{"id":"act_1"{url}}}"#))]).await;
+        let token = site.backend().actor_token(&"user_1".parse().unwrap(), "rollbook:cli").await.unwrap();
+        // It can be taken back.
+        assert_eq!((token.id.as_str(), token.url), ("act_1", None), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn the_instance_is_told_where_the_api_tells_it() {
+    let site =
+        Site::start([say("200 OK", "", r#"{"object":"instance","id":"ins_1"}"#), say("404 Not Found", "", "")]).await;
+    assert_eq!(site.backend().instance(Patience::Short).await, Ok(Some("ins_1".to_owned())));
+    assert_eq!(site.backend().instance(Patience::Short).await, Ok(None));
+    assert_eq!(site.lines(), ["GET /v1/instance"; 2]);
+}
+
+#[tokio::test]
 async fn a_name_that_leads_inside_is_not_called() {
     let site = Site::start([]).await;
     let port = site.url.rsplit(':').next().unwrap();

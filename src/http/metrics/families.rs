@@ -16,6 +16,18 @@ impl Families {
         self.push(name, help, MetricType::GAUGE, vec![gauge(value)]);
     }
 
+    /// The same by a label.
+    pub(super) fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) {
+        let of = |(word, value): (&str, f64)| labelled(gauge(value), &[(label, word)]);
+        self.push(name, help, MetricType::GAUGE, values.into_iter().map(of).collect());
+    }
+
     /// What may not be known: then nothing stands there.
     pub(super) fn maybe_gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
         self.push(name, help, MetricType::GAUGE, value.into_iter().map(gauge).collect());

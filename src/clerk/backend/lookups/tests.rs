@@ -1,18 +1,12 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::clerk::backend::site::{Say, Site, say};
+use crate::clerk::backend::site::{NOW, Say, Site, say};
+use crate::clock::Clock;
 
 const USER: &str = r#"{"id":"user_1","updated_at":1767225600001}"#;
 
 fn id(text: &str) -> ClerkId {
     text.parse().unwrap()
-}
-
-/// Lets so much time pass for the cool-down, and none for the calls.
-async fn pass(seconds: u64) {
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(seconds)).await;
-    tokio::time::resume();
 }
 
 #[tokio::test]
@@ -36,22 +30,48 @@ async fn many_who_wait_ask_once() {
 
 #[tokio::test]
 async fn whoever_was_asked_for_is_asked_for_again_after_a_while() {
-    let site = Site::start([say("404 Not Found", "", ""), say("503 Service Unavailable", "", "")]).await;
-    let lookups = Lookups::new(site.backend());
-    for _ in 0..3 {
-        assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Missing));
-    }
-    pass(29).await;
-    assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Missing));
-    assert_eq!(site.asked().len(), 1);
-    pass(1).await;
-    for _ in 0..3 {
-        assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Unknown));
-    }
-    assert_eq!(site.asked().len(), 2);
-    pass(30).await;
-    site.add(say("200 OK", "", USER));
+    let answers = [say("200 OK", "", USER), say("404 Not Found", "", ""), say("404 Not Found", "", "")];
+    let (site, clock) = (Site::start(answers).await, Clock::fixed(NOW));
+    let lookups = Lookups::new(site.backend_by(&clock));
     assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Found(_)));
+    // By now they are on the roll. Nothing of them stays here.
+    assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Unknown));
+    assert!(matches!(lookups.user(&id("user_2")).await, Lookup::Missing));
+    clock.set(NOW.plus_millis(COOL_DOWN - 1));
+    assert!(matches!(lookups.user(&id("user_2")).await, Lookup::Missing));
+    assert_eq!(site.asked().len(), 2);
+    clock.set(NOW.plus_millis(COOL_DOWN));
+    assert!(matches!(lookups.user(&id("user_2")).await, Lookup::Missing));
+    assert_eq!(site.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_while_clerk_is_out_of_order() {
+    let (site, clock) = (Site::start([]).await, Clock::fixed(NOW));
+    let lookups = Lookups::new(site.backend_by(&clock));
+    let mut now = NOW;
+    for (status, headers, wait) in [
+        ("503 Service Unavailable", "", COOL_DOWN),
+        ("429 Too Many Requests", "retry-after: 1\r\n", COOL_DOWN),
+        ("429 Too Many Requests", "retry-after: 100\r\n", 100_000),
+        ("429 Too Many Requests", "retry-after: 99999999999999999999\r\n", COOL_DOWN),
+        ("429 Too Many Requests", "retry-after: 9999999999999999999\r\n", LONGEST),
+        ("401 Unauthorized", "", COOL_DOWN),
+    ] {
+        site.add(say(status, headers, ""));
+        let asked = site.asked().len();
+        assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Unknown));
+        clock.set(now.plus_millis(wait - 1));
+        assert!(matches!(lookups.user(&id("user_2")).await, Lookup::Unknown));
+        assert_eq!(site.asked().len(), asked + 1, "{status} {headers}");
+        now = now.plus_millis(wait);
+        clock.set(now);
+    }
+    // What Clerk has against one user is not against the others.
+    site.add(say("422 Unprocessable", "", "{}"));
+    assert!(matches!(lookups.user(&id("user_1")).await, Lookup::Unknown));
+    site.add(say("200 OK", "", r#"{"id":"user_2"}"#));
+    assert!(matches!(lookups.user(&id("user_2")).await, Lookup::Found(_)));
 }
 
 #[tokio::test]
