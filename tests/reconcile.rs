@@ -63,7 +63,7 @@ impl Pair {
         assert_eq!(self.server.app.store.counts().users, users.len() as u64);
         for mut user in users {
             clean("user.updated", &mut user);
-            let kept = self.server.user(user["id"].as_str().unwrap()).expect("somebody is missing");
+            let kept = self.server.user(user["id"].as_str().unwrap()).unwrap();
             assert_eq!(serde_json::from_str::<Map<String, Value>>(kept.clerk.as_str()).unwrap(), user);
             assert_eq!(kept.deleted_at, None);
         }
