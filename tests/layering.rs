@@ -40,7 +40,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("reconcile", &["store", "clerk"]),
     ("checks", &["disk", "store", "notary", "backup", "clerk", "reconcile"]),
     ("http", &["export", "disk", "store", "notary", "backup", "clerk", "reconcile", "checks"]),
-    ("control", &["disk", "clerk", "export", "store", "notary", "verify", "reconcile", "http"]),
+    ("control", &["disk", "clerk", "checks", "export", "store", "notary", "verify", "reconcile", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "reconcile", "http", "control"]),
     ("stand_in", &["sample", "clerk", "server"]),
     (
