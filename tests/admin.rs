@@ -12,6 +12,8 @@ mod admins;
 mod audit;
 #[path = "admin/backups.rs"]
 mod backups;
+#[path = "admin/clerk.rs"]
+mod clerk;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/deliveries.rs"]

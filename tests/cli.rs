@@ -598,9 +598,30 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
         let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
         assert!(known, "{curl}: {body}");
     }
-    let rest = after(PROGRAM);
-    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{rest}")]).env_clear()).done();
+    let run = |command: &str| {
+        let rest = after(&format!("{PROGRAM} {command}"));
+        Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM} {command}{rest}")]).env_clear())
+    };
+    let list = run("users list").done();
     assert_eq!(list.lines().count(), 8, "{list}");
+
+    // What was lost is found, once.
+    let report = run("sync").done();
+    let count = |name: &str| report.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().nth(1);
+    assert_eq!(["fetched", "created", "updated", "deleted"].map(count), [Some("7"), Some("0"), Some("1"), Some("0")]);
+    assert!(
+        report.ends_with("drift 1, made good\n") && run("sync").done().ends_with("drift 0: nothing was lost\n"),
+        "{report}"
+    );
+
+    // The link shows a token of somebody else's, and whoever uses it acts for them.
+    let page = client.get(run("actor-token").out.trim_end()).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<h1>Signed in as Noor "), "{page}");
+    let theirs = page.split_once("<pre>").unwrap().1.split_once("</pre>").unwrap().0;
+    let me = client.get(format!("{base}/api/auth/me")).bearer_auth(theirs).send().await.unwrap();
+    assert_eq!(me.json::<Value>().await.unwrap()["email"], "noor@clinic.example.org");
 
     assert_eq!(demo.stop("INT").0, Some(0));
     assert!(!data.exists());

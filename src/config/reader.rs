@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
     pub(super) fn forward(&self) -> Option<Forward> {
         let url = self.value(&names::FORWARD_URL, url::target);
         let kind = self.choice(&names::FORWARD_KIND, [Kind::Events, Kind::Api]);
-        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|_| text.to_owned()));
+        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|()| text.to_owned()));
         let types = self.value(&names::FORWARD_TYPES, |text| text.parse().map_err(|bad: BadTypes| bad.to_string()));
         let bearer = self.choice(&names::FORWARD_BEARER, [true, false]);
         let url = url?;
@@ -117,6 +117,15 @@ impl<'a> Reader<'a> {
                 names::FORWARD_SECRET.name,
                 "set it too: what is sent is signed with it, and the receiver checks that (whsec_ and 24 random bytes or more in base64)",
             );
+        }
+        let wants_key = bearer == Some(true) && !self.is_set(&names::SECRET_KEY);
+        if bearer == Some(true) && kind == Some(Kind::Events) {
+            self.fault(
+                names::FORWARD_BEARER.name,
+                "is for ROLLBOOK_FORWARD_KIND=api: only calls about users can carry their tokens",
+            );
+        } else if wants_key {
+            self.fault(names::FORWARD_BEARER.name, "set CLERK_SECRET_KEY too: Clerk makes the tokens");
         }
         let secret = Secret::new(secret?);
         Some(Forward { url, kind: kind?, secret, types: types.unwrap_or_default(), bearer: bearer? })
