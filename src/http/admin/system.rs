@@ -88,7 +88,9 @@ fn all(app: &App) -> Vec<Check> {
     ];
     let clock = keys.ahead_seconds.map(checks::clock);
     let backups = app.backups.folder().map(|folder| checks::backups(folder, app.clock.now()));
-    let mut found: Vec<Check> = always.into_iter().chain(clock).chain(backups).chain([checks::cors(origins)]).collect();
+    let targets = checks::targets(&app.forwarder.all(), app.clock.now());
+    let others = clock.into_iter().chain(backups).chain(targets).chain([checks::cors(origins)]);
+    let mut found: Vec<Check> = always.into_iter().chain(others).collect();
     found.sort_by_key(|check| check.level);
     found
 }
@@ -101,6 +103,7 @@ impl Row {
             Level::Ok => ("good", "✓", "In order"),
         };
         let href = match check.name {
+            checks::TARGETS => Some("/admin/targets"),
             "backups" => Some("/admin/backups"),
             "log's files" => Some("/admin/log"),
             "CORS" => Some("/admin/settings"),

@@ -35,6 +35,7 @@ const PARTS: [Part; 5] = [
             ("/admin/settings", "Settings"),
             ("/admin/log", "Log and key"),
             ("/admin/backups", "Backups"),
+            ("/admin/targets", "Forwarding"),
             ("/admin/keys", "API keys"),
             ("/admin/admins", "Admins"),
         ],

@@ -21,6 +21,18 @@ impl Families {
         self.push(name, help, MetricType::GAUGE, value.into_iter().map(gauge).collect());
     }
 
+    /// How much there is of something by a label.
+    pub(super) fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) {
+        let of = |(word, value)| labelled(gauge(value), &[(label, word)]);
+        self.push(name, help, MetricType::GAUGE, values.into_iter().map(of).collect());
+    }
+
     /// A constant 1 with labels that say something.
     pub(super) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) {
         self.push(name, help, MetricType::GAUGE, vec![labelled(gauge(1.0), labels)]);
