@@ -19,6 +19,7 @@ pub mod prune;
 pub mod scrub;
 pub mod send_test;
 pub mod serve;
+pub mod sync;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,14 @@ It works while the server runs: reads go on, writes wait until it is done, about
 wait longer than half a minute are answered 503, and Clerk sends them again. On the disk there must be room for a second
 file. If anything goes wrong, and after Ctrl-C, the file stays as it was.";
 
+const SYNCING: &str = "\
+Asks Clerk for all of its users, oldest first, and makes the roll the same: who is missing here is put on it, who is out of
+date is brought up to date, and who is not in the list is asked for by name and deleted once Clerk says that there is no
+such user. People who were deleted or erased here stay so. Each change is an entry in the log, as of a comparison.
+
+It needs CLERK_SECRET_KEY. A running server does it, with its own settings; without one, this command does. At eight requests a
+second a million users take some five minutes. After Ctrl-C the next one goes on from there.";
+
 const ENDS: &str = "\
 Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
 
@@ -113,6 +122,9 @@ pub enum Command {
     /// Write users or the log to a file, for other programs
     #[command(subcommand)]
     Export(export::Export),
+    /// Compare all users with Clerk's, and make good what webhooks were lost
+    #[command(after_help = format!("{SYNCING}\n\n{ENDS}"))]
+    Sync(Sync),
     /// Sign a checkpoint of the log now, and print it
     Checkpoint(LocalFlags),
     /// Change the key that signs the log's checkpoints
@@ -352,6 +364,17 @@ pub struct Prune {
     pub flags: LocalFlags,
 }
 
+/// `rollbook sync`.
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// Change nothing, only say what differs
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
 /// A day. A moment would be read as its day, and the hour be lost.
 fn date(text: &str) -> Result<Date, &'static str> {
     let wanted = "a day is written like 2020-01-01";
@@ -380,6 +403,7 @@ impl Command {
             | Self::Verify(Verify { flags, .. })
             | Self::Prune(Prune { flags, .. })
             | Self::Scrub(flags)
+            | Self::Sync(Sync { flags, .. })
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -143,6 +143,19 @@ pub struct Local {
     pub log_format: Option<log::Format>,
 }
 
+/// What a command goes by that does a server's work itself because none runs.
+#[derive(Debug, Clone, Default)]
+pub struct Standalone {
+    /// How Clerk's Backend API is called; `None` without a secret key.
+    pub backend: Option<Backend>,
+    /// The Clerk instance to be pinned to.
+    pub instance: Option<String>,
+    /// What becomes of the record of a deleted user.
+    pub delete: DeletePolicy,
+    /// What the log keeps of a change.
+    pub history: History,
+}
+
 /// Who issues session tokens, and where the keys come from.
 #[derive(Debug, Clone)]
 pub struct TokenSource {
@@ -300,6 +313,21 @@ impl Local {
         let read = Reader::new(&get);
         let local = read.local();
         read.finish(|| local)
+    }
+}
+
+impl Standalone {
+    /// Reads these settings, and no others.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let read = Reader::new(&get);
+        let backend = read.backend();
+        let instance = read.value(&names::INSTANCE_ID, value::instance);
+        let delete = read.choice(&names::DELETE, [DeletePolicy::Soft, DeletePolicy::Hard]);
+        let history = read.choice(&names::HISTORY, [History::Full, History::Fields]);
+        read.finish(|| Some(Self { backend, instance, delete: delete?, history: history? }))
     }
 }
 

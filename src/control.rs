@@ -23,6 +23,7 @@ mod keys;
 mod message;
 mod retention;
 mod server;
+mod sync;
 mod verify;
 
 use std::io;

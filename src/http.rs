@@ -1,5 +1,6 @@
 //! The HTTP side: every route in one list, handlers that take, ask and shape.
 
+pub mod acting;
 pub mod admin;
 mod audit;
 pub mod call;
@@ -51,11 +52,12 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::backup::Backups;
-use crate::clerk::backend::Backend;
+use crate::clerk::backend::{Backend, Lookups};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
 use crate::notary::Notary;
+use crate::reconcile;
 use crate::store::Store;
 
 pub use self::audit::entry;
@@ -90,6 +92,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Asks Clerk; `None` without a secret key.
     pub backend: Option<Backend>,
+    /// Asks Clerk for users of whom no event has come; `None` without a secret key.
+    pub lookups: Option<Lookups>,
     /// The time.
     pub clock: Clock,
     /// What the operator chose.
@@ -108,6 +112,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The backups.
     pub backups: Backups,
+    /// The walks over Clerk's users.
+    pub walks: reconcile::Desk,
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
@@ -178,11 +184,13 @@ impl App {
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
             backups: Backups::new(settings.backup_dir.clone()),
+            walks: reconcile::Desk::new(store.clone(), backend.clone(), clock.clone()),
             started_at: clock.now(),
             store,
             notary,
             webhooks,
             sessions,
+            lookups: backend.clone().map(Lookups::new),
             backend,
             clock,
             settings,

@@ -31,6 +31,7 @@
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
 //! - [`backup`]: copies of the file that are proved before they are kept
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
+//! - [`reconcile`]: the roll compared with Clerk's own list, user by user
 //! - [`checks`]: what has to be right, and what to do when it is not
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
@@ -41,10 +42,11 @@
 //! What puts it together:
 //!
 //! - [`server`]: binds, wires, runs, stops. [`server::accept`] is the loop over connections
+//! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `backup` → `verify` → `notary` → `store` and
-//! `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in the words of [`event`]
+//! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile` and `backup` → `verify` → `notary` →
+//! `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
 //! `tests/layering.rs` holds all of this.
 //!
@@ -134,8 +136,10 @@ pub mod log;
 pub mod merkle;
 pub mod notary;
 pub mod page;
+pub mod reconcile;
 pub mod sample;
 pub mod server;
+pub mod stand_in;
 pub mod store;
 pub mod sync;
 pub mod target;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use rollbook::cli::{
-    Cli, Command, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, verify,
+    Cli, Command, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, sync, verify,
 };
-use rollbook::config::{self, Config, Faults, Local, Sources};
+use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
 
 /// The command line or a setting is wrong: trying again is useless.
 const WRONG: u8 = 2;
@@ -114,6 +114,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Scrub(_) => {
             let local = Local::read(get)?;
             block_on(async { Ok(scrub::run(&local, &mut out).await?) })
+        }
+        Command::Sync(command) => {
+            let (local, settings) = (Local::read(get)?, Standalone::read(get)?);
+            block_on(async { Ok(sync::run(command, &local, &settings, &mut out).await?) })
         }
         Command::Export(export) => {
             let local = Local::read(get)?;

@@ -136,7 +136,7 @@ impl Scene {
 
     /// An id of Clerk's form: the prefix, and a KSUID of that time.
     fn id(&self, prefix: &str, label: &str, at: Timestamp) -> String {
-        format!("{prefix}_{}", ksuid::encode(at, &self.noise(label)))
+        id(prefix, at, &self.noise(label))
     }
 
     /// Sixteen bytes that only the seed and the label decide.
@@ -155,6 +155,11 @@ impl Scene {
         let label = format!("person/{}/visit/{}/code/{what}", self.person.number, self.visit.number);
         format!("{:06}", u128::from_be_bytes(self.noise(&label)) % 1_000_000)
     }
+}
+
+/// An id of Clerk's form: the prefix, and a KSUID of that time and noise.
+pub fn id(prefix: &str, at: Timestamp, noise: &[u8; 16]) -> String {
+    format!("{prefix}_{}", ksuid::encode(at, noise))
 }
 
 /// A whole event of type `kind` at `at`, envelope and all; `None` if Clerk has no such type.

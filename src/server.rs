@@ -5,6 +5,7 @@ mod in_force;
 mod self_check;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::http::guard::Hosts;
 use crate::http::limit::Rate;
 use crate::http::{self, App, Settings};
 use crate::notary::{self, Notary};
+use crate::reconcile;
 use crate::store::{self, OpenError, Store};
 use crate::sync::Policy;
 
@@ -50,6 +52,8 @@ pub struct Server {
     /// Where the metrics have an address of their own.
     metrics: Option<(TcpListener, SocketAddr)>,
     keys: Keys,
+    /// How often all users are compared with Clerk's, in hours.
+    sync_interval: Option<NonZeroU32>,
     control: Option<control::Listener>,
 }
 
@@ -156,7 +160,7 @@ impl Server {
         let app = App::new(store, notary, webhooks, sessions, backend, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
-        Ok(Self { listener, address, hosts, limits, app, metrics, keys, control })
+        Ok(Self { listener, address, hosts, limits, app, metrics, keys, sync_interval: config.sync_interval, control })
     }
 
     /// The address that connections are taken on.
@@ -189,6 +193,7 @@ impl Server {
         chores.spawn(keep_keys(self.keys, store.clone(), stopped.clone()));
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
+        chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
         if let Some((listener, _)) = self.metrics {
             chores.spawn(show_metrics(listener, self.app.clone(), self.limits.clone(), stopped.clone()));
         }
@@ -197,7 +202,7 @@ impl Server {
         }
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
         let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
-        let backups = self.app.backups.clone();
+        let (backups, walks) = (self.app.backups.clone(), self.app.walks.clone());
         drop(self.app);
         let until = async {
             tokio::select! {
@@ -206,6 +211,7 @@ impl Server {
             }
             streams.stop();
             backups.stop();
+            walks.stop();
         };
         let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {
@@ -214,6 +220,8 @@ impl Server {
         drop(stop);
         while chores.join_next().await.is_some() {}
         backups.idle().await;
+        walks.idle().await;
+        drop(walks);
         if let Err(cause) = store.record(turn("system.stopped")).await {
             tracing::warn!(%cause, "audit.not_written");
         }
@@ -293,6 +301,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
     Desk {
         store: app.store.clone(),
         notary: app.notary.clone(),
+        walks: app.walks.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),

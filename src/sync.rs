@@ -2,6 +2,7 @@
 //! come, must end in the same place.
 
 mod report;
+mod walk;
 
 use serde_json::{Map, Value};
 
@@ -10,6 +11,7 @@ use crate::event::{Outcome, Version};
 use crate::json::Object;
 
 pub use self::report::{Fetched, Report};
+pub use self::walk::{Found, Stage, UNTOLD, Walk, Walked};
 
 /// What happens to a user's record when Clerk deletes the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,4 +1,4 @@
-// While a backup is being made: reads the page again every two seconds and shows how far it is. When there is nothing left
+// While something takes long (a backup, a comparison): reads the page again every two seconds and shows how far it is. When there is nothing left
 // to wait for, the page as it is then takes its place.
 const progress = document.getElementById("progress");
 

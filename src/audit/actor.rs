@@ -49,7 +49,27 @@ impl Actor {
             Self::Anonymous => Some("anonymous".to_owned()),
         }
     }
+
+    /// The name under which they act as a user, in the session's tokens (`act.sub`); `None` for whoever cannot.
+    #[must_use]
+    pub fn acting_name(&self) -> Option<ClerkId> {
+        match self {
+            Self::User(id) => Some(id.clone()),
+            Self::Admin(_) | Self::Cli => format!("{ACTING}{}", self.word()?).parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whom a name means under which somebody acts as a user.
+    #[must_use]
+    pub fn acting(name: &ClerkId) -> Self {
+        let ours = name.as_str().strip_prefix(ACTING).and_then(|word| word.parse().ok());
+        ours.filter(|actor| matches!(actor, Self::Admin(_) | Self::Cli)).unwrap_or_else(|| Self::User(name.clone()))
+    }
 }
+
+/// How the names begin under which others than users act as users. No id of Clerk's does.
+const ACTING: &str = "rollbook:";
 
 /// Reads what [`Actor::word`] writes, and takes whatever else has no colon in it for Clerk's id of a user.
 impl FromStr for Actor {
@@ -155,6 +175,20 @@ mod tests {
         for id in ["user_1", "clerk2", "01890000-0000-7000-8000-000000000000"] {
             assert_eq!(id.parse::<ActorRef>().unwrap(), ActorRef::User(id.parse().unwrap()));
             assert_eq!(id.parse::<ActorRef>().unwrap().to_string(), id);
+        }
+    }
+
+    #[test]
+    fn who_acts_as_somebody_is_told_from_the_name() {
+        for (word, name) in [("admin:ada", "rollbook:admin:ada"), ("cli", "rollbook:cli"), ("user_1", "user_1")] {
+            let actor: Actor = word.parse().unwrap();
+            let acting = actor.acting_name().unwrap();
+            assert_eq!((acting.as_str(), Actor::acting(&acting)), (name, actor));
+        }
+        for word in ["clerk", "system", "anonymous", "key:key_0123456789abcdef"] {
+            assert_eq!(word.parse::<Actor>().unwrap().acting_name(), None, "{word}");
+            let name: ClerkId = format!("rollbook:{word}").parse().unwrap();
+            assert_eq!(Actor::acting(&name), Actor::User(name));
         }
     }
 

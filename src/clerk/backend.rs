@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 
@@ -78,8 +78,15 @@ pub struct Users {
 pub struct ActorToken {
     /// Clerk's id for it.
     pub id: String,
-    /// What to open.
+    /// What to open; `None` when Clerk gave nothing that a browser should be led to.
+    #[serde(deserialize_with = "page")]
     pub url: Option<String>,
+}
+
+/// The address of a page on the internet, or of one on this machine.
+fn page<'de, D: Deserializer<'de>>(url: D) -> Result<Option<String>, D::Error> {
+    let url = Option::<String>::deserialize(url)?;
+    Ok(url.filter(|url| url.parse().is_ok_and(|url: Url| url.scheme() == "https" || http::is_loopback(&url))))
 }
 
 impl fmt::Debug for ActorToken {
@@ -158,6 +165,22 @@ impl Backend {
         }
         let count: Count = self.get(&["users", "count"], &[], patience).await?;
         Ok(count.total_count)
+    }
+
+    /// The id of the instance that the key is of; `None` when the API does not tell.
+    ///
+    /// # Errors
+    /// When Clerk does not answer.
+    pub async fn instance(&self, patience: Patience) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        struct Instance {
+            id: String,
+        }
+        match self.get::<Instance>(&["instance"], &[], patience).await {
+            Ok(instance) => Ok(Some(instance.id)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A token by which `actor` can act as `user` for a while; `actor` is what the session's tokens say as `act.sub`.

@@ -20,7 +20,7 @@ pub use reqwest::Url;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the URL stays on this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.domain() {
         Some(name) => name == "localhost",
         None => url

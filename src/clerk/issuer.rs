@@ -7,7 +7,7 @@ use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::user::ClerkId;
@@ -78,14 +78,33 @@ impl Issuer {
     /// # Errors
     /// When it cannot be signed.
     pub fn token(&self, user: &ClerkId, session: &str, now: Timestamp, seconds: i64) -> Result<String, Error> {
+        self.acting_token(user, session, None, now, seconds)
+    }
+
+    /// A session token of somebody who acts as `user`: `actor` is Clerk's object about them, with `sub`. `None` for a token
+    /// of the user's own.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn acting_token(
+        &self,
+        user: &ClerkId,
+        session: &str,
+        actor: Option<&Value>,
+        now: Timestamp,
+        seconds: i64,
+    ) -> Result<String, Error> {
         let now = now.as_seconds();
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(self.kid.clone());
         header.extras.insert("cat".to_owned(), SESSION);
-        let claims = json!({
+        let mut claims = json!({
             "iss": self.url, "sub": user.as_str(), "sid": session, "v": 2, "sts": "active", "fva": [0, -1],
             "iat": now, "nbf": now - 10, "exp": now + seconds,
         });
+        if let Some(actor) = actor {
+            claims["act"] = actor.clone();
+        }
         Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
     }
 }

@@ -2,7 +2,6 @@
 //! its keys as Clerk would; events are signed and sent through the real endpoint into a real data file.
 
 mod stage;
-mod stand_in;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -22,11 +21,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Faults};
 use crate::http::admin::link;
 use crate::server::{BindError, Server};
+use crate::stand_in::{self, StandIn};
 use crate::store::{By, UserPatch};
 use crate::user::{BadId, ClerkId, UserId};
 
 use self::stage::{INSTANCE, Stage};
-use self::stand_in::StandIn;
 
 /// How long the token that is shown lasts, in seconds. Clerk's own last a minute.
 const TOKEN_LIFE: i64 = 8 * 60 * 60;
@@ -40,7 +39,10 @@ pub enum Error {
     /// A folder, a socket or the output cannot be had.
     #[error("the demo cannot start: {0}")]
     System(#[from] io::Error),
-    /// The stand-in for Clerk has no key.
+    /// The stand-in for Clerk does not start, or does not take what happens.
+    #[error(transparent)]
+    StandIn(#[from] stand_in::Error),
+    /// Its token could not be signed.
     #[error(transparent)]
     Issuer(#[from] issuer::Error),
     /// The settings made up for it are wrong.
@@ -91,7 +93,7 @@ impl From<BindError> for Error {
 pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     let stop = stop_signal()?;
     let folder = tempfile::Builder::new().prefix("rollbook-demo-").tempdir()?;
-    let stand_in = StandIn::start(INSTANCE).await?;
+    let stand_in = StandIn::start(INSTANCE, Clock::system()).await?;
     let secret = format!("whsec_{}", STANDARD.encode(random()?));
     let port = match port {
         Some(port) => port,

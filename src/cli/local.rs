@@ -10,11 +10,13 @@ use tokio::time::timeout;
 
 use super::columns::{self, printable};
 use super::{Admin, AdminLink, Users, erasure, ever, progress, prune, scrub, serve};
+use crate::clerk::backend::{Backend, BadBackend};
 use crate::clock::Clock;
-use crate::config::Local;
+use crate::config::{Local, Standalone};
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
+use crate::reconcile;
 use crate::server::{log_host, public_origin};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
@@ -40,6 +42,9 @@ pub enum Error {
     /// The log's key or mark cannot be used.
     #[error(transparent)]
     Notary(#[from] notary::Error),
+    /// Clerk's Backend API cannot be called with what is set.
+    #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
+    Backend(#[from] BadBackend),
     /// No such user.
     #[error("there is no such user")]
     NotFound,
@@ -107,7 +112,7 @@ pub async fn adopt(reason: &str, local: &Local, out: &mut (dyn Write + Send)) ->
 /// What the running server, else we ourselves, answer at once.
 pub(super) async fn answer(local: &Local, request: Request) -> Result<Reply, Error> {
     let (nobody_listens, _) = feed();
-    follow_or_do(local, request, &nobody_listens, std::future::pending()).await
+    follow_or_do(local, &Standalone::default(), request, &nobody_listens, std::future::pending()).await
 }
 
 /// What they answer at length: meanwhile `what` ("exporting users") is shown to go on, if given, and `take` puts the
@@ -117,6 +122,21 @@ pub(super) async fn answer(local: &Local, request: Request) -> Result<Reply, Err
 /// When it was not done, an error of `take` among the reasons.
 pub async fn answer_at_length<O: Send + 'static>(
     local: &Local,
+    request: Request,
+    what: Option<&'static str>,
+    output: O,
+    take: impl Fn(&mut O, Piece) -> io::Result<()> + Send + 'static,
+) -> Result<(Reply, O), Error> {
+    answer_by(local, &Standalone::default(), request, what, output, take).await
+}
+
+/// The same for what takes more settings to do without a server.
+///
+/// # Errors
+/// As [`answer_at_length`].
+pub(super) async fn answer_by<O: Send + 'static>(
+    local: &Local,
+    settings: &Standalone,
     request: Request,
     what: Option<&'static str>,
     mut output: O,
@@ -140,7 +160,7 @@ pub async fn answer_at_length<O: Send + 'static>(
     let answer = async {
         // The feed goes with the answer, and the other two end with the feed.
         let feed = feed;
-        follow_or_do(local, request, &feed, stop).await
+        follow_or_do(local, settings, request, &feed, stop).await
     };
     let shown = async {
         if let Some(what) = what {
@@ -161,6 +181,7 @@ pub async fn answer_at_length<O: Send + 'static>(
 /// Asks the running server, or does it ourselves when none runs, until `stop`.
 async fn follow_or_do(
     local: &Local,
+    settings: &Standalone,
     request: Request,
     feed: &Feed,
     stop: impl Future<Output = ()>,
@@ -176,21 +197,13 @@ async fn follow_or_do(
     if !local.data.exists() {
         return Err(Error::NoData(std::path::absolute(&local.data).unwrap_or_else(|_| local.data.clone())));
     }
-    let (path, cache) = (local.data.clone(), local.cache.min(CACHE));
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, Policy::default(), Clock::system()));
-    let store = opened.await.map_err(io::Error::other)??;
-    let notary = Notary::open(store.clone(), Clock::system(), &log_host(local.public_url.as_ref())).await?;
-    let desk = Desk {
-        store,
-        notary,
-        clock: Clock::system(),
-        public_origin: public_origin(local.public_url.as_ref(), local.listen),
-        address: local.listen.to_string(),
-    };
+    let desk = open(local, settings).await?;
     let reply = tokio::select! {
         reply = desk.answer(request, feed) => Ok(reply),
         () = stop => Err(Error::Interrupted),
     };
+    desk.walks.stop();
+    desk.walks.idle().await;
     // What the command has written is vouched for before anybody else opens the file.
     match desk.notary.publish().await {
         Ok(_) | Err(notary::Error::InDoubt(_)) => {}
@@ -198,6 +211,26 @@ async fn follow_or_do(
     }
     desk.store.close().await;
     reply
+}
+
+/// What answers when no server runs, with the data file.
+async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
+    let clock = Clock::system();
+    let Standalone { backend, instance, delete, history } = settings.clone();
+    let backend = backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
+    let policy = Policy { delete, history, instance };
+    let (path, cache, system) = (local.data.clone(), local.cache.min(CACHE), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, cache, policy, system));
+    let store = opened.await.map_err(io::Error::other)??;
+    let notary = Notary::open(store.clone(), clock.clone(), &log_host(local.public_url.as_ref())).await?;
+    Ok(Desk {
+        walks: reconcile::Desk::new(store.clone(), backend, clock.clone()),
+        store,
+        notary,
+        clock,
+        public_origin: public_origin(local.public_url.as_ref(), local.listen),
+        address: local.listen.to_string(),
+    })
 }
 
 pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
@@ -228,6 +261,7 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         // Said by the commands themselves, which know what it was for.
         Reply::Exported { .. }
         | Reply::Verified(_)
+        | Reply::Synced(_)
         | Reply::KeyCreated { .. }
         | Reply::Keys { .. }
         | Reply::KeyRevoked { .. } => {}

@@ -10,6 +10,7 @@ use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
+use crate::reconcile;
 use crate::store::{self, By, ChangeError, EraseError, Error, Extent, Order, Store, UserPatch};
 use crate::user::{Handle, HandleKind, UserRef};
 
@@ -20,6 +21,8 @@ pub struct Desk {
     pub store: Store,
     /// Vouches for the book.
     pub notary: Notary,
+    /// Compares the roll with Clerk's users.
+    pub walks: reconcile::Desk,
     /// The time.
     pub clock: Clock,
     /// The origin browsers use.
@@ -41,6 +44,7 @@ impl Desk {
                 return self.prune(before, override_retention, go, feed).await;
             }
             Request::Scrub => return self.scrub(feed).await,
+            Request::Sync { dry_run } => return self.sync(dry_run, feed).await,
             Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
             Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),
             Request::ExportLog { details } => return exported(self.export_log(details, feed).await),

@@ -14,6 +14,7 @@ use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::UserFilter;
 use crate::store::{Extent, Prunable, Sightings};
+use crate::sync::Walked;
 use crate::user::{HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 use crate::verify::{Kept, Report};
 
@@ -48,6 +49,11 @@ pub enum Request {
     },
     /// To rewrite the data file, so that nothing of removed rows is left in it.
     Scrub,
+    /// To compare the users with Clerk's.
+    Sync {
+        /// Whether nothing is to be changed.
+        dry_run: bool,
+    },
     /// For one user.
     User {
         /// Which one.
@@ -242,6 +248,8 @@ pub enum Reply {
         /// What it takes now.
         after: u64,
     },
+    /// The users were compared with Clerk's.
+    Synced(Walked),
     /// What an erasure took, or would take.
     Erasure {
         /// How much it is.

@@ -9,6 +9,7 @@ mod audit;
 mod backups;
 mod brief;
 mod chart;
+mod clerk;
 mod csrf;
 mod deliveries;
 mod download;
@@ -130,6 +131,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["users", id] => user::serve(call, id).await,
         ["users", id, "object"] => user::object::show(call, id).await,
         ["users", id, "delete"] => user::delete::serve(desk, call, id).await,
+        ["users", id, "act"] => user::act::serve(desk, call, id).await,
         ["users", id, "erase"] => erase::serve(desk, call, id).await,
         ["audit"] => audit::serve(call).await,
         ["test"] => send_test::serve(call).await,
@@ -148,6 +150,7 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["system"] => system::show(call).await,
         ["settings"] => settings::show(call).await,
         ["log"] => log_key::show(call).await,
+        ["clerk"] => clerk::serve(call).await,
         ["backups"] => backups::serve(call).await,
         ["backups", "download"] => backups::download(desk, call).await,
         ["targets"] => targets::serve(desk, call).await,

@@ -41,7 +41,8 @@ macro_rules! tables {
 
 tables! {
     /// `schema`: what the file is; `instance`: the Clerk instance it is pinned to; `stats`: running counts;
-    /// `jwks`: the last good key set.
+    /// `jwks`: the last good key set; `walk`: the walk over Clerk's users under way, JSON ([`crate::sync::Walk`]); `sync`: the
+    /// last that came to its end, JSON ([`crate::sync::Walked`]).
     meta: &'static str => &'static [u8];
     /// Our id → the user's row, JSON ([`super::users`]).
     users: u128 => &'static [u8];

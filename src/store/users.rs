@@ -165,8 +165,9 @@ impl Tx<'_> {
     pub(super) fn remove_user(&mut self, user: &User) -> Result<(), Error> {
         self.reindex(Some(user), None)?;
         self.count(Some(user), -1);
-        self.tables.users.remove(user.id.as_u128())?;
-        Ok(())
+        let id = user.id.as_u128();
+        self.tables.users.remove(id)?;
+        self.unmark(id)
     }
 
     fn count(&mut self, user: Option<&User>, by: i64) {

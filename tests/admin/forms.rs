@@ -41,7 +41,7 @@ fn form(path: &str, needs: Needs, has_page: bool, fields: &[(&'static str, &'sta
 }
 
 /// Forms that do nothing which [`Stage::state`] would see.
-const UNSEEN: [&str; 3] = ["/ever", "/reprocess", "/backups"];
+const UNSEEN: [&str; 4] = ["/ever", "/reprocess", "/backups", "/clerk"];
 
 /// Every form there is. `user` is the page of a user whom Clerk has not deleted, `key` the id of an API key, `session` that
 /// of another session of an admin's, `waiting` the page of a delivery in quarantine; there is an admin `eve`.
@@ -65,6 +65,7 @@ fn forms(user: &str, key: &str, session: &str, waiting: &str) -> Vec<Form> {
         form(&format!("{waiting}/reprocess"), Session, false, &[]),
         form(&format!("{waiting}/discard"), Session, false, &[("sure", "yes")]),
         form("/admin/backups", Session, true, &[]),
+        form("/admin/clerk", Session, true, &[("change", "nothing")]),
         form("/admin/backups/download", Password("password"), false, &[("name", "none")]),
         form("/admin/keys", Password("password"), true, &[("name", "a"), ("days", "30"), ("users:read", "yes")]),
         form(&format!("/admin/keys/{key}/revoke"), Session, false, &[]),

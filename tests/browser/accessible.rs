@@ -30,6 +30,7 @@ const PAGES: &[&str] = &[
     "/admin/system",
     "/admin/settings",
     "/admin/log",
+    "/admin/clerk",
     "/admin/backups",
     "/admin/keys",
     "/admin/admins",

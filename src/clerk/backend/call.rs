@@ -27,7 +27,7 @@ const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest that an answer may make us wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Backend {
             url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.0.client().await?.request(method.clone(), url).headers(self.0.headers.clone());
-        let request = body.iter().fold(request.timeout(timeout), |request, body| request.json(body));
+        let request = body.iter().fold(request.timeout(timeout), reqwest::RequestBuilder::json);
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status();
         let wait = pause_asked_for(&answer);

@@ -42,9 +42,9 @@ pub(super) fn activity(entry: &Entry) -> Activity<'_> {
     let account = |(id, name)| Activity { class: Class::AccountChange, id, name };
     let authentication = |(id, name)| Activity { class: Class::Authentication, id, name };
     match action {
-        "user.created" | "user.provisioned" | "admin.added" => account((1, "Create")),
-        "user.deleted" | "admin.removed" => account((6, "Delete")),
-        "user.updated" => account(update(entry).unwrap_or((OTHER, verb))),
+        "user.created" | "user.provisioned" | "sync.user_created" | "admin.added" => account((1, "Create")),
+        "user.deleted" | "sync.user_deleted" | "admin.removed" => account((6, "Delete")),
+        "user.updated" | "sync.user_updated" => account(update(entry).unwrap_or((OTHER, verb))),
         "admin.password_set" | "admin.password_changed" => account((3, "Password Change")),
         "admin.link_minted" | "admin.link_refused" => account((4, "Password Reset")),
         "user.assigned" | "user.erased" | "admin.password_rehashed" => account((OTHER, verb)),

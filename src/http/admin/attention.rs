@@ -1,8 +1,9 @@
 //! What somebody should see to, each with the way to do it.
 
 use super::span::Traffic;
-use super::system;
 use super::view::number;
+use super::when::When;
+use super::{clerk, system};
 use crate::checks::{self, Level};
 use crate::clock::Timestamp;
 use crate::http::App;
@@ -45,6 +46,7 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
     let counts = app.store.counts();
     let warn =
         |title, advice: &str, href, label| Attention { tone: "warn", title, advice: advice.to_owned(), href, label };
+    found.extend(of_clerk(app, now)?);
     if counts.quarantined > 0 {
         let title = match counts.quarantined {
             1 => "A delivery is in quarantine.".to_owned(),
@@ -64,6 +66,23 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
         found.push(warn("No event for more than a week.".to_owned(), advice, "/admin/deliveries", "Deliveries"));
     }
     found.sort_by_key(|attention| attention.tone != "bad");
+    Ok(found)
+}
+
+/// What the last comparison with Clerk's users leaves to see to.
+fn of_clerk(app: &App, now: Timestamp) -> Result<Vec<Attention>, Problem> {
+    let (href, label) = (clerk::HERE, "Clerk");
+    let mut found = Vec::new();
+    if let Some(walked) = app.store.last_walk()?.filter(|walked| walked.drift() > 0) {
+        let ago = When::ago(walked.ended_at, now).words;
+        let title = format!("{} differed from Clerk’s ({ago}).", plural(walked.drift(), "user", "users"));
+        let advice = "They are as Clerk has them now. Webhooks of them were lost: see that the endpoint has no failed messages, and is for all events.";
+        found.push(Attention { tone: "warn", title, advice: advice.to_owned(), href, label });
+    }
+    if let Some(Err(cause)) = app.walks.last().map(|outcome| outcome.result) {
+        let title = "The users could not be compared with Clerk’s.".to_owned();
+        found.push(Attention { tone: "warn", title, advice: sentence(&cause), href, label });
+    }
     Ok(found)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::brief::{brief, weight};
 use super::view::{self, number};
 use super::when::When;
-use crate::audit::{Entry, Source};
+use crate::audit::{Actor, Entry, Source};
 use crate::clock::Timestamp;
 use crate::http::problem::Problem;
 use crate::store::{self, Store};
@@ -157,7 +157,8 @@ impl<'a> Rows<'a> {
             found
         };
         let href = name.is_some().then(|| format!("{}{}", view::USER, UserId::of(id)));
-        Ok(Party { name: name.unwrap_or_else(|| id.to_string()), href, reference })
+        let name = name.unwrap_or_else(|| Actor::acting(id).word().map_or_else(|| id.to_string(), |w| in_words(&w)));
+        Ok(Party { name, href, reference })
     }
 }
 

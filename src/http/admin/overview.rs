@@ -36,6 +36,8 @@ struct Page {
     attention: Vec<Attention>,
     deliveries: Bars,
     users: Option<Curve>,
+    /// When the users were last compared with Clerk's, and how many differed then.
+    compared: Option<(When, String)>,
     rows: Vec<Row>,
     log: Option<Log>,
 }
@@ -110,6 +112,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         attention: attention::of(&call.app, now, day.as_ref().unwrap_or(&traffic)).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),
+        compared: store.last_walk()?.map(|walked| (When::ago(walked.ended_at, now), number(walked.drift()))),
         rows: Rows::new(store, now).of(newest)?,
         log: Log::of(&call.app, counts.entries, now),
     };

@@ -1,5 +1,6 @@
 //! One person on the roll: the record and what belongs to it, what the operator may change, and what happened.
 
+pub(super) mod act;
 mod around;
 mod card;
 pub(super) mod delete;
@@ -52,6 +53,8 @@ struct Page {
     done: &'static str,
     timeline: Timeline,
     deletable: bool,
+    /// Whether somebody can be signed in as them.
+    enterable: bool,
 }
 
 /// The primary address.
@@ -201,6 +204,7 @@ async fn show(call: &Call, admin: &Admin, user: User, notice: Notice) -> Result<
         done,
         timeline,
         deletable: is_deletable(store, &user),
+        enterable: user.deleted_at.is_none() && !profile.banned,
     };
     Ok(html(status, &page)?)
 }

@@ -34,6 +34,7 @@ const PARTS: [Part; 5] = [
             ("/admin/system", "Checks"),
             ("/admin/settings", "Settings"),
             ("/admin/log", "Log and key"),
+            ("/admin/clerk", "Clerk"),
             ("/admin/backups", "Backups"),
             ("/admin/targets", "Forwarding"),
             ("/admin/keys", "API keys"),

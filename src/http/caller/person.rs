@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 use super::{Caller, entry};
 use crate::api_key::Secret;
 use crate::audit::{Actor, Draft};
+use crate::clerk::backend::Lookup;
 use crate::clerk::session::{self, Session};
 use crate::http::call::Call;
 use crate::http::problem::{Kind, Problem};
 use crate::json::Object;
-use crate::store::Provisioned;
+use crate::store::{Provisioned, Told};
 use crate::sync::told;
 use crate::user::{User, UserId};
 
@@ -117,17 +118,43 @@ impl Call {
                 Problem::new(Kind::NotFound, "This user is not on the roll.").because("ROLLBOOK_PROVISION is off")
             );
         }
+        let told = match self.asked_for(session).await {
+            Lookup::Found(user) => Told::ByClerk(user),
+            Lookup::Missing => return Err(self.gone(session).await),
+            Lookup::Unknown => Told::ByToken(claims(session)),
+        };
+        self.put_on_roll(session, told).await
+    }
+
+    async fn put_on_roll(&self, session: &Session, told: Told) -> Result<(User, bool), Problem> {
+        let id = session.user();
         let made = session_entry(self, session, "user.provisioned").about(id);
-        match self.app.store.provision(id.clone(), claims(session), made).await? {
+        match self.app.store.provision(id.clone(), told, made).await? {
             Provisioned::Found(user) => Ok((*user, false)),
             Provisioned::Made(user) => Ok((*user, true)),
             Provisioned::Deleted => Err(self.gone(session).await),
         }
     }
 
-    /// The record; brought up to what the token says where no event has told of the user yet.
+    /// What Clerk says of the user, where it can be asked.
+    async fn asked_for(&self, session: &Session) -> Lookup {
+        match &self.app.lookups {
+            Some(lookups) => lookups.user(session.user()).await,
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// The record; brought up to what Clerk says, else the token, where no event has told of the user yet.
     async fn refreshed(&self, session: &Session, user: User) -> Result<User, Problem> {
-        if !user.is_told_by_tokens() || told(&user.clerk, &claims(session)).is_none() {
+        if !user.is_told_by_tokens() {
+            return Ok(user);
+        }
+        match self.asked_for(session).await {
+            Lookup::Found(fetched) => return Ok(self.put_on_roll(session, Told::ByClerk(fetched)).await?.0),
+            Lookup::Missing => return Err(self.gone(session).await),
+            Lookup::Unknown => {}
+        }
+        if told(&user.clerk, &claims(session)).is_none() {
             return Ok(user);
         }
         let entry = session_entry(self, session, "user.updated").about(session.user());

@@ -16,12 +16,7 @@ impl Families {
         self.push(name, help, MetricType::GAUGE, vec![gauge(value)]);
     }
 
-    /// What may not be known: then nothing stands there.
-    pub(super) fn maybe_gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
-        self.push(name, help, MetricType::GAUGE, value.into_iter().map(gauge).collect());
-    }
-
-    /// How much there is of something by a label.
+    /// The same by a label.
     pub(super) fn gauges<'a>(
         &mut self,
         name: &str,
@@ -29,8 +24,13 @@ impl Families {
         label: &str,
         values: impl IntoIterator<Item = (&'a str, f64)>,
     ) {
-        let of = |(word, value)| labelled(gauge(value), &[(label, word)]);
+        let of = |(word, value): (&str, f64)| labelled(gauge(value), &[(label, word)]);
         self.push(name, help, MetricType::GAUGE, values.into_iter().map(of).collect());
+    }
+
+    /// What may not be known: then nothing stands there.
+    pub(super) fn maybe_gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        self.push(name, help, MetricType::GAUGE, value.into_iter().map(gauge).collect());
     }
 
     /// A constant 1 with labels that say something.

@@ -12,6 +12,7 @@ use super::super::problem::{Kind, Problem};
 use super::families::{Families, number};
 use super::{Metrics, lock};
 use crate::clock::Timestamp;
+use crate::sync::Report;
 
 /// Durations are counted in microseconds, so many to the second.
 const MICROSECONDS: f64 = 1e6;
@@ -25,6 +26,7 @@ pub(super) fn answer(app: &App) -> Result<Response, Problem> {
     process(&mut page, app);
     webhooks(&mut page, &app.metrics);
     roll(&mut page, app);
+    sync(&mut page, app);
     log(&mut page, app);
     store(&mut page, app);
     keys(&mut page, app);
@@ -72,6 +74,36 @@ fn roll(page: &mut Families, app: &App) {
         "rollbook_last_event_timestamp_seconds",
         "When the last verified webhook came, in seconds since 1970.",
         counts.last_event_at.map(seconds),
+    );
+}
+
+/// What the last comparison with Clerk's users came to; nothing until there was one. Reading it is one look into the file.
+fn sync(page: &mut Families, app: &App) {
+    let Ok(Some(walked)) = app.store.last_walk() else { return };
+    let Report { created, updated, deleted, unchanged, failed, apart, .. } = walked.report;
+    page.gauge(
+        "rollbook_sync_drift",
+        "Users who differed from Clerk's at the last comparison; 0 where it filled an empty roll.",
+        number(walked.drift()),
+    );
+    page.gauge(
+        "rollbook_sync_last_success_timestamp_seconds",
+        "When the last comparison came to its end, in seconds since 1970.",
+        seconds(walked.ended_at),
+    );
+    let outcomes = [
+        ("created", created),
+        ("updated", updated),
+        ("deleted", deleted),
+        ("unchanged", unchanged),
+        ("failed", failed),
+        ("apart", apart),
+    ];
+    page.gauges(
+        "rollbook_sync_users",
+        "Users by what the last comparison found of them.",
+        "outcome",
+        outcomes.into_iter().map(|(outcome, count)| (outcome, number(count))),
     );
 }
 

@@ -1,0 +1,172 @@
+//! One walk, from its beginning or from where it was broken off to its end.
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::desk::Step;
+use super::pace::Pace;
+use crate::clerk::backend::{self, Backend, Patience};
+use crate::clock::Clock;
+use crate::store::{self, By, Store};
+use crate::sync::{Found, Stage, Walk, Walked};
+use crate::user::{ClerkId, UserId};
+
+/// So many users are applied in one transaction: those who wait for the writer should not notice.
+const AT_ONCE: usize = 100;
+
+/// A walk that was broken off so long ago, in milliseconds, begins anew: too much of what it met may have changed.
+const TOO_OLD: i64 = 24 * 60 * 60 * 1000;
+
+/// How often a walk begins anew because the user is gone behind whom it was to go on.
+const BEGINNINGS: u32 = 3;
+
+/// So many users in a row may be not answered for; then it is not they.
+const FAILURES: u32 = 5;
+
+/// Somebody who walks.
+pub(super) struct Walker<'a> {
+    store: &'a Store,
+    backend: &'a Backend,
+    clock: &'a Clock,
+    by: By,
+    watch: &'a watch::Sender<Option<Step>>,
+    pace: Pace,
+    /// How many users Clerk said it has.
+    of: Option<u64>,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        backend: &'a Backend,
+        clock: &'a Clock,
+        by: By,
+        watch: &'a watch::Sender<Option<Step>>,
+    ) -> Self {
+        Self { store, backend, clock, by, watch, pace: Pace::new(), of: None }
+    }
+
+    /// Walks. It may be dropped at any `await`, and then goes on another time, unless it is dry.
+    pub(super) async fn walk(mut self, is_dry: bool) -> Result<Walked, Error> {
+        self.ensure_instance().await?;
+        self.pace.turn().await;
+        self.of = Some(self.backend.count(Patience::Long).await?);
+        let mut walk = match self.suspended(is_dry)? {
+            Some(walk) => walk,
+            None => self.begin(is_dry).await?,
+        };
+        let mut beginnings = 1;
+        while let Stage::List(after) = &walk.stage {
+            self.pace.turn().await;
+            walk = match self.backend.users(after.as_ref()).await {
+                Ok(page) => self.apply(walk, page).await?,
+                Err(error) if after.is_some() && is_about_cursor(&error) && beginnings < BEGINNINGS => {
+                    beginnings += 1;
+                    self.begin(is_dry).await?
+                }
+                Err(error) => return Err(error.into()),
+            };
+        }
+        let walk = self.ask_for_missing(walk).await?;
+        let walked = self.store.finish_walk(walk, self.by.clone()).await?;
+        self.forget_marks(is_dry).await?;
+        Ok(walked)
+    }
+
+    /// Refuses a key of another instance than the one whose events come here.
+    async fn ensure_instance(&mut self) -> Result<(), Error> {
+        let Some(ours) = self.store.instance()? else { return Ok(()) };
+        self.pace.turn().await;
+        match self.backend.instance(Patience::Long).await? {
+            Some(theirs) if theirs != ours => Err(Error::OtherInstance { ours, theirs }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The walk to go on with, if one was broken off lately.
+    fn suspended(&self, is_dry: bool) -> Result<Option<Walk>, Error> {
+        let now = self.clock.now().as_millis();
+        let is_recent = |walk: &Walk| (0..TOO_OLD).contains(&(now - walk.started_at.as_millis()));
+        Ok(if is_dry { None } else { self.store.suspended_walk()?.filter(is_recent) })
+    }
+
+    async fn begin(&self, is_dry: bool) -> Result<Walk, Error> {
+        self.forget_marks(is_dry).await?;
+        Ok(self.store.begin_walk(is_dry, self.by.clone()).await?)
+    }
+
+    async fn forget_marks(&self, is_dry: bool) -> Result<(), store::Error> {
+        while self.store.forget_marks(is_dry).await? {}
+        Ok(())
+    }
+
+    /// Applies a page of Clerk's list, some users at a time.
+    async fn apply(&self, mut walk: Walk, page: backend::Users) -> Result<Walk, Error> {
+        let backend::Users { mut users, unreadable, next } = page;
+        while !users.is_empty() {
+            let rest = users.split_off(users.len().min(AT_ONCE));
+            let stage = Stage::List(users.last().map(|last| last.id.clone()));
+            walk = self.reconcile(walk, users.into_iter().map(Found::User).collect(), stage).await?;
+            users = rest;
+        }
+        let stage = next.map_or(Stage::Missing(None), |next| Stage::List(Some(next)));
+        if unreadable == 0 && walk.stage == stage {
+            return Ok(walk);
+        }
+        self.reconcile(walk, vec![Found::Failed(unreadable)], stage).await
+    }
+
+    /// Asks for those who are here and were not in the list.
+    async fn ask_for_missing(&mut self, mut walk: Walk) -> Result<Walk, Error> {
+        let mut failures = 0;
+        while let Stage::Missing(after) = walk.stage {
+            let unmarked = self.store.unmarked(&walk, after).await?;
+            for (id, clerk_id) in unmarked.users {
+                let found = self.ask_for(clerk_id, &mut failures).await?;
+                walk = self.reconcile(walk, vec![found], Stage::Missing(Some(id))).await?;
+            }
+            let Some(next) = unmarked.next else { break };
+            walk = self.go_on(walk, next).await?;
+        }
+        Ok(walk)
+    }
+
+    /// What Clerk says of one user. That nothing can be made out of them counts against them; when it is so of one after
+    /// the other, it is Clerk that is out of order.
+    async fn ask_for(&mut self, id: ClerkId, failures: &mut u32) -> Result<Found, Error> {
+        self.pace.turn().await;
+        let error = match self.backend.user(&id, Patience::Long).await {
+            Ok(answer) => {
+                *failures = 0;
+                return Ok(answer.map_or(Found::Nobody(id), Found::User));
+            }
+            Err(error) => error,
+        };
+        *failures += 1;
+        let is_theirs = matches!(
+            error,
+            backend::Error::Broken(_)
+                | backend::Error::TooSlow
+                | backend::Error::Unreadable
+                | backend::Error::Refused { .. }
+        );
+        if is_theirs && *failures < FAILURES { Ok(Found::Failed(1)) } else { Err(error.into()) }
+    }
+
+    /// Takes down that all up to that user were looked at.
+    async fn go_on(&self, walk: Walk, next: UserId) -> Result<Walk, Error> {
+        let stage = Stage::Missing(Some(next));
+        if walk.stage == stage { Ok(walk) } else { self.reconcile(walk, Vec::new(), stage).await }
+    }
+
+    async fn reconcile(&self, walk: Walk, found: Vec<Found>, stage: Stage) -> Result<Walk, Error> {
+        let walk = self.store.reconcile(walk, found, stage).await?;
+        self.watch.send_replace(Some(Step::of(&walk, self.of)));
+        Ok(walk)
+    }
+}
+
+/// Whether the list is refused for the user behind whom it was asked for.
+const fn is_about_cursor(error: &backend::Error) -> bool {
+    matches!(error, backend::Error::NotFound | backend::Error::Refused { status: 400 | 404 | 410 | 422, .. })
+}
