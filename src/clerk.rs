@@ -3,6 +3,7 @@
 pub mod backend;
 mod claims;
 pub mod clean;
+pub mod courier;
 pub mod http;
 pub mod issuer;
 pub mod jwks;

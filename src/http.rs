@@ -56,6 +56,7 @@ use crate::clerk::backend::{Backend, Lookups};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
 use crate::clock::{Clock, Timestamp};
+use crate::forward::Forwarder;
 use crate::notary::Notary;
 use crate::reconcile;
 use crate::store::Store;
@@ -65,6 +66,7 @@ use self::call::{Call, call};
 use self::cors::Cors;
 pub use self::deliveries::Deliveries;
 use self::denials::Denials;
+pub use self::events::event;
 pub use self::export::AuditExport;
 use self::guard::{Hosts, Peer};
 use self::limit::{Limits, Rate};
@@ -92,6 +94,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Asks Clerk; `None` without a secret key.
     pub backend: Option<Backend>,
+    /// Tells other services.
+    pub forwarder: Forwarder,
     /// Asks Clerk for users of whom no event has come; `None` without a secret key.
     pub lookups: Option<Lookups>,
     /// The time.
@@ -117,6 +121,15 @@ pub struct Parts {
     /// When the server started.
     pub started_at: Timestamp,
     description: OnceLock<Value>,
+}
+
+/// Whom Rollbook calls by itself.
+#[derive(Debug)]
+pub struct Abroad {
+    /// Asks Clerk; `None` without a secret key.
+    pub backend: Option<Backend>,
+    /// Tells other services.
+    pub forwarder: Forwarder,
 }
 
 /// The settings that handlers go by.
@@ -177,10 +190,11 @@ impl App {
         notary: Notary,
         webhooks: Webhooks,
         sessions: Sessions,
-        backend: Option<Backend>,
+        abroad: Abroad,
         clock: Clock,
         settings: Settings,
     ) -> Self {
+        let Abroad { backend, forwarder } = abroad;
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
             backups: Backups::new(settings.backup_dir.clone()),
@@ -192,6 +206,7 @@ impl App {
             sessions,
             lookups: backend.clone().map(Lookups::new),
             backend,
+            forwarder,
             clock,
             settings,
             tally: Tally::default(),

@@ -31,6 +31,7 @@
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
 //! - [`backup`]: copies of the file that are proved before they are kept
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
+//! - [`forward`]: what happens, told to other services until they take it
 //! - [`reconcile`]: the roll compared with Clerk's own list, user by user
 //! - [`checks`]: what has to be right, and what to do when it is not
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
@@ -45,8 +46,9 @@
 //! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile` and `backup` → `verify` → `notary` →
-//! `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in the words of [`event`]
+//! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
+//! `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in
+//! the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
 //! `tests/layering.rs` holds all of this.
 //!
@@ -129,6 +131,7 @@ pub mod control;
 pub mod disk;
 pub mod event;
 pub mod export;
+pub mod forward;
 pub mod histogram;
 pub mod http;
 pub mod json;

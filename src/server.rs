@@ -24,14 +24,16 @@ use crate::clerk::webhook::{BadSecret, Webhooks};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::control::{self, Desk};
+use crate::forward::{self, Forwarder};
 use crate::http::cors::{self, Cors};
 use crate::http::guard::Hosts;
 use crate::http::limit::Rate;
-use crate::http::{self, App, Settings};
+use crate::http::{self, Abroad, App, Settings};
 use crate::notary::{self, Notary};
 use crate::reconcile;
 use crate::store::{self, OpenError, Store};
 use crate::sync::Policy;
+use crate::target::{Target, TargetName};
 
 use self::accept::Limits;
 
@@ -98,6 +100,9 @@ pub enum BindError {
     /// Clerk's Backend API cannot be called with what is set.
     #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
     Backend(#[from] BadBackend),
+    /// The services that are told cannot be read.
+    #[error("ROLLBOOK_DATA, ROLLBOOK_FORWARD_SECRET: {0}")]
+    Forward(#[from] forward::Error),
     /// The log's key or mark cannot be used.
     #[error("ROLLBOOK_DATA: {0}")]
     Notary(#[from] notary::Error),
@@ -153,11 +158,23 @@ impl Server {
             backup_dir: config.backup_dir.map(absolute),
             in_force,
         };
-        let notary = Notary::open(store.clone(), clock.clone(), &log_host(config.local.public_url.as_ref())).await?;
+        let host = log_host(config.local.public_url.as_ref());
+        let notary = Notary::open(store.clone(), clock.clone(), &host).await?;
         store.record(turn("system.started")).await?;
         publish(&notary).await;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
-        let app = App::new(store, notary, webhooks, sessions, backend, clock, settings);
+        let forwarder = Forwarder::open(forward::Setup {
+            store: store.clone(),
+            clock: clock.clone(),
+            backend: backend.clone(),
+            private: config.forward_private,
+            log: notary.verifiers().first().map_or(host, |key| key.name().to_owned()),
+            shape: Arc::new(http::event),
+            set: config.forward.map(target).transpose()?,
+        })
+        .await?;
+        let abroad = Abroad { backend, forwarder };
+        let app = App::new(store, notary, webhooks, sessions, abroad, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
         Ok(Self { listener, address, hosts, limits, app, metrics, keys, sync_interval: config.sync_interval, control })
@@ -203,6 +220,8 @@ impl Server {
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
         let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
         let (backups, walks) = (self.app.backups.clone(), self.app.walks.clone());
+        let forwarder = self.app.forwarder.clone();
+        forwarder.start().await;
         drop(self.app);
         let until = async {
             tokio::select! {
@@ -211,6 +230,7 @@ impl Server {
             }
             streams.stop();
             backups.stop();
+            forwarder.stop();
             walks.stop();
         };
         let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
@@ -220,6 +240,8 @@ impl Server {
         drop(stop);
         while chores.join_next().await.is_some() {}
         backups.idle().await;
+        forwarder.idle().await;
+        drop(forwarder);
         walks.idle().await;
         drop(walks);
         if let Err(cause) = store.record(turn("system.stopped")).await {
@@ -255,6 +277,12 @@ fn token_keys(set: &config::Keys, store: &Store, clock: &Clock) -> Result<Keys, 
 
 fn cors(set: &config::Cors) -> Result<Option<Cors>, cors::BadName> {
     Cors::new(&set.origins, &set.headers, set.credentials, Duration::from_secs(set.max_age))
+}
+
+/// The target of the settings, and its secret.
+fn target(set: config::Forward) -> Result<(Target, forward::Secret), forward::Error> {
+    let config::Forward { url, kind, secret, types, bearer } = set;
+    Ok((Target { name: TargetName::of_settings(), url, kind, types, bearer }, secret.expose().parse()?))
 }
 
 /// A limit left at its default is not for this machine's own programs: they would be held up by each other.

@@ -31,6 +31,7 @@ mod scrub;
 mod settle;
 mod state;
 mod tables;
+mod targets;
 mod tx;
 mod users;
 mod values;

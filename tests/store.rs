@@ -29,9 +29,10 @@ use rollbook::clerk::session::{Rules, Sessions};
 use rollbook::clerk::webhook::Webhooks;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::event::Outcome;
+use rollbook::forward::{self, Forwarder};
 use rollbook::http::guard::Hosts;
 use rollbook::http::limit::Rate;
-use rollbook::http::{self, App, Settings};
+use rollbook::http::{self, Abroad, App, Settings};
 use rollbook::notary::Notary;
 use rollbook::page::{Limit, PageRequest};
 use rollbook::server::accept;
@@ -302,7 +303,17 @@ async fn serve(store: Store) -> String {
         backup_dir: None,
         in_force: vec![],
     };
-    let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, None, Clock::system(), settings);
+    let setup = forward::Setup {
+        store: store.clone(),
+        clock: Clock::system(),
+        backend: None,
+        private: vec![],
+        log: String::new(),
+        shape: Arc::new(http::event),
+        set: None,
+    };
+    let abroad = Abroad { backend: None, forwarder: Forwarder::open(setup).await.unwrap() };
+    let app = App::new(store, notary, Webhooks::new([SECRET]).unwrap(), sessions, abroad, Clock::system(), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::service(&app, Hosts::default());

@@ -41,14 +41,14 @@ pub fn client(to: &Url) -> reqwest::Result<Client> {
     if to.scheme() == "http" { builder.tls_certs_only([]) } else { builder.https_only(true) }.build()
 }
 
-fn builder(allowed: fn(IpAddr) -> bool) -> ClientBuilder {
+pub(super) fn builder(allowed: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("rollbook/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .no_proxy()
         .timeout(TIMEOUT)
         .connect_timeout(TIMEOUT)
-        .dns_resolver(Arc::new(Guard { allowed }))
+        .dns_resolver(Arc::new(Guard { allowed: Arc::new(allowed) }))
 }
 
 /// What time it was at the other end when it answered, to the second.
@@ -77,12 +77,12 @@ struct OffLimits;
 
 /// Resolves names, and keeps only the addresses that are allowed: a name may be pointed anywhere after it was checked.
 struct Guard {
-    allowed: fn(IpAddr) -> bool,
+    allowed: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = self.allowed;
+        let allowed = Arc::clone(&self.allowed);
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.filter(|address| allowed(address.ip())).collect();
@@ -99,7 +99,7 @@ fn is_this_machine(ip: IpAddr) -> bool {
 }
 
 /// Whether the address is on the public internet (IANA's special-purpose registries, RFC 6890).
-fn is_public(ip: IpAddr) -> bool {
+pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
@@ -182,13 +182,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_leads_nowhere() {
-        let resolve = |allowed| Guard { allowed }.resolve("localhost".parse().unwrap());
+        let resolve =
+            |allowed: fn(IpAddr) -> bool| Guard { allowed: Arc::new(allowed) }.resolve("localhost".parse().unwrap());
         assert!(resolve(is_public).await.is_err());
         assert!(resolve(is_this_machine).await.unwrap().all(|address| address.ip().is_loopback()));
     }
     #[tokio::test]
     async fn says_that_an_address_was_off_limits() {
-        let get = async |allowed| {
+        let get = async |allowed: fn(IpAddr) -> bool| {
             let client = builder(allowed).tls_certs_only([]).build().unwrap();
             client.get("http://localhost:1/").send().await.unwrap_err()
         };

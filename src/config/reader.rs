@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     pub(super) fn forward(&self) -> Option<Forward> {
         let url = self.value(&names::FORWARD_URL, url::target);
         let kind = self.choice(&names::FORWARD_KIND, [Kind::Events, Kind::Api]);
-        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|_| text.to_owned()));
+        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|()| text.to_owned()));
         let types = self.value(&names::FORWARD_TYPES, |text| text.parse().map_err(|bad: BadTypes| bad.to_string()));
         let bearer = self.choice(&names::FORWARD_BEARER, [true, false]);
         let url = url?;

@@ -89,6 +89,12 @@ impl<'a> EventJson<'a> {
     }
 }
 
+/// An event as those who may read everything see it.
+#[must_use]
+pub fn event(item: &FeedItem, now: Timestamp) -> Value {
+    serde_json::to_value(EventJson::new(item, now)).unwrap_or_default()
+}
+
 /// The number of an entry, as a query or a header gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seq(u64);

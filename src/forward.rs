@@ -1,0 +1,416 @@
+//! Tells other services what happens. Each is a consumer of the ordered feed with a place of its own in the log: it is told
+//! every event at least once and in order, one call at a time, and again until it takes it. Nobody waits for it but it
+//! alone, and nothing is queued for it: what comes next is read when it took what came before.
+
+mod bearer;
+mod change;
+mod compose;
+mod course;
+mod secrets;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::audit::{Actor, Draft, Source};
+use crate::clerk::backend::Backend;
+use crate::clerk::courier::{Address, BadAddress, BadCourier, NoAnswer};
+use crate::clock::{Clock, Timestamp};
+use crate::store::{self, FeedItem, Store};
+use crate::target::{Course, Kind, Target, TargetName};
+
+pub use self::secrets::{BadSecret, NoRandomness, Secret, SecretsError};
+
+use self::compose::Mark;
+use self::secrets::{Kept, Secrets};
+use self::worker::Worker;
+
+/// So many targets can be added at most.
+pub const MOST: usize = 32;
+
+/// An event as the API shows it, at a time.
+pub type Shape = Arc<dyn Fn(&FeedItem, Timestamp) -> Value + Send + Sync>;
+
+/// What a [`Forwarder`] works with.
+pub struct Setup {
+    /// Where events are read from, and places are kept.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Makes session tokens; `None` without a secret key.
+    pub backend: Option<Backend>,
+    /// Private networks that targets may be in.
+    pub private: Vec<IpNet>,
+    /// The log's name, which tells its events from those of other logs.
+    pub log: String,
+    /// How an event is shown.
+    pub shape: Shape,
+    /// The target of the settings, which goes by [`TargetName::of_settings`], and its secret.
+    pub set: Option<(Target, Secret)>,
+}
+
+/// Tells the targets. Clones share what they know.
+#[derive(Clone)]
+pub struct Forwarder(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    backend: Option<Backend>,
+    private: Arc<[IpNet]>,
+    mark: Mark,
+    shape: Shape,
+    secrets: Mutex<Secrets>,
+    lines: Mutex<BTreeMap<TargetName, Line>>,
+    /// Held while a target is changed, so that it is done one by one.
+    turn: tokio::sync::Mutex<()>,
+    started: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// One target, and what tells it.
+struct Line {
+    target: Target,
+    origin: Origin,
+    /// Its secret when it is that of the settings; the others' are in the file.
+    set: Option<Kept>,
+    live: Live,
+    retry: Arc<Notify>,
+    running: Option<Running>,
+}
+
+/// The task that tells a target. It ends when `stop` is dropped.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// How a target stands, shared with what tells it.
+#[derive(Clone, Default)]
+struct Live(Arc<Mutex<Standing>>);
+
+#[derive(Clone, Default)]
+struct Standing {
+    course: Course,
+    next_try_at: Option<Timestamp>,
+    said: Option<String>,
+    stuck: Option<Stuck>,
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a target is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The settings; it can only be changed there.
+    Settings,
+    /// The admin page.
+    Page,
+}
+
+/// How a target stands.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The target.
+    pub target: Target,
+    /// Where it is from.
+    pub origin: Origin,
+    /// How far it has come, whether it is paused, and what is wrong at the other end.
+    pub course: Course,
+    /// So many entries of the log were not looked at for it yet; not all of them are told.
+    pub behind: u64,
+    /// When it is tried again, after a failure.
+    pub next_try_at: Option<Timestamp>,
+    /// How the answer of the last failure begins. It is the other's text, and not kept.
+    pub said: Option<String>,
+    /// What is wrong at this end, so that nothing is tried.
+    pub stuck: Option<Stuck>,
+    /// Whether there is a secret to sign with.
+    pub has_secret: bool,
+}
+
+/// Why nothing is sent to a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stuck {
+    /// There is no secret to sign with.
+    #[error("its secret is not here: it is not in copies of the data file; give it a new one")]
+    NoSecret,
+    /// Its address cannot be called, or no longer.
+    #[error("{0}")]
+    Address(#[from] BadAddress),
+    /// It cannot be called.
+    #[error("{0}")]
+    Courier(#[from] BadCourier),
+    /// It wants session tokens, which Clerk does not make without the key.
+    #[error("its calls are to carry session tokens, for which CLERK_SECRET_KEY has to be set")]
+    NoKey,
+    /// Its place is not in the log.
+    #[error("the log ends before its place; replay from another one")]
+    Ahead,
+    /// The log may not be what it says.
+    #[error("the log is in doubt")]
+    Doubt,
+    /// The log cannot be read.
+    #[error("the data file cannot be read")]
+    Store,
+}
+
+/// Where in the log a target goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With what comes from now on.
+    Now,
+    /// With the oldest entry there is.
+    Beginning,
+    /// With the entry of that number.
+    At(u64),
+    /// With the first entry written at that time or later.
+    Since(Timestamp),
+}
+
+/// Why a target could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of that name.
+    #[error("there is no target of that name")]
+    Unknown,
+    /// There is one of that name.
+    #[error("there is a target of that name already")]
+    Taken,
+    /// It is the settings' to change.
+    #[error("this target is that of the settings (ROLLBOOK_FORWARD_URL…), and can be changed there only")]
+    OfSettings,
+    /// There are as many as there can be.
+    #[error("there are {MOST} targets already; remove one first")]
+    TooMany,
+    /// The address cannot be called.
+    #[error("{0}")]
+    Address(#[from] BadAddress),
+    /// Session tokens are for calls of users.
+    #[error("only calls that create, update and delete users can carry session tokens")]
+    BearerOfEvents,
+    /// Session tokens cannot be made.
+    #[error("for calls to carry session tokens, CLERK_SECRET_KEY has to be set")]
+    NoKey,
+    /// That entry is not in the way.
+    #[error("that entry is not what the target fails at")]
+    NotFailing,
+    /// The log ends before that entry.
+    #[error("the log ends before that entry")]
+    Ahead,
+    /// Nothing can be sent to it.
+    #[error("{0}")]
+    Stuck(Stuck),
+    /// It does not answer.
+    #[error("{0}")]
+    NoAnswer(#[from] NoAnswer),
+    /// The secret is none.
+    #[error(transparent)]
+    BadSecret(#[from] BadSecret),
+    /// No secret can be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The file of the secrets cannot be used.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The store takes no writes, or cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The server stops.
+    #[error("the server stops")]
+    Stopping,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("private", &self.private).field("set", &self.set).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarder").field("targets", &self.lines().keys()).finish_non_exhaustive()
+    }
+}
+
+impl Forwarder {
+    /// Reads which targets there are. Nothing is sent before [`Forwarder::start`]. The target of the settings begins, the
+    /// first time, with what comes from then on.
+    ///
+    /// # Errors
+    /// When the file of the secrets cannot be used, or the store cannot be read.
+    pub async fn open(setup: Setup) -> Result<Self, Error> {
+        let Setup { store, clock, backend, private, log, shape, set } = setup;
+        let data = store.path().to_owned();
+        let secrets = tokio::task::spawn_blocking(move || Secrets::of(&data)).await;
+        let secrets = secrets.map_err(|_| store::Error::Panicked)??;
+        let forwarder = Self(Arc::new(Inner {
+            store,
+            clock,
+            backend,
+            private: private.into(),
+            mark: Mark::of(&log),
+            shape,
+            secrets: Mutex::new(secrets),
+            lines: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            started: AtomicBool::default(),
+            stopping: AtomicBool::default(),
+        }));
+        for target in forwarder.0.store.targets().await? {
+            let course = forwarder.0.store.course(&target.name)?.unwrap_or_default();
+            forwarder.put_line(target, Origin::Page, None, course);
+        }
+        if let Some((target, secret)) = set {
+            let course = forwarder.course_of_settings(&target).await?;
+            forwarder.put_line(target, Origin::Settings, Some(Kept::of(secret)), course);
+        }
+        Ok(forwarder)
+    }
+
+    /// Begins to send.
+    pub async fn start(&self) {
+        let _turn = self.0.turn.lock().await;
+        self.0.started.store(true, Ordering::SeqCst);
+        let names: Vec<TargetName> = self.lines().keys().cloned().collect();
+        for name in names {
+            self.run(&name);
+        }
+    }
+
+    /// Gives up the calls under way, which are made again after the next start, and begins no other. [`Forwarder::idle`]
+    /// says when that is done.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+        for line in self.lines().values_mut() {
+            if let Some(running) = &line.running {
+                running.stop.send_replace(true);
+            }
+        }
+    }
+
+    /// Returns once nothing is sent and every place is written down. For after [`Forwarder::stop`].
+    pub async fn idle(&self) {
+        let _turn = self.0.turn.lock().await;
+        let running: Vec<Running> = self.lines().values_mut().filter_map(|line| line.running.take()).collect();
+        for Running { stop, task } in running {
+            drop(stop);
+            let _ = task.await;
+        }
+    }
+
+    /// Every target and how it stands, that of the settings first, then by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Status> {
+        let mut all: Vec<Status> = self.lines().values().map(|line| self.status_of(line)).collect();
+        all.sort_by_key(|status| status.origin != Origin::Settings);
+        all
+    }
+
+    /// How the target of that name stands, if there is one.
+    #[must_use]
+    pub fn status(&self, name: &TargetName) -> Option<Status> {
+        self.lines().get(name).map(|line| self.status_of(line))
+    }
+
+    fn status_of(&self, line: &Line) -> Status {
+        let Standing { course, next_try_at, said, stuck } = line.live.lock().clone();
+        let next = course.after.map_or(0, |after| after.saturating_add(1));
+        Status {
+            behind: self.0.store.counts().entries.saturating_sub(next),
+            has_secret: line.set.is_some() || self.secrets().find(&line.target.name).is_some(),
+            target: line.target.clone(),
+            origin: line.origin,
+            course,
+            next_try_at,
+            said,
+            stuck,
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<TargetName, Line>> {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_line(&self, target: Target, origin: Origin, set: Option<Kept>, course: Course) {
+        let live = Live(Arc::new(Mutex::new(Standing { course, ..Standing::default() })));
+        let name = target.name.clone();
+        self.lines().insert(name, Line { target, origin, set, live, retry: Arc::default(), running: None });
+    }
+
+    async fn course_of_settings(&self, target: &Target) -> Result<Course, Error> {
+        if let Some(course) = self.0.store.course(&target.name)? {
+            return Ok(course);
+        }
+        let course = Course { after: self.0.store.counts().entries.checked_sub(1), ..Course::default() };
+        let entry = change::about(target, Draft::new("target.created", Actor::System, Source::System));
+        self.0.store.put_course(target.name.clone(), course.clone(), Some(entry)).await?;
+        Ok(course)
+    }
+
+    /// Lets the target of that name be told, unless it is, or nothing is to be sent.
+    fn run(&self, name: &TargetName) {
+        if !self.0.started.load(Ordering::SeqCst) {
+            return;
+        }
+        let kept = self.secrets().find(name).cloned();
+        let mut lines = self.lines();
+        // Only under the lock: whoever stops looks for those that run after saying so.
+        if self.0.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Some(line) = lines.get_mut(name).filter(|line| line.running.is_none()) {
+            let (stop, stopped) = watch::channel(false);
+            let (live, retry) = (line.live.clone(), line.retry.clone());
+            let kept = line.set.clone().or(kept);
+            let worker = Worker::new(self.clone(), line.target.clone(), kept, live, retry, stopped);
+            line.running = Some(Running { stop, task: tokio::spawn(worker.run()) });
+        }
+    }
+
+    /// Lets the target of that name be told no more for now, and returns how far it has come.
+    async fn halt(&self, name: &TargetName) -> Result<(Target, Origin, Course), Error> {
+        let running = {
+            let mut lines = self.lines();
+            let line = lines.get_mut(name).ok_or(Error::Unknown)?;
+            line.running.take()
+        };
+        if let Some(Running { stop, task }) = running {
+            drop(stop);
+            let _ = task.await;
+        }
+        let lines = self.lines();
+        let line = lines.get(name).ok_or(Error::Unknown)?;
+        Ok((line.target.clone(), line.origin, line.live.lock().course.clone()))
+    }
+
+    /// The address of a target, if it may be called now.
+    fn address(&self, target: &Target) -> Result<Address, BadAddress> {
+        Address::parse(&target.url, &self.0.private)
+    }
+
+    /// Whether a target can be told.
+    fn check(&self, target: &Target) -> Result<(), Error> {
+        self.address(target)?;
+        match (target.bearer, target.kind) {
+            (true, Kind::Events) => Err(Error::BearerOfEvents),
+            (true, Kind::Api) if self.0.backend.is_none() => Err(Error::NoKey),
+            _ => Ok(()),
+        }
+    }
+}
