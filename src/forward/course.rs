@@ -83,6 +83,7 @@ impl Worker {
                 standing.course.failing.as_ref().map_or((now, 0), |failing| (failing.since, failing.attempts));
             let failing = Failing { since, attempts: attempts + 1, seq, why: failure.why.clone() };
             standing.said.clone_from(&failure.said);
+            standing.failures += 1;
             standing.course.failing = Some(failing.clone());
             failing
         };

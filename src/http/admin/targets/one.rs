@@ -16,7 +16,6 @@ use super::{HERE, SENTENCE, State, address, by, known};
 use crate::clock::Timestamp;
 use crate::forward::{Origin, Status};
 use crate::http::call::Call;
-use crate::http::problem::Problem;
 use crate::http::reply;
 
 #[derive(Template)]
