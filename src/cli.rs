@@ -4,6 +4,7 @@
 //! Every command ends with 0 when it did what was asked, 1 when it did not, and 2 when the command line or a setting
 //! is wrong, so that trying again is useless.
 
+pub mod actor_token;
 mod columns;
 pub mod demo;
 pub mod doctor;
@@ -125,6 +126,9 @@ pub enum Command {
     /// Compare all users with Clerk's, and make good what webhooks were lost
     #[command(after_help = format!("{SYNCING}\n\n{ENDS}"))]
     Sync(Sync),
+    /// Print a link that signs somebody in as a user, once, to see what they see
+    #[command(after_help = actor_token::HELP)]
+    ActorToken(ActorToken),
     /// Sign a checkpoint of the log now, and print it
     Checkpoint(LocalFlags),
     /// Change the key that signs the log's checkpoints
@@ -375,6 +379,22 @@ pub struct Sync {
     pub flags: LocalFlags,
 }
 
+/// `rollbook actor-token`.
+#[derive(Debug, Args)]
+pub struct ActorToken {
+    /// The user's id, Rollbook's or Clerk's
+    pub user: UserRef,
+    /// Why, for the log: what they asked for, or the number of the ticket
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The id of the user who acts, Rollbook's or Clerk's; otherwise the session names rollbook:cli
+    #[arg(long, value_name = "USER")]
+    pub actor: Option<UserRef>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
 /// A day. A moment would be read as its day, and the hour be lost.
 fn date(text: &str) -> Result<Date, &'static str> {
     let wanted = "a day is written like 2020-01-01";
@@ -404,6 +424,7 @@ impl Command {
             | Self::Prune(Prune { flags, .. })
             | Self::Scrub(flags)
             | Self::Sync(Sync { flags, .. })
+            | Self::ActorToken(ActorToken { flags, .. })
             | Self::Users(
                 Users::List(UsersList { flags, .. })
                 | Users::Show(UsersShow { flags, .. })

@@ -491,6 +491,21 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_users_are_for_calls_about_users_and_need_the_key() {
+        let url = ("ROLLBOOK_FORWARD_URL", "https://app.example.com/api");
+        let set = |more: &[(&'static str, &'static str)]| {
+            [&MINIMUM[..], &[url, ("ROLLBOOK_FORWARD_SECRET", SECRET), ("ROLLBOOK_FORWARD_BEARER", "true")], more]
+                .concat()
+        };
+        let (api, key) = (("ROLLBOOK_FORWARD_KIND", "api"), ("CLERK_SECRET_KEY", "sk_test_12345678"));
+        assert_eq!(faulty(&set(&[])), ["ROLLBOOK_FORWARD_BEARER"]);
+        assert_eq!(faulty(&set(&[key])), ["ROLLBOOK_FORWARD_BEARER"]);
+        assert_eq!(faulty(&set(&[api])), ["ROLLBOOK_FORWARD_BEARER"]);
+        let forward = read(&set(&[api, key])).unwrap().forward.unwrap();
+        assert!(forward.bearer && forward.kind == Kind::Api);
+    }
+
+    #[test]
     fn other_commands_need_no_secret() {
         let local = Local::read(|name| (name == "ROLLBOOK_DATA").then(|| "/srv/roll.redb".to_owned())).unwrap();
         assert_eq!(local.data.to_str(), Some("/srv/roll.redb"));

@@ -14,6 +14,7 @@
 //! the [`Reply`] when it is done; [`Gone`] from either ends it. It does not know whether a socket or the command
 //! itself is at the other end, and has to leave the file sound whenever it is dropped at an `await`.
 
+mod acting;
 mod answer;
 mod client;
 mod connection;

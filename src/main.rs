@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use rollbook::cli::{
-    Cli, Command, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, sync, verify,
+    Cli, Command, actor_token, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, sync,
+    verify,
 };
 use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
 
@@ -118,6 +119,11 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Sync(command) => {
             let (local, settings) = (Local::read(get)?, Standalone::read(get)?);
             block_on(async { Ok(sync::run(command, &local, &settings, &mut out).await?) })
+        }
+        Command::ActorToken(command) => {
+            let (local, settings) = (Local::read(get)?, Standalone::read(get)?);
+            let mut err = std::io::stderr();
+            block_on(async { Ok(actor_token::run(command, &local, &settings, &mut out, &mut err).await?) })
         }
         Command::Export(export) => {
             let local = Local::read(get)?;

@@ -329,6 +329,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
     Desk {
         store: app.store.clone(),
         notary: app.notary.clone(),
+        backend: app.backend.clone(),
         walks: app.walks.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),

@@ -325,6 +325,14 @@ impl Store {
         if self.is_noted_elsewhere(&entry) {
             return Ok(());
         }
+        self.attest(entry).await
+    }
+
+    /// The same for what may not go ahead unless it is in the log itself: while that is in doubt, this fails.
+    ///
+    /// # Errors
+    /// When the store takes no writes; what was to be recorded must then not go ahead.
+    pub async fn attest(&self, entry: Draft) -> Result<(), Error> {
         let now = self.now();
         self.write(move |tx| tx.append(&entry, now).map(drop)).await
     }

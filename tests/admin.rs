@@ -4,12 +4,16 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/act.rs"]
+mod act;
 #[path = "admin/admins.rs"]
 mod admins;
 #[path = "admin/audit.rs"]
 mod audit;
 #[path = "admin/backups.rs"]
 mod backups;
+#[path = "admin/clerk.rs"]
+mod clerk;
 #[path = "admin/danger.rs"]
 mod danger;
 #[path = "admin/deliveries.rs"]
@@ -20,6 +24,8 @@ mod entry;
 mod export;
 #[path = "admin/forms.rs"]
 mod forms;
+#[path = "common/jwks_server.rs"]
+mod jwks_server;
 #[path = "admin/keys.rs"]
 mod keys;
 #[path = "admin/live.rs"]

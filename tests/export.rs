@@ -505,6 +505,7 @@ async fn an_export_that_an_erasure_overtakes_is_not_passed_off_as_whole() {
     let desk = Desk {
         store: server.app.store.clone(),
         notary: server.app.notary.clone(),
+        backend: None,
         walks: server.app.walks.clone(),
         clock: Clock::system(),
         public_origin: String::new(),

@@ -224,7 +224,8 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
     let store = opened.await.map_err(io::Error::other)??;
     let notary = Notary::open(store.clone(), clock.clone(), &log_host(local.public_url.as_ref())).await?;
     Ok(Desk {
-        walks: reconcile::Desk::new(store.clone(), backend, clock.clone()),
+        walks: reconcile::Desk::new(store.clone(), backend.clone(), clock.clone()),
+        backend,
         store,
         notary,
         clock,
@@ -262,6 +263,7 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         Reply::Exported { .. }
         | Reply::Verified(_)
         | Reply::Synced(_)
+        | Reply::ActorToken { .. }
         | Reply::KeyCreated { .. }
         | Reply::Keys { .. }
         | Reply::KeyRevoked { .. } => {}

@@ -109,6 +109,15 @@ impl<'a> Reader<'a> {
                 "set it too: what is sent is signed with it, and the receiver checks that (whsec_ and 24 random bytes or more in base64)",
             );
         }
+        let wants_key = bearer == Some(true) && !self.is_set(&names::SECRET_KEY);
+        if bearer == Some(true) && kind == Some(Kind::Events) {
+            self.fault(
+                names::FORWARD_BEARER.name,
+                "is for ROLLBOOK_FORWARD_KIND=api: only calls about users can carry their tokens",
+            );
+        } else if wants_key {
+            self.fault(names::FORWARD_BEARER.name, "set CLERK_SECRET_KEY too: Clerk makes the tokens");
+        }
         let secret = Secret::new(secret?);
         Some(Forward { url, kind: kind?, secret, types: types.unwrap_or_default(), bearer: bearer? })
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Erase, Feed, Listing, Practice, Reply, Request, export};
 use crate::audit::{Actor, Draft, Source};
+use crate::clerk::backend::Backend;
 use crate::clock::Clock;
+use crate::http::acting;
 use crate::http::admin::link;
 use crate::http::record;
 use crate::notary::{self, Notary, Published};
@@ -21,6 +23,8 @@ pub struct Desk {
     pub store: Store,
     /// Vouches for the book.
     pub notary: Notary,
+    /// Asks Clerk; `None` without a secret key.
+    pub backend: Option<Backend>,
     /// Compares the roll with Clerk's users.
     pub walks: reconcile::Desk,
     /// The time.
@@ -44,6 +48,9 @@ impl Desk {
                 return self.prune(before, override_retention, go, feed).await;
             }
             Request::Scrub => return self.scrub(feed).await,
+            Request::ActorToken { user, actor, reason } => {
+                return self.actor_token(acting::Order { user, actor, reason }, feed).await;
+            }
             Request::Sync { dry_run } => return self.sync(dry_run, feed).await,
             Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
             Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),

@@ -54,6 +54,17 @@ pub enum Request {
         /// Whether nothing is to be changed.
         dry_run: bool,
     },
+    /// For a link that signs somebody in as a user, once.
+    ActorToken {
+        /// The user.
+        #[serde(with = "text")]
+        user: UserRef,
+        /// Who acts, if that is a user.
+        #[serde(with = "optional_text")]
+        actor: Option<UserRef>,
+        /// Why, for the log.
+        reason: String,
+    },
     /// For one user.
     User {
         /// Which one.
@@ -250,6 +261,15 @@ pub enum Reply {
     },
     /// The users were compared with Clerk's.
     Synced(Walked),
+    /// A link that signs its bearer in.
+    ActorToken {
+        /// To be opened in a browser.
+        url: String,
+        /// How long it works, in seconds.
+        life: u32,
+        /// How long the session lasts that it opens, in seconds.
+        session: u32,
+    },
     /// What an erasure took, or would take.
     Erasure {
         /// How much it is.

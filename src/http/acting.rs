@@ -136,13 +136,16 @@ async fn make(store: &Store, backend: &Backend, order: &Order, entry: &mut Draft
         return Err(Error::Same);
     }
     *entry = entry.clone().with("actor", Some(actor.as_str()));
+    if !store.is_ready() {
+        return Err(Error::Store(if store.has_failed() { store::Error::Failed } else { store::Error::ReadOnly }));
+    }
     let token = backend.actor_token(&user.clerk_id, actor.as_str()).await?;
     *entry = entry.clone().with("actor_token", Some(&*token.id));
     let Some(url) = token.url else {
         take_back(backend, &token.id).await;
         return Err(Error::NoLink);
     };
-    if let Err(error) = store.record(entry.clone()).await {
+    if let Err(error) = store.attest(entry.clone()).await {
         take_back(backend, &token.id).await;
         return Err(error.into());
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::common::clerk_id;
+use crate::jwks_server::JwksServer;
 
 use super::site::{MINUTE, PASSWORD, Site, sign_in};
 
@@ -58,6 +59,7 @@ fn forms(user: &str, key: &str, session: &str, waiting: &str) -> Vec<Form> {
             &[("role", "ADMIN"), ("practice", "north"), ("role_was", "USER"), ("practice_was", "")],
         ),
         form(&format!("{user}/delete"), Password("password"), true, &[]),
+        form(&format!("{user}/act"), Password("password"), true, &[("reason", "Ticket 1"), ("actor", "")]),
         form(&format!("{user}/erase"), Password("password"), true, &[("reason", ""), ("live", "yes")]),
         form("/admin/users/ever", Session, false, &[("value", "ada@example.org")]),
         form("/admin/audit", Session, true, &[("to", "0"), ("note", "quiet")]),
@@ -95,7 +97,13 @@ impl Stage {
     async fn set() -> Self {
         let backups = tempfile::tempdir().unwrap();
         let folder = backups.path().display().to_string();
-        let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", &folder)], None).await;
+        let clerk = JwksServer::start(r#"{ "id": "act_1", "url": "https://clerk.example/sign-in" }"#).await;
+        let settings = [
+            ("ROLLBOOK_BACKUP_DIR", &*folder),
+            ("CLERK_SECRET_KEY", "sk_test_0123456789"),
+            ("CLERK_API_URL", clerk.url()),
+        ];
+        let site = Site::start_with(&settings, None).await;
         let cookie = site.set_up().await;
         site.deliver("msg_bad", "{\"type\":\"user.created\",\"data\":{}}").await;
         let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
@@ -125,8 +133,9 @@ impl Stage {
         let user = store.user(UserId::of(&clerk_id("user_1"))).unwrap();
         let keys = store.api_keys().await.unwrap();
         let keys: Vec<_> = keys.iter().map(|key| (key.id.to_string(), key.revoked_at)).collect();
-        let reviewed = self.site.entries().await.iter().filter(|e| e.leaf.action == "audit.reviewed").count();
-        write!(state, " {:?} {:?} {keys:?} {} {reviewed}", all.links, user, all.sessions.len()).unwrap();
+        let noted = ["audit.reviewed", "actor_token.created"];
+        let noted = self.site.entries().await.iter().filter(|e| noted.contains(&e.leaf.action.as_str())).count();
+        write!(state, " {:?} {:?} {keys:?} {} {noted}", all.links, user, all.sessions.len()).unwrap();
         state
     }
 

@@ -69,9 +69,15 @@ async fn backups_are_looked_at_where_there_should_be_some() {
 #[tokio::test]
 async fn settings_are_shown_and_secrets_are_not() {
     const OTHER: &str = "whsec_Y2FuYXJ5IGNhbmFyeSBjYW5hcnkgY2FuYXJ5IQ==";
+    const FORWARD: &str = "whsec_Zm9yd2FyZCBjYW5hcnkgZm9yd2FyZCBjYW5hcnk=";
+    const API_KEY: &str = "sk_test_Y2FuYXJ5Zm9yQVBJ";
     let settings = [
         ("CLERK_WEBHOOK_SIGNING_SECRET", format!("{SECRET},{OTHER}")),
         ("CLERK_JWT_KEY", CLERK.pem()),
+        ("CLERK_SECRET_KEY", API_KEY.to_owned()),
+        ("CLERK_API_URL", "http://127.0.0.1:1".to_owned()),
+        ("ROLLBOOK_FORWARD_URL", "https://app.example.com/hooks".to_owned()),
+        ("ROLLBOOK_FORWARD_SECRET", FORWARD.to_owned()),
         ("ROLLBOOK_CORS_ORIGINS", "https://app.example.com".to_owned()),
         ("ROLLBOOK_RATE_TOKEN", "off".to_owned()),
     ];
@@ -90,7 +96,8 @@ async fn settings_are_shown_and_secrets_are_not() {
     assert!(page.body.contains(&site.app.store.path().display().to_string()), "{}", page.body);
     assert!(page.body.contains(&format!("<bdi>{}</bdi>", site.origin().replace("http://", ""))), "{}", page.body);
     let pem = CLERK.pem();
-    let secrets = [SECRET, OTHER].into_iter().map(|secret| secret.trim_start_matches("whsec_"));
+    let secrets = [SECRET, OTHER, FORWARD, API_KEY].into_iter();
+    let secrets = secrets.map(|secret| secret.trim_start_matches("whsec_").trim_start_matches("sk_test_"));
     for secret in secrets.chain(pem.lines().filter(|line| !line.starts_with("---"))) {
         assert!(secret.len() > 5, "{secret}");
         for page in ["/admin/settings", "/admin/system", "/admin", "/admin/log", "/admin/backups"] {

@@ -18,6 +18,7 @@ const PAGES: &[&str] = &[
     "/admin/users/{user}/object",
     "/admin/users/{user}/delete",
     "/admin/users/{user}/erase",
+    "/admin/users/{user}/act",
     "/admin/audit",
     "/admin/audit?live=on",
     "/admin/audit?action=user.*&actor=clerk&address=192.0.2.1",

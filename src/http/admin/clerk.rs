@@ -140,7 +140,8 @@ fn said(walked: &Walked) -> String {
         (false, false) => found.join(", "),
     };
     let failed = if failed > 0 { format!(" {} could not be compared.", number(failed)) } else { String::new() };
-    format!("{} users of Clerk’s were compared: {found}.{failed}", number(fetched))
+    let users = if fetched == 1 { "One user" } else { &format!("{} users", number(fetched)) };
+    format!("{users} of Clerk’s compared: {found}.{failed}")
 }
 
 impl Last {

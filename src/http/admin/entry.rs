@@ -156,8 +156,12 @@ impl<'a> Rows<'a> {
             self.people.insert(id.clone(), found.clone());
             found
         };
-        let href = name.is_some().then(|| format!("{}{}", view::USER, UserId::of(id)));
-        let name = name.unwrap_or_else(|| Actor::acting(id).word().map_or_else(|| id.to_string(), |w| in_words(&w)));
+        let (name, href) = match (name, Actor::acting(id).word()) {
+            (Some(name), _) => (name, Some(format!("{}{}", view::USER, UserId::of(id)))),
+            // One of us, who acts as somebody: what they did so.
+            (None, Some(word)) => (in_words(&word), Some(format!("/admin/audit?subject={id}"))),
+            (None, None) => (id.to_string(), None),
+        };
         Ok(Party { name, href, reference })
     }
 }

@@ -191,8 +191,10 @@ async fn person(store: &Store, text: &str) -> Result<Result<ClerkId, &'static st
     }
     Ok(match text.parse() {
         Ok(UserRef::Clerk(id)) => {
-            let is_known =
-                text.starts_with("user_") || store.user(UserId::of(&id))?.is_some() || store.deleted_at(&id)?.is_some();
+            let is_known = text.starts_with("user_")
+                || !matches!(Actor::acting(&id), Actor::User(_))
+                || store.user(UserId::of(&id))?.is_some()
+                || store.deleted_at(&id)?.is_some();
             is_known.then_some(id).ok_or(NO_PERSON)
         }
         Ok(UserRef::Id(id)) => store.user(id)?.map(|user| user.clerk_id).ok_or("Nobody on the roll has that id."),

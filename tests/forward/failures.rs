@@ -1,0 +1,185 @@
+//! Targets that fail: they are tried again, and nobody else notices.
+
+use std::time::{Duration, Instant};
+
+use rollbook::clock::Clock;
+
+use crate::common::TestServer;
+use crate::receiver::{Call, Receiver};
+use crate::{NEAR, add, by, create, events, name, seqs, start, status, until};
+
+#[tokio::test]
+async fn what_is_not_taken_is_sent_again_and_nothing_overtakes_it() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    let mut left = 2;
+    receiver.say(move |_| {
+        left -= 1;
+        Some(if left >= 0 { (500, "", "not now") } else { (200, "", "") })
+    });
+    add(&server, events("crm", &receiver.url)).await;
+    create(&server, "user_1").await;
+    let failing = until(&server, "crm", |status| status.course.failing.is_some()).await;
+    assert!(failing.next_try_at.is_some());
+    assert_eq!(failing.said.as_deref(), Some("not now"));
+    assert_eq!(failing.course.failing.unwrap().why, "it answers 500");
+    create(&server, "user_2").await;
+    let calls = receiver.after(4).await;
+    let ids: Vec<&str> = calls.iter().map(|call| call.header("webhook-id")).collect();
+    assert!(ids[0] == ids[1] && ids[1] == ids[2] && ids[2] != ids[3], "{ids:?}");
+    assert!(calls.iter().all(|call| call.is_genuine));
+    let well = until(&server, "crm", |status| status.course.delivered == 2).await;
+    assert!(well.course.failing.is_none() && well.said.is_none() && well.next_try_at.is_none());
+    // What was over so soon is not worth an entry.
+    assert_eq!(server.count("target.failing").await + server.count("target.recovered").await, 0);
+}
+
+#[tokio::test]
+async fn an_outage_is_told_once_and_so_is_its_end() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    receiver.say(|_| Some((503, "", "")));
+    add(&server, events("crm", &receiver.url)).await;
+    create(&server, "user_1").await;
+    create(&server, "user_2").await;
+    for count in 1..=6 {
+        receiver.after(count).await;
+        until(&server, "crm", |status| status.course.failing.as_ref().is_some_and(|f| f.attempts == count as u64))
+            .await;
+        until(&server, "crm", |status| status.next_try_at.is_some()).await;
+        server.app.forwarder.retry_now(&name("crm")).unwrap();
+    }
+    receiver.after(7).await;
+    receiver.take();
+    until(&server, "crm", |status| {
+        server.app.forwarder.retry_now(&name("crm")).unwrap();
+        status.course.delivered == 2
+    })
+    .await;
+    let entries = server.entries().await;
+    let told: Vec<_> = entries.iter().filter(|entry| entry.leaf.action.starts_with("target.")).collect();
+    let actions: Vec<&str> = told.iter().map(|entry| entry.leaf.action.as_str()).collect();
+    assert_eq!(actions, ["target.created", "target.failing", "target.recovered"]);
+    assert_eq!(told[1].leaf.outcome, "error");
+    assert_eq!(told[1].detail.as_ref().unwrap()["why"], "it answers 503");
+}
+
+#[tokio::test]
+async fn an_answer_may_say_when_to_come_again_within_an_hour() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    add(&server, events("crm", &receiver.url)).await;
+    for (asked, minutes) in [
+        ("retry-after: 1200", 20),
+        ("retry-after: 999999", 60),
+        ("retry-after: Fri, 31 Dec 9999 23:59:59 GMT", 60),
+        ("retry-after: soon", 0),
+        ("retry-after: -5", 0),
+    ] {
+        receiver.say(move |_| Some((429, asked, "")));
+        let before = Clock::system().now();
+        if receiver.calls().is_empty() {
+            create(&server, "user_1").await;
+        } else {
+            let count = receiver.calls().len();
+            server.app.forwarder.retry_now(&name("crm")).unwrap();
+            receiver.after(count + 1).await;
+        }
+        let next = until(&server, "crm", |status| status.next_try_at.is_some_and(|at| at > before)).await.next_try_at;
+        let wait = next.unwrap().as_millis() - before.as_millis();
+        let asked_for = minutes * 60_000;
+        assert!((asked_for..asked_for + 40_000).contains(&wait), "{asked}: {wait}");
+    }
+    receiver.take();
+    server.app.forwarder.retry_now(&name("crm")).unwrap();
+    until(&server, "crm", |status| status.course.delivered == 1).await;
+}
+
+#[tokio::test]
+async fn who_answers_410_is_sent_nothing_until_an_admin_resumes_it() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    receiver.say(|_| Some((410, "", "")));
+    add(&server, events("crm", &receiver.url)).await;
+    create(&server, "user_1").await;
+    until(&server, "crm", |status| status.course.paused).await;
+    create(&server, "user_2").await;
+    receiver.take();
+    server.app.forwarder.resume(name("crm"), by()).await.unwrap();
+    let calls = receiver.after(3).await;
+    assert_eq!(calls[0].header("webhook-id"), calls[1].header("webhook-id"));
+    let entries = server.entries().await;
+    let paused = entries.iter().find(|entry| entry.leaf.action == "target.paused").unwrap();
+    assert_eq!((paused.leaf.actor.as_str(), paused.leaf.reason.as_deref()), ("system", Some("gone")));
+}
+
+#[tokio::test]
+async fn a_target_that_never_answers_holds_up_nobody_and_not_the_end() {
+    let (server, dead, live) = (start().await, Receiver::start().await, Receiver::start().await);
+    dead.say(|_| None);
+    add(&server, events("dead", &dead.url)).await;
+    add(&server, events("live", &live.url)).await;
+    for n in 0..100 {
+        create(&server, &format!("user_{n}")).await;
+    }
+    assert_eq!(seqs(&live.after(100).await).len(), 100);
+    assert_eq!(dead.calls().len(), 1, "one call at a time");
+    let since = Instant::now();
+    let dir = server.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(10), "a call under way is given up");
+    dead.take();
+    let server = TestServer::open(dir, &[NEAR], Clock::system()).await;
+    let calls = dead.after(101).await;
+    let ids: Vec<&str> = calls.iter().map(|call| call.header("webhook-id")).collect();
+    assert_eq!(ids[0], ids[1], "it is sent again");
+    let numbers: Vec<u64> = calls[1..].iter().map(Call::seq).collect();
+    assert!(numbers.is_sorted() && numbers == seqs(&live.calls()));
+    until(&server, "live", |status| status.behind == 0).await;
+    assert_eq!(live.calls().len(), 100, "what was taken is not told again");
+}
+
+#[tokio::test]
+async fn a_receiver_that_dies_and_comes_back_misses_nothing() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    let address = receiver.address().to_owned();
+    add(&server, events("crm", &receiver.url)).await;
+    for n in 0..10 {
+        create(&server, &format!("user_{n}")).await;
+    }
+    let mut seen = seqs(&receiver.after(3).await);
+    drop(receiver);
+    until(&server, "crm", |status| status.course.failing.is_some() || status.behind == 0).await;
+    for n in 10..20 {
+        create(&server, &format!("user_{n}")).await;
+    }
+    let receiver = Receiver::at(&address).await;
+    let last = server.app.store.counts().entries - 1;
+    let calls = receiver
+        .once(|calls| {
+            let _ = server.app.forwarder.retry_now(&name("crm"));
+            calls.iter().any(|call| call.seq() == last)
+        })
+        .await;
+    seen.extend(seqs(&calls));
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, crate::told(&server, None).await);
+    assert!(seqs(&calls).is_sorted());
+}
+
+#[tokio::test]
+async fn one_entry_can_be_passed_over() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    receiver.say(|call| Some(if call.body.contains("user_bad") { (422, "", "no") } else { (200, "", "") }));
+    add(&server, events("crm", &receiver.url)).await;
+    create(&server, "user_bad").await;
+    create(&server, "user_good").await;
+    let failing = until(&server, "crm", |status| status.course.failing.is_some()).await.course.failing.unwrap();
+    server.app.forwarder.skip(name("crm"), failing.seq, by()).await.unwrap();
+    receiver.once(|calls| calls.last().is_some_and(|call| call.body.contains("user_good"))).await;
+    until(&server, "crm", |status| status.course.delivered == 1).await;
+    assert!(status(&server, "crm").course.failing.is_none());
+    let entries = server.entries().await;
+    let skipped = entries.iter().find(|entry| entry.leaf.action == "target.skipped").unwrap();
+    let detail = skipped.detail.as_ref().unwrap();
+    assert_eq!(
+        (skipped.leaf.count, &detail["from"], &detail["to"]),
+        (Some(1), &failing.seq.into(), &failing.seq.into())
+    );
+}
