@@ -118,12 +118,12 @@ async fn a_target_is_told_every_event_once_and_in_order_as_the_feed_shows_it() {
     let after = status(&server, "crm").course.after;
     busy(&server).await;
     let expected = told(&server, after).await;
-    assert_eq!(expected.len(), 1 + 40 + 14 + 4);
+    assert_eq!(expected.len(), 2 + 40 + 14 + 4);
     let calls = receiver.after(expected.len()).await;
     assert_eq!(seqs(&calls), expected);
     let last = until(&server, "crm", |status| status.behind == 0).await;
-    assert_eq!((last.course.delivered, last.course.failing), (59, None));
-    assert_eq!(receiver.calls().len(), 59, "nothing more came");
+    assert_eq!((last.course.delivered, last.course.failing), (60, None));
+    assert_eq!(receiver.calls().len(), 60, "nothing more came");
     let mark = calls[0].header("webhook-id").rsplit_once('_').unwrap().0.to_owned();
     assert!(mark.starts_with("evt_") && mark.len() == 12, "{mark}");
     let boss = common::token("user_boss");

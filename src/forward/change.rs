@@ -139,7 +139,7 @@ impl Forwarder {
     /// When there is none.
     pub fn retry_now(&self, name: &TargetName) -> Result<(), Error> {
         let lines = self.lines();
-        lines.get(name).ok_or(Error::Unknown)?.retry.notify_waiters();
+        lines.get(name).ok_or(Error::Unknown)?.retry.notify_one();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::worker::{Failure, Worker};
@@ -74,10 +75,12 @@ impl Worker {
         }
     }
 
-    /// The target did not take that entry. Returns how often in a row that was so.
-    pub(super) async fn refused(&mut self, seq: u64, failure: &Failure) -> u64 {
+    /// The target did not take that entry. Returns how long to wait before it is tried again.
+    pub(super) async fn refused(&mut self, seq: u64, failure: &Failure) -> Duration {
         let now = self.forwarder.0.clock.now();
-        let failing = {
+        // What was asked for before this failure is not about it.
+        let _ = self.retry.notified().now_or_never();
+        let (failing, pause) = {
             let mut standing = self.live.lock();
             let (since, attempts) =
                 standing.course.failing.as_ref().map_or((now, 0), |failing| (failing.since, failing.attempts));
@@ -85,14 +88,18 @@ impl Worker {
             standing.said.clone_from(&failure.said);
             standing.failures += 1;
             standing.course.failing = Some(failing.clone());
-            failing
+            let pause = failure.pause(failing.attempts);
+            standing.next_try_at = Some(now.plus_millis(i64::try_from(pause.as_millis()).unwrap_or_default()));
+            (failing, pause)
         };
+        let (name, attempts) = (&self.target.name, failing.attempts);
+        tracing::info!(%name, seq, attempts, why = failure.why, wait_ms = pause.as_millis(), "forward.again");
         let entry = (failing.attempts == OUTAGE).then(|| {
             let entry = self.entry("target.failing").ended("error", "not_taken");
             entry.with("why", Some(failing.why)).with("seq", Some(seq)).with("since", Some(failing.since.to_string()))
         });
         self.write_down(entry).await;
-        failing.attempts
+        pause
     }
 
     /// Writes down how far the target has come, with an entry if something is to be said of it.

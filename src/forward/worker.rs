@@ -42,7 +42,7 @@ pub(super) struct Worker {
     pub(super) target: Target,
     kept: Option<Kept>,
     pub(super) live: Live,
-    retry: Arc<Notify>,
+    pub(super) retry: Arc<Notify>,
     stopped: watch::Receiver<bool>,
     size: watch::Receiver<u64>,
     courier: Option<(Courier, Option<Timestamp>)>,
@@ -245,11 +245,7 @@ impl Worker {
 
     /// Waits before the same is tried again.
     async fn wait_after(&mut self, seq: u64, failure: &Failure) -> Flow {
-        let attempts = self.refused(seq, failure).await;
-        let pause = pause_after(attempts).max(failure.wait.unwrap_or_default().min(LONGEST_ASKED));
-        let millis = i64::try_from(pause.as_millis()).unwrap_or_default();
-        self.live.lock().next_try_at = Some(self.forwarder.0.clock.now().plus_millis(millis));
-        tracing::info!(name = %self.target.name, seq, attempts, why = failure.why, wait_ms = millis, "forward.again");
+        let pause = self.refused(seq, failure).await;
         let flow = self.rest(Some(pause)).await;
         self.live.lock().next_try_at = None;
         flow
@@ -320,6 +316,11 @@ fn pause_after(attempts: u64) -> Duration {
 impl Failure {
     fn of(why: &str) -> Self {
         Self { why: why.to_owned(), said: None, wait: None }
+    }
+
+    /// How long to wait after so many of them in a row, and as long as the other side asks for.
+    pub(super) fn pause(&self, attempts: u64) -> Duration {
+        pause_after(attempts).max(self.wait.unwrap_or_default().min(LONGEST_ASKED))
     }
 }
 

@@ -13,7 +13,7 @@ async fn a_paused_target_is_told_the_rest_when_it_is_resumed() {
     let (server, receiver) = (start().await, Receiver::start().await);
     add(&server, events("crm", &receiver.url)).await;
     create(&server, "user_1").await;
-    receiver.after(1).await;
+    until(&server, "crm", |status| status.course.delivered == 1).await;
     server.app.forwarder.pause(name("crm"), by()).await.unwrap();
     create(&server, "user_2").await;
     create(&server, "user_3").await;
