@@ -102,6 +102,8 @@ struct Standing {
     next_try_at: Option<Timestamp>,
     said: Option<String>,
     stuck: Option<Stuck>,
+    /// How often it took nothing, since the start.
+    failures: u64,
 }
 
 impl Live {
@@ -136,8 +138,18 @@ pub struct Status {
     pub said: Option<String>,
     /// What is wrong at this end, so that nothing is tried.
     pub stuck: Option<Stuck>,
+    /// How often it did not take what it was sent, since the start.
+    pub failures: u64,
     /// Whether there is a secret to sign with.
     pub has_secret: bool,
+}
+
+impl Status {
+    /// Whether it takes what it is told, as far as is known; whatever is paused does not.
+    #[must_use]
+    pub const fn is_well(&self) -> bool {
+        !self.course.paused && self.stuck.is_none() && self.course.failing.is_none()
+    }
 }
 
 /// Why nothing is sent to a target.
@@ -325,7 +337,7 @@ impl Forwarder {
     }
 
     fn status_of(&self, line: &Line) -> Status {
-        let Standing { course, next_try_at, said, stuck } = line.live.lock().clone();
+        let Standing { course, next_try_at, said, stuck, failures } = line.live.lock().clone();
         let next = course.after.map_or(0, |after| after.saturating_add(1));
         Status {
             behind: self.0.store.counts().entries.saturating_sub(next),
@@ -336,6 +348,7 @@ impl Forwarder {
             next_try_at,
             said,
             stuck,
+            failures,
         }
     }
 

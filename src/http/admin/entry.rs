@@ -144,7 +144,9 @@ impl<'a> Rows<'a> {
 
     fn party(&mut self, reference: String, person: Option<&ClerkId>) -> Result<Party, Problem> {
         let Some(id) = person else {
-            let href = reference.starts_with("key:").then(|| "/admin/keys".to_owned());
+            let page = [("key:", "/admin/keys"), ("target:", "/admin/targets")];
+            let page = page.into_iter().find(|(kind, _)| reference.starts_with(kind));
+            let href = page.map(|(_, page)| page.to_owned());
             return Ok(Party { name: in_words(&reference), href, reference });
         };
         let name = if let Some(known) = self.people.get(id) {
