@@ -41,13 +41,13 @@ pub fn answered(said: Option<&Result<u64, backend::Error>>, theirs: Option<&str>
 pub fn counted_there(theirs: u64, users: u64, apart: u64) -> Check {
     const NAME: &str = "users";
     let ours = match apart {
-        0 => format!("{} on the roll", people(users)),
-        apart => format!("{} on the roll, and {apart} deleted or erased here alone", people(users)),
+        0 => users.to_string(),
+        apart => format!("{users}, and {apart} deleted or erased here alone"),
     };
     if theirs == users + apart {
-        Check::ok(NAME, format!("as many as Clerk has: {ours}"))
+        Check::ok(NAME, format!("as many on the roll as Clerk has: {ours}"))
     } else {
-        let found = format!("Clerk has {}; there are {ours}", people(theirs));
+        let found = format!("Clerk has {}, and the roll {ours}", people(theirs));
         Check::warning(NAME, found, "if this lasts longer than a minute, `rollbook sync` finds who it is")
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     fn numbers_agree_or_are_both_told() {
         assert_eq!(counted_there(3, 2, 1).level, Level::Ok);
         let fewer = counted_there(3, 2, 0);
-        assert!(fewer.level == Level::Warning && fewer.found == "Clerk has 3 users; there are 2 users on the roll");
+        assert!(fewer.level == Level::Warning && fewer.found == "Clerk has 3 users, and the roll 2");
         assert!(counted_there(1, 2, 1).found.contains("and 1 deleted or erased here alone"));
     }
 
