@@ -24,9 +24,9 @@ use std::time::UNIX_EPOCH;
 
 use common::{TestServer, deleted_event, user_event};
 use process::{Line, Process, serve};
+use receiver::{EXPRESS, FASTAPI, Language, Receiver, SECRET};
 use rollbook::clock::Clock;
 use rollbook::stand_in::StandIn;
-use receiver::{EXPRESS, FASTAPI, Language, Receiver, SECRET};
 use serde_json::{Value, json};
 
 const T: i64 = 1_750_000_000_000;

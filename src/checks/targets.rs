@@ -36,7 +36,7 @@ pub fn targets(all: &[Status], now: Timestamp) -> Vec<Check> {
         Check {
             name: TARGETS,
             level,
-            found: format!("`{}`: {found}", status.target.name),
+            found: format!("service {}: {found}", status.target.name),
             advice: advice.to_owned(),
         }
     };

@@ -103,9 +103,10 @@ async fn add(desk: &Desk, call: &Call, admin: &Admin, form: Form) -> Result<Resp
     let typed = Typed { name, url, kind, types, bearer: bearer.is_some(), from, entry, day };
     let refused = |status, alert: &str| list(call, admin, status, "", alert, typed.cut());
     let read = || {
-        let name: TargetName = typed.name.trim().parse().map_err(|_| {
-            "its name is 1 to 32 characters out of a to z, 0 to 9 and “-”, and begins with a letter"
-        })?;
+        let name: TargetName =
+            typed.name.trim().parse().map_err(
+                |_| "its name is 1 to 32 characters out of a to z, 0 to 9 and “-”, and begins with a letter",
+            )?;
         if name == TargetName::of_settings() {
             return Err("that name is kept for the service that the settings name");
         }
