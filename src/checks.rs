@@ -3,12 +3,15 @@
 //!
 //! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
 
+mod clerk;
 mod targets;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use crate::backup;
 use crate::clerk::jwks;
@@ -17,6 +20,7 @@ use crate::disk::{self, folder, size};
 use crate::notary::{key_path, mark_path};
 use crate::store::Store;
 
+pub use self::clerk::{COMPARED, answered, compared, counted_there};
 pub use self::targets::{Standing, TARGETS, standing, targets};
 
 /// As much of a difference between two clocks, in seconds, as neither Svix (300) nor session tokens (5) mind.
@@ -37,7 +41,8 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 pub const BACKUPS: &str = "backups";
 
 /// How it stands with one thing. The worst comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// It does not work, or will soon not.
     Failure,

@@ -410,6 +410,42 @@ mod tests {
     }
 
     #[test]
+    fn the_secret_key_is_one_and_of_the_same_instance() {
+        let name = "CLERK_SECRET_KEY";
+        for bad in [
+            "sk_test_canary canary",
+            "sk_test_canary\nx: y",
+            "sk_test_canary\r\n1",
+            "sk_canary-7",
+            "canary",
+            "pk_test_canary0",
+        ] {
+            let faults = with(&[(name, bad)]).unwrap_err().to_string();
+            assert!(faults.starts_with("CLERK_SECRET_KEY: must be") && !faults.contains("canary"), "{faults}");
+            // Where the path of its file belongs, it is not shown either, whole or mistyped.
+            let faults = with(&[("CLERK_SECRET_KEY_FILE", bad)]).unwrap_err().to_string();
+            assert!(faults.starts_with("CLERK_SECRET_KEY_FILE: "), "{faults}");
+            assert!(!bad.starts_with("sk_") || !faults.contains("canary"), "{faults}");
+        }
+        let backend = with(&[(name, " sk_test_0123456789\n")]).unwrap().backend.unwrap();
+        assert_eq!((backend.url.as_str(), backend.key.expose()), ("https://api.clerk.com", "sk_test_0123456789"));
+        let other = with(&[(name, "sk_live_canary0123")]).unwrap_err().to_string();
+        assert!(other.starts_with("CLERK_SECRET_KEY: is of a production instance, and ") && !other.contains("canary"));
+        let issuer = [("CLERK_PUBLISHABLE_KEY", ""), ("CLERK_ISSUER", "https://clerk.example.com")];
+        assert!(with(&[&issuer[..], &[(name, "sk_live_0123456789")]].concat()).is_ok(), "nothing says otherwise");
+        for url in [
+            "http://api.clerk.com",
+            "https://169.254.169.254",
+            "https://[fd00::1]",
+            "https://a:b@api.clerk.com",
+            "file:///x",
+        ] {
+            let faults = with(&[("CLERK_API_URL", url), (name, "sk_test_0123456789")]).unwrap_err().to_string();
+            assert!(faults.starts_with("CLERK_API_URL: must be an https URL"), "{url}: {faults}");
+        }
+    }
+
+    #[test]
     fn secrets_are_never_shown() {
         let config = with(&[("CLERK_JWT_KEY", &pem()), ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)]).unwrap();
         let shown = format!("{config:?}");

@@ -20,6 +20,7 @@ mod client;
 mod connection;
 mod export;
 mod feed;
+mod health;
 mod keys;
 mod message;
 mod retention;
@@ -39,7 +40,7 @@ use tokio::time::timeout;
 pub use self::answer::Desk;
 pub use self::client::{ask, follow};
 pub use self::feed::{Feed, Gone, Parts, Piece, Progress, feed};
-pub use self::message::{AuditExport, Erase, Listing, Practice, Reply, Request, UsersExport, Verify};
+pub use self::message::{AuditExport, Erase, Found, Health, Listing, Practice, Reply, Request, UsersExport, Verify};
 pub use self::server::{Listener, listen, serve};
 
 /// The longest request, in bytes: some fifteen thousand checkpoints, which are signed in two days.

@@ -334,6 +334,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),
+        server: Some(app.clone()),
     }
 }
 

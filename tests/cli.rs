@@ -14,7 +14,9 @@ use std::time::Duration;
 use common::tokens::ISSUER;
 use common::{CLERK, SECRET};
 use reqwest::{Client, StatusCode};
-use rollbook::sample::EVENT_TYPES;
+use rollbook::clock::{Clock, Timestamp};
+use rollbook::sample::{EVENT_TYPES, Scene};
+use rollbook::stand_in::StandIn;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,6 +24,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_rollbook");
 
 /// Another secret than the server's.
 const OTHER_SECRET: &str = "whsec_YW5vdGhlciBzZWNyZXQsIG5vdCB0aGUgc2VydmVy";
+
+/// When the first of Clerk's users signed up.
+const AT: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -416,7 +421,125 @@ fn after(folder: &Path) {
     assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
     let doctor = run(folder, "doctor");
     assert!(doctor.out.contains("FAIL  server       does not run on this data file"), "{}", doctor.out);
-    assert_eq!(doctor.failed(1), "1 of 7 checks failed\n");
+    assert_eq!(doctor.failed(1), "1 of 8 checks failed\n");
+}
+
+/// A folder whose settings lead to that Clerk.
+fn home_with(clerk: &StandIn) -> TempDir {
+    let folder = home();
+    fs::write(folder.path().join("secret"), clerk.secret_key()).unwrap();
+    let mut env = fs::read_to_string(folder.path().join(".env")).unwrap();
+    env += &format!("CLERK_SECRET_KEY_FILE=secret\nCLERK_API_URL={}\n", clerk.url);
+    fs::write(folder.path().join(".env"), env).unwrap();
+    folder
+}
+
+/// What the doctor found of that.
+fn found<'a>(findings: &'a str, name: &str) -> &'a str {
+    let line = |line: &&str| line[6..].strip_prefix(name).is_some_and(|rest| rest.starts_with("  "));
+    findings.lines().find(line).unwrap_or_else(|| panic!("nothing of {name} in {findings}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_asks_clerk() {
+    let clerk = StandIn::start("ins_test", Clock::system()).await.unwrap();
+    clerk.put_crowd(&Scene::new(b"cli", AT), 2, AT);
+    let home = home_with(&clerk);
+    let folder = home.path();
+    let alone = run(folder, "doctor");
+    let takes = "ok    Clerk's API  takes the secret key; Clerk has 2 users";
+    assert_eq!(found(&alone.out, "Clerk's API"), takes);
+    assert!(!alone.out.contains("  users  "), "nothing to compare with: {}", alone.out);
+
+    let (server, _) = serve(folder);
+    let doctor = run(folder, "doctor").done();
+    assert_eq!(found(&doctor, "Clerk's API"), takes);
+    assert!(
+        found(&doctor, "users      ").starts_with("warn  users        Clerk has 2 users, and the roll 0; "),
+        "{doctor}"
+    );
+    assert!(
+        found(&doctor, "comparison ").starts_with("ok    comparison   the users have not been compared"),
+        "{doctor}"
+    );
+    assert!(found(&doctor, "writes     ").starts_with("ok    writes       taken"), "what the server finds: {doctor}");
+    run(folder, "sync").done();
+    let doctor = run(folder, "doctor").done();
+    assert_eq!(found(&doctor, "users      "), "ok    users        as many on the roll as Clerk has: 2");
+    assert!(found(&doctor, "comparison ").starts_with("ok    comparison   no user differed"), "{doctor}");
+
+    let mut other = rollbook(folder, "doctor");
+    other.env("CLERK_SECRET_KEY_FILE", "").env("CLERK_SECRET_KEY", "sk_test_canary0123456789");
+    let other = Said::of(&mut other);
+    let refused = found(&other.out, "Clerk's API");
+    assert!(refused.starts_with("FAIL  Clerk's API  Clerk refuses the secret key; ") && !other.out.contains("canary"));
+    assert!(other.failed(1).starts_with("1 of "));
+    let mut mixed = rollbook(folder, "serve");
+    mixed.env("CLERK_SECRET_KEY_FILE", "").env("CLERK_SECRET_KEY", "sk_live_canary0123456789");
+    let mixed = Said::of(mixed.env("CLERK_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k")).failed(2);
+    assert!(
+        mixed.starts_with("CLERK_SECRET_KEY: is of a production instance, ") && !mixed.contains("canary"),
+        "{mixed}"
+    );
+    clerk.stop().await;
+    let down = run(folder, "doctor");
+    assert!(down.out.contains("FAIL  Clerk's API  Clerk's API cannot be reached; "), "{}", down.out);
+    assert_eq!(server.stop("TERM").0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_signed_in_as_a_user_from_the_terminal() {
+    let clerk = StandIn::start("ins_test", Clock::system()).await.unwrap();
+    clerk.put_crowd(&Scene::new(b"cli", AT), 2, AT);
+    let home = home_with(&clerk);
+    let folder = home.path();
+    let (server, _) = serve(folder);
+    run(folder, "sync").done();
+    let user = clerk.users()[0]["id"].as_str().unwrap().to_owned();
+    let boss = clerk.users()[1]["id"].as_str().unwrap().to_owned();
+    let mut server = Some(server);
+    // Over the socket, and then alone.
+    for actor in [None, Some(&boss)] {
+        let mut command = rollbook(folder, &format!("actor-token {user}"));
+        command.args(["--reason", "Ticket 4711"]).args(actor.iter().flat_map(|actor| ["--actor", actor]));
+        let said = Said::of(&mut command);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let link = said.out.strip_suffix('\n').unwrap();
+        assert!(link.starts_with(&clerk.url) && !link.contains('\n'), "the link alone: {link}");
+        assert!(
+            said.err.starts_with("works once, within 10 minutes, ") && !said.err.contains("ticket"),
+            "{}",
+            said.err
+        );
+        let page = client().get(link).send().await.unwrap();
+        assert_eq!(page.status(), StatusCode::OK);
+        let page = page.text().await.unwrap();
+        assert!(page.contains(actor.map_or("rollbook:cli", String::as_str)), "{page}");
+        assert_eq!(client().get(link).send().await.unwrap().status(), StatusCode::GONE);
+        for (line, why) in [
+            (format!("actor-token {user} --reason x --actor {user}"), "nobody is signed in as themselves"),
+            (format!("actor-token {user} --reason x --actor rollbook:admin:eve"), "who acts has to be Clerk's id"),
+            ("actor-token user_nobody --reason x".to_owned(), "there is no such user"),
+        ] {
+            let refused = run(folder, &line);
+            assert_eq!(refused.out, "", "{line}");
+            let err = refused.failed(1);
+            assert!(err.starts_with(&format!("nobody was signed in: {why}")), "{line}: {err}");
+        }
+        let mut silent = rollbook(folder, &format!("actor-token {user}"));
+        assert!(Said::of(silent.args(["--reason", " "])).failed(1).contains("say why"));
+        run(folder, &format!("actor-token {user}")).failed(2);
+        if let Some(server) = server.take() {
+            assert_eq!(server.stop("TERM").0, Some(0));
+        }
+    }
+    let mut keyless = rollbook(folder, &format!("actor-token {user} --reason x"));
+    let err = Said::of(keyless.env("CLERK_SECRET_KEY_FILE", "")).failed(1);
+    assert!(err.starts_with("Clerk makes the link, for whoever has the secret key: set CLERK_SECRET_KEY"), "{err}");
+    let log = run(folder, "export audit --action actor_token.*").done();
+    let count = |word: &str| log.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((count("actor_token.created"), count("actor_token.refused")), (2, 8), "{log}");
+    assert_eq!((count("Ticket 4711"), count("clerk_ticket")), (2, 0), "{log}");
 }
 
 #[test]
@@ -475,9 +598,30 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
         let known = body["status"] == "ok" || body["role"] == "ADMIN" || body["items"].as_array().unwrap().len() == 3;
         assert!(known, "{curl}: {body}");
     }
-    let rest = after(PROGRAM);
-    let list = Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM}{rest}")]).env_clear()).done();
+    let run = |command: &str| {
+        let rest = after(&format!("{PROGRAM} {command}"));
+        Said::of(Command::new("/bin/sh").args(["-c", &format!("{PROGRAM} {command}{rest}")]).env_clear())
+    };
+    let list = run("users list").done();
     assert_eq!(list.lines().count(), 8, "{list}");
+
+    // What was lost is found, once.
+    let report = run("sync").done();
+    let count = |name: &str| report.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().nth(1);
+    assert_eq!(["fetched", "created", "updated", "deleted"].map(count), [Some("7"), Some("0"), Some("1"), Some("0")]);
+    assert!(
+        report.ends_with("drift 1, made good\n") && run("sync").done().ends_with("drift 0: nothing was lost\n"),
+        "{report}"
+    );
+
+    // The link shows a token of somebody else's, and whoever uses it acts for them.
+    let page = client.get(run("actor-token").out.trim_end()).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<h1>Signed in as Noor "), "{page}");
+    let theirs = page.split_once("<pre>").unwrap().1.split_once("</pre>").unwrap().0;
+    let me = client.get(format!("{base}/api/auth/me")).bearer_auth(theirs).send().await.unwrap();
+    assert_eq!(me.json::<Value>().await.unwrap()["email"], "noor@clinic.example.org");
 
     assert_eq!(demo.stop("INT").0, Some(0));
     assert!(!data.exists());

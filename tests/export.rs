@@ -510,6 +510,7 @@ async fn an_export_that_an_erasure_overtakes_is_not_passed_off_as_whole() {
         clock: Clock::system(),
         public_origin: String::new(),
         address: String::new(),
+        server: None,
     };
     let (feed, mut parts) = feed();
     let answer = tokio::spawn(async move { desk.answer(Request::ExportLog { details: true }, &feed).await });

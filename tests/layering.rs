@@ -41,7 +41,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("reconcile", &["store", "clerk"]),
     ("checks", &["disk", "store", "notary", "backup", "clerk", "forward", "reconcile"]),
     ("http", &["export", "disk", "store", "notary", "backup", "clerk", "forward", "reconcile", "checks"]),
-    ("control", &["disk", "clerk", "export", "store", "notary", "verify", "reconcile", "http"]),
+    ("control", &["disk", "clerk", "checks", "export", "store", "notary", "verify", "reconcile", "http"]),
     ("server", &["config", "store", "notary", "verify", "backup", "clerk", "forward", "reconcile", "http", "control"]),
     ("stand_in", &["sample", "clerk", "server"]),
     (

@@ -5,6 +5,10 @@
 
 mod call;
 mod lookups;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::clean;
@@ -79,7 +83,7 @@ pub struct ActorToken {
     /// Clerk's id for it.
     pub id: String,
     /// What to open; `None` when Clerk gave nothing that a browser should be led to.
-    #[serde(deserialize_with = "page")]
+    #[serde(default, deserialize_with = "page")]
     pub url: Option<String>,
 }
 
@@ -122,23 +126,34 @@ impl Backend {
     /// A page of at most [`PAGE`] users in the order in which they were created, behind `after` if given.
     ///
     /// # Errors
-    /// When Clerk does not give it. [`Error::NotFound`] or a refusal where there is no user `after` any more.
+    /// When Clerk does not give it, or nobody on it can be read. [`Error::NotFound`] or a refusal where there is no user
+    /// `after` any more.
     pub async fn users(&self, after: Option<&ClerkId>) -> Result<Users, Error> {
         let limit = PAGE.to_string();
         let mut query = vec![("order_by", "+created_at"), ("limit", &limit)];
         query.extend(after.map(|id| ("starting_after", id.as_str())));
         let at = self.0.clock.now();
-        let list: Vec<Map<String, Value>> = self.get(&["users"], &query, Patience::Long).await?;
+        let list: Vec<Value> = self.get(&["users"], &query, Patience::Long).await?;
         let is_full = list.len() >= PAGE;
         let mut page = Users { users: Vec::with_capacity(list.len()), unreadable: 0, next: None };
+        // Behind the last that can be read; those at the end come again on the next page, and count there.
+        let mut unreadable = 0;
         for user in list {
-            match fetched(user, at) {
-                Some(user) => page.users.push(user),
-                None => page.unreadable += 1,
+            if let Some(user) = fetched(user, at) {
+                page.users.push(user);
+                page.unreadable += std::mem::take(&mut unreadable);
+            } else {
+                unreadable += 1;
             }
         }
-        page.next = page.users.last().map(|last| last.id.clone()).filter(|_| is_full);
-        Ok(page)
+        if is_full {
+            page.next = page.users.last().map(|last| last.id.clone());
+        } else {
+            page.unreadable += unreadable;
+        }
+        // There is no going on behind nobody, nor where the page is the one before once more.
+        let is_stuck = is_full && page.next.is_none() || page.users.iter().any(|user| Some(&user.id) == after);
+        if is_stuck { Err(Error::Unreadable) } else { Ok(page) }
     }
 
     /// One user; `None` when Clerk has none of that id.
@@ -223,8 +238,9 @@ impl Backend {
     }
 }
 
-/// A user object as Clerk gave it; `None` when it has no id that could be one.
-fn fetched(mut user: Map<String, Value>, at: Timestamp) -> Option<Fetched> {
+/// A user object as Clerk gave it; `None` when it is none, or has no id that could be one.
+fn fetched(user: Value, at: Timestamp) -> Option<Fetched> {
+    let Value::Object(mut user) = user else { return None };
     let id = user.get("id").and_then(Value::as_str)?.parse().ok()?;
     let updated_at = user.get("updated_at").and_then(json::whole_number);
     let updated_at = updated_at.map(Timestamp::from_seconds_or_millis).unwrap_or_default();

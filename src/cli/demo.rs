@@ -1,5 +1,5 @@
-//! `rollbook demo`: the whole thing with no account and no settings. A stand-in issues tokens and publishes
-//! its keys as Clerk would; events are signed and sent through the real endpoint into a real data file.
+//! `rollbook demo`: the whole thing with no account and no settings. A stand-in has the users, issues tokens and answers as
+//! Clerk would; events are signed and sent through the real endpoint into a real data file.
 
 mod stage;
 
@@ -101,7 +101,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     };
     let (clock, now) = (Clock::adjustable(), Clock::system().now());
     clock.set(stage::opens(now));
-    let config = settings(&stand_in.url, &secret, folder.path(), port)?;
+    let config = settings(&stand_in, &secret, folder.path(), port)?;
     let server = Server::bind(config, clock.clone()).await?;
     let (address, app) = (server.address(), server.app().clone());
     let (end, ended) = oneshot::channel::<()>();
@@ -110,7 +110,8 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let base = format!("http://{address}");
     writeln!(out, "listening on {base}\ndata in {}\n", app.store.path().display())?;
     writeln!(out, "A week of a small application, as signed webhooks, and what became of each:")?;
-    let stage = Stage { sender: Sender::new(&secret, &base)?, seed: random()?.to_vec(), now, clock };
+    let (clerk, sender) = (&stand_in, Sender::new(&secret, &base)?);
+    let stage = Stage { clerk, sender, seed: random()?.to_vec(), now, clock };
     stage.play(out).await?;
 
     let admin: ClerkId = stage.person(0).user_id().parse()?;
@@ -121,7 +122,8 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let origin = &app.settings.public_origin;
     let link = link::mint(&app.store, "admin", now, Actor::Cli, Source::Cli, origin).await;
     let link = link.map_err(|cause| Error::Serve(cause.into()))?;
-    write!(out, "{}", invitation(&base, &link, &token, app.store.path(), &admin))?;
+    let somebody = stage.person(2).user_id();
+    write!(out, "{}", invitation(&base, &link, &token, app.store.path(), (&admin, &somebody)))?;
     out.flush()?;
     drop(app);
 
@@ -133,13 +135,13 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
 }
 
 /// What to try, with everything filled in.
-fn invitation(base: &str, link: &str, token: &str, data: &Path, admin: &ClerkId) -> String {
+fn invitation(base: &str, link: &str, token: &str, data: &Path, (admin, somebody): (&ClerkId, &str)) -> String {
     let data = data.display();
     // As it was called: a newcomer's has not been installed anywhere yet.
     let program = std::env::args().next().unwrap_or_else(|| "rollbook".to_owned());
     format!(
         "  (The message that came twice had one effect, what came after the deletion changed nothing, and the event of another
-  Clerk instance waits in quarantine.)
+  Clerk instance waits in quarantine. Of the one that was lost Rollbook knows nothing, until `sync` asks Clerk.)
 
 The admin page; the link sets your password and works once:
   {link}
@@ -157,6 +159,8 @@ To try:
   curl -H \"Authorization: Bearer $TOKEN\" '{base}/api/audit?limit=3'
   curl -N -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/event-stream' '{base}/api/events'
   {program} users list --data {data}
+  {program} sync --data {data}
+  {program} actor-token {somebody} --reason 'to try it' --data {data}
 
 Stop with Ctrl-C; the data goes with it.
 "
@@ -164,12 +168,16 @@ Stop with Ctrl-C; the data goes with it.
 }
 
 /// The settings, read as the user's own would be.
-fn settings(issuer: &str, secret: &str, folder: &Path, port: u16) -> Result<Config, Faults> {
+fn settings(clerk: &StandIn, secret: &str, folder: &Path, port: u16) -> Result<Config, Faults> {
     let data = folder.join("rollbook.redb").display().to_string();
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
     let values = BTreeMap::from([
         ("CLERK_WEBHOOK_SIGNING_SECRET", secret.to_owned()),
-        ("CLERK_ISSUER", issuer.to_owned()),
+        ("CLERK_ISSUER", clerk.url.clone()),
+        ("CLERK_API_URL", clerk.url.clone()),
+        ("CLERK_SECRET_KEY", clerk.secret_key().to_owned()),
+        // The one event that is lost is left to be found by whoever looks.
+        ("ROLLBOOK_SYNC_INTERVAL", "off".to_owned()),
         ("ROLLBOOK_DATA", data),
         ("ROLLBOOK_LISTEN", listen),
     ]);

@@ -1,5 +1,7 @@
 //! `rollbook doctor`: looks at everything that has to be right, and says of each thing that is not what to do.
 
+mod clerk;
+
 use std::io::{self, Write};
 
 use crate::checks::{self, Check, Level};
@@ -8,7 +10,7 @@ use crate::clerk::jwks::Keys;
 use crate::clerk::sender::{Answer, Sender, probe};
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults, Local};
-use crate::control::{self, Reply, Request, ask};
+use crate::control::{self, Found, Health, Reply, Request, ask};
 use crate::server::reachable;
 
 /// Why the command ended with 1.
@@ -22,7 +24,7 @@ pub enum Error {
     Output(#[from] io::Error),
 }
 
-/// Checks settings, files, keys, clock, backups and the running server, and writes a line for each.
+/// Checks settings, files, keys, clock, backups, the running server and Clerk's API, and writes a line for each.
 ///
 /// # Errors
 /// When anything is wrong. Warnings are none.
@@ -43,20 +45,45 @@ pub async fn run(
         checks.push(checks::cors(&config.cors.origins));
         checks.extend(config.backup_dir.as_ref().map(|folder| checks::backups(folder, Clock::system().now())));
     }
-    if let Ok(local) = &local {
-        checks.extend(server(local, config.as_ref().ok()).await);
+    let health = match &local {
+        Ok(local) => {
+            let (server, health) = server(local, config.as_ref().ok()).await;
+            checks.extend(server);
+            health
+        }
+        Err(_) => None,
+    };
+    if let Ok(config) = &config {
+        checks.extend(clerk::check(config.backend.as_ref(), health.as_ref()).await);
     }
-    for check in &checks {
+    let mut found: Vec<Found> = checks.iter().map(Found::from).collect();
+    add(&mut found, health.map(|health| health.checks).unwrap_or_default());
+    for check in &found {
         let mark = match check.level {
             Level::Ok => "ok  ",
             Level::Warning => "warn",
             Level::Failure => "FAIL",
         };
         // A finding of several lines stays in its column.
-        writeln!(out, "{mark}  {:11}  {}", check.name, check.sentence().replace('\n', "\n                   "))?;
+        writeln!(out, "{mark}  {:11}  {}", check.name, check.sentence.replace('\n', "\n                   "))?;
     }
-    let unwell = checks.iter().filter(|check| check.level == Level::Failure).count();
-    if unwell > 0 { Err(Error::Unwell(unwell, checks.len())) } else { Ok(()) }
+    let unwell = found.iter().filter(|check| check.level == Level::Failure).count();
+    if unwell > 0 { Err(Error::Unwell(unwell, found.len())) } else { Ok(()) }
+}
+
+/// Adds what the running server finds of itself: what nothing else was found of, and what looks worse from there, where
+/// other settings may be in force.
+fn add(found: &mut Vec<Found>, server: Vec<Found>) {
+    let own: Vec<(String, Level)> = found.iter().map(|check| (check.name.clone(), check.level)).collect();
+    for check in server {
+        match own.iter().find(|(name, _)| *name == check.name) {
+            None => found.push(check),
+            Some((_, level)) if check.level < *level => {
+                found.push(Found { sentence: format!("the running server finds: {}", check.sentence), ..check });
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// Whether session tokens can be verified, and whether our clock is that of whoever signs them.
@@ -84,14 +111,18 @@ async fn signing_keys(tokens: &config::TokenSource) -> Vec<Check> {
     [keys].into_iter().chain(clock).collect()
 }
 
-/// The running server, and a signed event there and back.
-async fn server(local: &Local, config: Option<&Config>) -> Vec<Check> {
+/// The running server, and a signed event there and back; and what it finds of itself.
+async fn server(local: &Local, config: Option<&Config>) -> (Vec<Check>, Option<Health>) {
     const NAME: &str = "server";
-    let failure = |found: String, advice: &str| vec![Check::failure(NAME, found, advice)];
+    let failure = |found: String, advice: &str| (vec![Check::failure(NAME, found, advice)], None);
     match ask(&local.data, &Request::Status).await {
         Ok(Some(Reply::Status { address, version, ready: true, .. })) => {
             let running = Check::ok(NAME, format!("{version} at http://{address}"));
-            vec![running, round_trip(&address, config).await]
+            let checks = vec![running, round_trip(&address, config).await];
+            match ask(&local.data, &Request::Checks).await {
+                Ok(Some(Reply::Checks(health))) => (checks, Some(health)),
+                _ => (checks, None),
+            }
         }
         Ok(Some(Reply::Status { address, doubt: Some(doubt), .. })) => failure(
             format!("at http://{address} is read only: {doubt}"),

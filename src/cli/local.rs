@@ -231,6 +231,7 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
         clock,
         public_origin: public_origin(local.public_url.as_ref(), local.listen),
         address: local.listen.to_string(),
+        server: None,
     })
 }
 
@@ -264,6 +265,7 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         | Reply::Verified(_)
         | Reply::Synced(_)
         | Reply::ActorToken { .. }
+        | Reply::Checks(_)
         | Reply::KeyCreated { .. }
         | Reply::Keys { .. }
         | Reply::KeyRevoked { .. } => {}

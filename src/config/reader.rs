@@ -90,8 +90,17 @@ impl<'a> Reader<'a> {
 
     /// How Clerk's Backend API is called, if it is.
     pub(super) fn backend(&self) -> Option<Backend> {
-        let key = self.secret(&names::SECRET_KEY, value::secret_key).map(Secret::new);
+        let key = self.secret(&names::SECRET_KEY, value::secret_key);
         let url = self.value(&names::API_URL, url::remote);
+        let published = self.text(names::PUBLISHABLE_KEY.name).unwrap_or_default();
+        let kinds = key.as_deref().and_then(value::kind_of_key).zip(value::kind_of_key(&published));
+        if let Some((ours, theirs)) = kinds.filter(|(ours, theirs)| ours != theirs) {
+            self.fault(
+                names::SECRET_KEY.name,
+                format!("is of a {ours} instance, and CLERK_PUBLISHABLE_KEY of a {theirs} one; copy both from the same (Clerk dashboard, API keys)"),
+            );
+        }
+        let key = key.map(Secret::new);
         Some(Backend { url: url?, key: key? })
     }
 
@@ -198,7 +207,7 @@ fn utf8(text: &str) -> Parsed<&str> {
 /// What the file at `path` holds, without the line end behind it. `is_secret` tells whether somebody
 /// wrote the secret where its file's path belongs, which then must not be shown.
 fn contents(path: &str, is_secret: impl Fn(&str) -> bool) -> Parsed<String> {
-    if is_secret(path) || path.starts_with("whsec_") || path.contains("-----") {
+    if is_secret(path) || path.starts_with("whsec_") || path.starts_with("sk_") || path.contains("-----") {
         return Err("holds the secret itself; the path of a file that holds it belongs here".into());
     }
     let read = || -> io::Result<String> {

@@ -69,6 +69,13 @@ pub(super) fn secret_key(text: &str) -> Parsed<String> {
     }
 }
 
+/// What sort of instance a key is of, by how it begins; `None` where it does not say.
+pub(super) fn kind_of_key(key: &str) -> Option<&'static str> {
+    let rest = key.strip_prefix("sk_").or_else(|| key.strip_prefix("pk_"))?;
+    let kinds = [("test_", "development"), ("live_", "production")];
+    kinds.into_iter().find(|(word, _)| rest.starts_with(word)).map(|(_, kind)| kind)
+}
+
 /// A size in MiB, as bytes.
 pub(super) fn mebibytes(text: &str) -> Parsed<usize> {
     match text.parse::<usize>() {

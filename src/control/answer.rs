@@ -9,7 +9,7 @@ use crate::clerk::backend::Backend;
 use crate::clock::Clock;
 use crate::http::acting;
 use crate::http::admin::link;
-use crate::http::record;
+use crate::http::{App, record};
 use crate::notary::{self, Notary, Published};
 use crate::page::PageRequest;
 use crate::reconcile;
@@ -33,6 +33,8 @@ pub struct Desk {
     pub public_origin: String,
     /// Where the server listens.
     pub address: String,
+    /// The server that runs; `None` where a command has opened the file by itself.
+    pub server: Option<App>,
 }
 
 impl Desk {
@@ -41,6 +43,7 @@ impl Desk {
         let answered = match request {
             Request::AdminLink { name } => return self.admin_link(&name).await,
             Request::Status => return self.status(),
+            Request::Checks => return self.health().await,
             Request::Checkpoint => return signed(self.notary.publish().await),
             Request::RotateKey => return self.rotate_key().await,
             Request::Adopt { reason } => return signed(self.notary.adopt(&reason, cli()).await),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Progress;
 use crate::api_key::{ApiKey, KeyId, Secret, Wanted};
 use crate::audit::{Actions, ActorRef};
+use crate::checks::{Check, Level};
 use crate::clock::Timestamp;
 use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
@@ -29,6 +30,8 @@ pub enum Request {
     },
     /// How the server is.
     Status,
+    /// What the server finds when it looks whether all is well.
+    Checks,
     /// For the newest checkpoint, after signing one if the log has grown.
     Checkpoint,
     /// To change the key that signs checkpoints.
@@ -201,6 +204,36 @@ pub enum Practice {
     Is(PracticeId),
 }
 
+/// What a running server finds of itself, and what of it others have to be compared with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// Everything that was looked at.
+    pub checks: Vec<Found>,
+    /// How many users are on the roll.
+    pub users: u64,
+    /// How many Clerk had at the last comparison who were deleted or erased here.
+    pub apart: u64,
+    /// The Clerk instance whose events are applied, if one is known.
+    pub instance: Option<String>,
+}
+
+/// What one check found, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What was looked at.
+    pub name: String,
+    /// How it stands.
+    pub level: Level,
+    /// What was found and what to do, without a full stop.
+    pub sentence: String,
+}
+
+impl From<&Check> for Found {
+    fn from(check: &Check) -> Self {
+        Self { name: check.name.to_owned(), level: check.level, sentence: check.sentence() }
+    }
+}
+
 /// What the server answers. Users have the form that the API gives them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -223,6 +256,8 @@ pub enum Reply {
         /// Why the log is read only, if it is.
         doubt: Option<String>,
     },
+    /// Whether all is well with the server.
+    Checks(Health),
     /// A user, after the change if one was asked for.
     User {
         /// The record.

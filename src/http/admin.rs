@@ -42,6 +42,8 @@ mod users;
 pub(super) mod view;
 mod when;
 
+pub use self::system::checks;
+
 use std::sync::Arc;
 
 use warp::Filter as _;

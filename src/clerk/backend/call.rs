@@ -26,7 +26,7 @@ const TRIES: u32 = 6;
 /// The first pause between two tries. Each is twice as long as the one before, and shortened by chance.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest that an answer may make us wait.
+/// The longest pause that is waited out; who asks for a longer one is asked another time.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long to go on.
@@ -139,7 +139,9 @@ impl Backend {
                 done => return done,
             };
             let wait = match error {
-                Error::Limited(wait) => wait.min(LONGEST_PAUSE),
+                Error::Limited(wait) if wait > LONGEST_PAUSE => return Err(Error::Limited(wait)),
+                // Not all at once when the time is up, and not at once when none is given.
+                Error::Limited(wait) => wait + shortened(FIRST_PAUSE),
                 _ if method == Method::GET => shortened(pause),
                 error => return Err(error),
             };
@@ -159,8 +161,11 @@ impl Backend {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<T, Error> {
+        // Each part is escaped, so that an id cannot lead anywhere else, but for those that escaping leaves out.
+        if path.iter().any(|part| matches!(*part, "" | "." | "..")) {
+            return Err(Error::NotFound);
+        }
         let mut url = self.0.base.clone();
-        // Each part is escaped: an id cannot lead anywhere else.
         url.path_segments_mut().map_err(|()| Error::Unreachable)?.pop_if_empty().extend(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -172,7 +177,7 @@ impl Backend {
         let wait = pause_asked_for(&answer);
         let body = whole(answer).await?;
         match status {
-            StatusCode::OK | StatusCode::CREATED => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
+            status if status.is_success() => serde_json::from_slice(&body).map_err(|_| Error::Unreadable),
             StatusCode::UNAUTHORIZED => Err(Error::Key),
             StatusCode::NOT_FOUND => Err(Error::NotFound),
             StatusCode::TOO_MANY_REQUESTS => Err(Error::Limited(wait)),
@@ -210,7 +215,8 @@ async fn whole(mut answer: Response) -> Result<Vec<u8>, Error> {
 /// Clerk's word for what is wrong, if it looks like one: it is shown, and may be anything.
 fn code(body: &[u8]) -> String {
     let first = serde_json::from_slice::<Errors>(body).ok().and_then(|said| said.errors.into_iter().next());
-    let plain = |code: &String| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain =
+        |code: &String| (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     first.map(|fault| fault.code).filter(plain).unwrap_or_else(|| "no reason given".to_owned())
 }
 
@@ -221,3 +227,6 @@ fn shortened(pause: Duration) -> Duration {
     let _ = getrandom::fill(&mut chance);
     pause.mul_f64(1.0 - f64::from(u16::from_be_bytes(chance)) / f64::from(u16::MAX) / 2.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ impl Lookups {
 fn is_recent(since: Timestamp, now: Timestamp) -> bool {
     (0..COOL_DOWN).contains(&(now.as_millis() - since.as_millis()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! The week that the demo plays: what happened in a small application, told in order, but for what is told late, twice, or
-//! by somebody else.
+//! The week that the demo plays: what happened in a small application, told in order, but for what is told late, twice, not at
+//! all, or by somebody else.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use super::Error;
 use crate::clerk::sender::Sender;
 use crate::clock::{Clock, Timestamp};
 use crate::sample::{self, PEOPLE, Scene};
+use crate::stand_in::StandIn;
 
 /// The Clerk instance that the stand-in plays.
 pub(super) const INSTANCE: &str = "ins_demo";
@@ -26,7 +27,9 @@ pub(super) fn opens(now: Timestamp) -> Timestamp {
 }
 
 /// Who plays, and for whom.
-pub(super) struct Stage {
+pub(super) struct Stage<'a> {
+    /// Where things happen before they are told.
+    pub(super) clerk: &'a StandIn,
     pub(super) sender: Sender,
     pub(super) seed: Vec<u8>,
     pub(super) now: Timestamp,
@@ -44,7 +47,7 @@ struct Turn {
     visit: (usize, Timestamp),
 }
 
-impl Stage {
+impl Stage<'_> {
     /// The scene of one person's first visit, when they signed up some days ago.
     pub(super) fn person(&self, number: usize) -> Scene {
         let since = self.signed_up(number);
@@ -60,13 +63,23 @@ impl Stage {
         week.sort_by_key(|turn| turn.at);
         for turn in week {
             self.clock.set(turn.at);
+            self.happen(turn)?;
             let outcome = self.send(turn, INSTANCE).await?;
             if turn.visit.0 == 0 { tell(out, turn, &outcome)? } else { visits += 1 }
         }
         self.clock.set_right();
         writeln!(out, "  {:32} {:24} applied", "session.created, session.ended", format!("({visits} more)"))?;
         let (gone, old) = (PEOPLE.len() - 1, self.turn(2, "user.updated", self.ago(2 * MINUTE)));
-        for turn in [old, old, self.turn(gone, "user.deleted", self.ago(MINUTE)), Turn { person: gone, ..old }] {
+        let (late, deleted) = (Turn { person: gone, ..old }, self.turn(gone, "user.deleted", self.ago(MINUTE)));
+        let lost = self.turn(3, "user.updated", self.ago(3 * MINUTE / 2));
+        for turn in [old, late, lost, deleted] {
+            self.happen(turn)?;
+        }
+        for turn in [old, old] {
+            tell(out, turn, &self.send(turn, INSTANCE).await?)?;
+        }
+        tell(out, lost, "lost on the way")?;
+        for turn in [deleted, late] {
             tell(out, turn, &self.send(turn, INSTANCE).await?)?;
         }
         let theirs = self.turn(4, "user.updated", self.ago(MINUTE / 2));
@@ -118,6 +131,12 @@ impl Stage {
     fn scene(&self, number: usize, (visit, since): (usize, Timestamp)) -> Scene {
         let scene = Scene::new(&self.seed, self.ago(10 * DAY)).instance(INSTANCE);
         scene.person(number, self.signed_up(number)).visit(visit, since)
+    }
+
+    /// Makes it so at Clerk.
+    fn happen(&self, Turn { at, kind, person, visit }: Turn) -> Result<(), Error> {
+        let event = sample::event(kind, &self.scene(person, visit), at).unwrap_or_default();
+        Ok(self.clerk.apply(&event)?)
     }
 
     /// Sends it as the event of an instance: what became of it.

@@ -32,7 +32,8 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
     let mut found: Vec<Attention> = system::checks(app)
         .await?
         .into_iter()
-        .filter(|check| check.level != Level::Ok)
+        // What the last comparison found is told below.
+        .filter(|check| check.level != Level::Ok && check.name != checks::COMPARED)
         .map(|check| {
             let (href, label) = match check.name {
                 checks::BACKUPS => ("/admin/backups", "Backups"),

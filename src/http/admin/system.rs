@@ -4,11 +4,10 @@ use askama::Template;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use super::assets;
 use super::deliveries::Clock;
 use super::view::{Frame, Piece, html, pieces};
 use super::when::When;
-use super::{Stop, session};
+use super::{Stop, assets, clerk, session};
 use crate::checks::{self, Check, Level};
 use crate::http::App;
 use crate::http::call::Call;
@@ -69,7 +68,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
 ///
 /// # Errors
 /// 500 when a check panicked.
-pub(super) async fn checks(app: &App) -> Result<Vec<Check>, Problem> {
+pub async fn checks(app: &App) -> Result<Vec<Check>, Problem> {
     let app = app.clone();
     // A disk that hangs should hold up nothing else.
     let found = tokio::task::spawn_blocking(move || all(&app)).await;
@@ -88,8 +87,11 @@ fn all(app: &App) -> Vec<Check> {
     ];
     let clock = keys.ahead_seconds.map(checks::clock);
     let backups = app.backups.folder().map(|folder| checks::backups(folder, app.clock.now()));
+    // A file that cannot be read shows elsewhere.
+    let (last, failure) = (app.store.last_walk().ok().flatten(), app.walks.last().and_then(|last| last.result.err()));
+    let compared = checks::compared(app.walks.has_key(), last.as_ref(), failure.as_deref(), app.clock.now());
     let targets = checks::targets(&app.forwarder.all(), app.clock.now());
-    let others = clock.into_iter().chain(backups).chain(targets).chain([checks::cors(origins)]);
+    let others = clock.into_iter().chain(backups).chain(compared).chain(targets).chain([checks::cors(origins)]);
     let mut found: Vec<Check> = always.into_iter().chain(others).collect();
     found.sort_by_key(|check| check.level);
     found
@@ -103,6 +105,7 @@ impl Row {
             Level::Ok => ("good", "✓", "In order"),
         };
         let href = match check.name {
+            checks::COMPARED => Some(clerk::HERE),
             checks::TARGETS => Some("/admin/targets"),
             "backups" => Some("/admin/backups"),
             "log's files" => Some("/admin/log"),
