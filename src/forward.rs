@@ -176,6 +176,9 @@ pub enum Stuck {
     /// The log cannot be read.
     #[error("the data file cannot be read")]
     Store,
+    /// What tells it has ended by a fault of its own.
+    #[error("what tells it has failed; pause and resume it, and please report this")]
+    Failed,
 }
 
 /// Where in the log a target goes on.
@@ -261,7 +264,8 @@ impl Forwarder {
     /// first time, with what comes from then on.
     ///
     /// # Errors
-    /// When the file of the secrets cannot be used, or the store cannot be read.
+    /// When the target of the settings cannot be called so, the file of the secrets cannot be used, or the store cannot be
+    /// read.
     pub async fn open(setup: Setup) -> Result<Self, Error> {
         let Setup { store, clock, backend, private, log, shape, set } = setup;
         let data = store.path().to_owned();
@@ -285,6 +289,7 @@ impl Forwarder {
             forwarder.put_line(target, Origin::Page, None, course);
         }
         if let Some((target, secret)) = set {
+            forwarder.check(&target)?;
             let course = forwarder.course_of_settings(&target).await?;
             forwarder.put_line(target, Origin::Settings, Some(Kept::of(secret)), course);
         }
@@ -338,6 +343,8 @@ impl Forwarder {
 
     fn status_of(&self, line: &Line) -> Status {
         let Standing { course, next_try_at, said, stuck, failures } = line.live.lock().clone();
+        // It ends by itself only by a panic; when it is to stop, nobody looks any more.
+        let has_failed = line.running.as_ref().is_some_and(|running| running.task.is_finished());
         let next = course.after.map_or(0, |after| after.saturating_add(1));
         Status {
             behind: self.0.store.counts().entries.saturating_sub(next),
@@ -347,7 +354,7 @@ impl Forwarder {
             course,
             next_try_at,
             said,
-            stuck,
+            stuck: stuck.or_else(|| has_failed.then_some(Stuck::Failed)),
             failures,
         }
     }

@@ -79,7 +79,8 @@
 //! - **Strangers cost nothing that lasts.** What an unauthenticated caller does is counted, and written down once a
 //!   minute ([`http::Tally`]); no token makes Rollbook fetch keys more often than every 30 seconds.
 //! - **Who reads slowly slows nobody.** Nothing is queued for the readers of the events feed: each page is read when the
-//!   connection takes it, in a transaction of its own ([`store::Store::feed`]).
+//!   connection takes it, in a transaction of its own ([`store::Store::feed`]). Services that are told of events
+//!   are readers of it too, each with a place of its own that is kept over restarts ([`forward`]).
 //! - **An I/O error of the data file ends the process.** Nobody can know what is on the disk then. Writes answer 503,
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!

@@ -93,6 +93,21 @@ async fn what_is_no_longer_allowed_is_no_longer_called() {
 }
 
 #[tokio::test]
+async fn a_setting_that_leads_inside_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = crate::common::settings(&dir);
+    let set = [("ROLLBOOK_FORWARD_URL", "http://127.0.0.1:9/"), ("ROLLBOOK_FORWARD_SECRET", crate::SECRET)];
+    let get = |name: &str| {
+        let set = set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        set.or_else(|| settings.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()))
+    };
+    let config = rollbook::config::Config::read(get).unwrap();
+    let refusal =
+        rollbook::server::Server::bind(config, rollbook::clock::Clock::system()).await.unwrap_err().to_string();
+    assert!(refusal.starts_with("ROLLBOOK_FORWARD_URL") && refusal.contains("ROLLBOOK_FORWARD_PRIVATE"), "{refusal}");
+}
+
+#[tokio::test]
 async fn no_redirect_is_followed() {
     let (server, receiver, other) = (start().await, Receiver::start().await, Receiver::start().await);
     let location: &'static str = format!("location: {}/", other.url).leak();
