@@ -171,10 +171,21 @@ async fn what_cannot_be_asked_is_refused_in_clerks_words() {
     ] {
         assert_eq!(code(get(&stand_in, path).await).await, (status, word.to_owned()), "{path}");
     }
+    let refused = json(get(&stand_in, "/v1/users?limit=0").await).await;
+    assert_eq!(
+        refused["errors"],
+        json!([{
+            "message": "is invalid", "long_message": "limit is invalid.", "code": "form_param_value_invalid",
+            "meta": { "param_name": "limit" },
+        }])
+    );
+    assert!(refused["clerk_trace_id"].as_str().is_some_and(|id| id.len() == 32), "{refused}");
     let url = format!("{}/v1/actor_tokens", stand_in.url);
     for (body, status, word) in [
         ("{", 400, "request_body_invalid"),
         (r#"{"user_id":"user_nobody","actor":{"sub":"a"}}"#, 404, "resource_not_found"),
+        ("", 422, "form_param_missing"),
+        (&format!(r#"{{"user_id":"{known}"}}"#), 422, "form_param_missing"),
         (&format!(r#"{{"user_id":"{known}","actor":{{}}}}"#), 422, "form_param_missing"),
         (
             &format!(r#"{{"user_id":"{known}","actor":{{"sub":"a"}},"expires_in_seconds":0}}"#),

@@ -19,6 +19,7 @@ use crate::clerk::issuer;
 use crate::clerk::sender::{self, Sender};
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
+use crate::http::App;
 use crate::http::admin::link;
 use crate::server::{BindError, Server};
 use crate::stand_in::{self, StandIn};
@@ -115,17 +116,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let stage = Stage { clerk, sender, seed: random()?.to_vec(), now, clock };
     stage.play(out).await?;
 
-    let admin: ClerkId = stage.person(0).user_id().parse()?;
-    let by = By { actor: Actor::Cli, source: Source::Cli };
-    let patch = UserPatch { role: "ADMIN".parse().ok(), ..UserPatch::default() };
-    app.store.set_user(UserId::of(&admin), patch, None, by.entry("user.assigned")).await?;
-    let token = stand_in.issuer.token(&admin, &stage.person(0).session_id(), now, TOKEN_LIFE)?;
-    let origin = &app.settings.public_origin;
-    let link = link::mint(&app.store, "admin", now, Actor::Cli, Source::Cli, origin).await;
-    let link = link.map_err(|cause| Error::Serve(cause.into()))?;
-    let somebody = stage.person(2).user_id();
-    write!(out, "{}", invitation(&base, &link, &token, app.store.path(), (&admin, &somebody)))?;
-    out.flush()?;
+    introduce(&app, &stage, &base, out).await?;
     drop(app);
 
     stop.await;
@@ -133,6 +124,21 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     let ran = running.await.map_err(io::Error::other)?;
     stand_in.stop().await;
     ran.map_err(|cause| Error::Serve(cause.into()))
+}
+
+/// Makes somebody an admin, and says what can be tried.
+async fn introduce(app: &App, stage: &Stage<'_>, base: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let (admin, now): (ClerkId, _) = (stage.person(0).user_id().parse()?, stage.now);
+    let by = By { actor: Actor::Cli, source: Source::Cli };
+    let patch = UserPatch { role: "ADMIN".parse().ok(), ..UserPatch::default() };
+    app.store.set_user(UserId::of(&admin), patch, None, by.entry("user.assigned")).await?;
+    let token = stage.clerk.issuer.token(&admin, &stage.person(0).session_id(), now, TOKEN_LIFE)?;
+    let origin = &app.settings.public_origin;
+    let link = link::mint(&app.store, "admin", now, Actor::Cli, Source::Cli, origin).await;
+    let link = link.map_err(|cause| Error::Serve(cause.into()))?;
+    let somebody = stage.person(2).user_id();
+    write!(out, "{}", invitation(base, &link, &token, app.store.path(), (&admin, &somebody)))?;
+    Ok(out.flush()?)
 }
 
 /// What to try, with everything filled in.

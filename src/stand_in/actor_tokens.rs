@@ -35,7 +35,8 @@ struct ActorToken {
 
 #[derive(Deserialize)]
 struct Asked {
-    user_id: String,
+    user_id: Option<String>,
+    #[serde(default)]
     actor: Map<String, Value>,
     expires_in_seconds: Option<i64>,
     session_max_duration_in_seconds: Option<i64>,
@@ -44,6 +45,7 @@ struct Asked {
 /// Makes one.
 pub(super) fn create(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let asked: Asked = call.json()?;
+    let id = asked.user_id.ok_or_else(|| Refusal::missing("user_id"))?;
     if !asked.actor.get("sub").is_some_and(Value::is_string) {
         return Err(Refusal::missing("actor.sub"));
     }
@@ -54,8 +56,8 @@ pub(super) fn create(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let life = seconds("expires_in_seconds", asked.expires_in_seconds, 3600)?;
     let session = seconds("session_max_duration_in_seconds", asked.session_max_duration_in_seconds, 1800)?;
     let mut state = shared.state();
-    let user = state.users.user(&asked.user_id).and_then(|user| user.id.parse().ok());
-    let user = user.ok_or_else(|| Refusal::not_found(format!("No user was found with id {}", asked.user_id)))?;
+    let user = state.users.user(&id).and_then(|user| user.id.parse().ok());
+    let user = user.ok_or_else(|| Refusal::not_found(format!("No user was found with id {id}")))?;
     let (now, noise) = (shared.clock.now(), [random(), random(), random()]);
     let [Ok(id), Ok(ticket), Ok(more)] = noise else { return Err(Refusal::internal()) };
     let token = ActorToken {
@@ -80,7 +82,7 @@ pub(super) fn revoke(shared: &Shared, id: &str) -> Result<Answer, Refusal> {
     let token = state.actor_tokens.0.get_mut(id);
     let token = token.ok_or_else(|| Refusal::not_found(format!("No actor token was found with id {id}")))?;
     if token.status != "pending" {
-        let message = format!("The actor token is {} and cannot be revoked", token.status);
+        let message = format!("Only pending tokens can be revoked, and this one is {}.", token.status);
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "actor_token_cannot_be_revoked_code", message));
     }
     (token.status, token.updated_at) = ("revoked", shared.clock.now());

@@ -13,7 +13,11 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
+    /// The sentence in short, where there is a shorter one.
+    short: Option<&'static str>,
     message: String,
+    /// The parameter that it is about.
+    parameter: Option<&'static str>,
     /// In seconds.
     retry_after: Option<u64>,
 }
@@ -35,23 +39,26 @@ pub(super) fn instance(id: &str) -> Answer {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None }
+        Self { status, code, short: None, message: message.into(), parameter: None, retry_after: None }
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "resource_not_found", message)
+        Self { short: Some("not found"), ..Self::new(StatusCode::NOT_FOUND, "resource_not_found", message) }
     }
 
     /// A parameter has a value that it cannot have.
-    pub(super) fn parameter(name: &str) -> Self {
-        let message = format!("{name} has a value that it cannot have");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "form_param_value_invalid", message)
+    pub(super) fn parameter(name: &'static str) -> Self {
+        Self::of_parameter(name, "form_param_value_invalid", "is invalid", format!("{name} is invalid."))
     }
 
     /// A parameter is needed.
-    pub(super) fn missing(name: &str) -> Self {
-        let message = format!("{name} must be included");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "form_param_missing", message)
+    pub(super) fn missing(name: &'static str) -> Self {
+        Self::of_parameter(name, "form_param_missing", "is missing", format!("{name} must be included."))
+    }
+
+    fn of_parameter(name: &'static str, code: &'static str, short: &'static str, message: String) -> Self {
+        let refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
+        Self { short: Some(short), parameter: Some(name), ..refusal }
     }
 
     pub(super) fn body() -> Self {
@@ -69,8 +76,13 @@ impl Refusal {
     }
 
     pub(super) fn answer(self) -> Answer {
+        let short = self.short.unwrap_or(&self.message);
+        let mut error = json!({ "message": short, "long_message": self.message, "code": self.code });
+        if let Some(name) = self.parameter {
+            error["meta"] = json!({ "param_name": name });
+        }
         let body = json!({
-            "errors": [{ "message": self.message, "long_message": self.message, "code": self.code }],
+            "errors": [error],
             "clerk_trace_id": super::random().map(|bytes| format!("{:032x}", u128::from_be_bytes(bytes))).ok(),
         });
         let mut answer = json(body.to_string());
