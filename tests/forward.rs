@@ -260,10 +260,9 @@ async fn for_a_day_the_former_secret_signs_too() {
     assert!(calls[0].is_genuine && calls[0].is_signed_with(next.reveal()));
     assert_eq!(calls[0].header("webhook-signature").split(' ').count(), 2);
     clock.set(Clock::system().now().plus_millis(25 * 60 * 60 * 1000));
-    server.app.forwarder.replay(name("crm"), Start::Beginning, by()).await.unwrap();
+    create(&server, "user_2").await;
     let calls = receiver.after(2).await;
     assert_eq!(calls[1].header("webhook-signature").split(' ').count(), 1);
-    assert_ne!(calls[0].header("webhook-signature"), calls[1].header("webhook-signature"));
 }
 
 #[tokio::test]
