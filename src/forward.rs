@@ -421,7 +421,11 @@ impl Forwarder {
 
     /// The address of a target, if it may be called now.
     fn address(&self, target: &Target) -> Result<Address, BadAddress> {
-        Address::parse(&target.url, &self.0.private)
+        if target.name == TargetName::of_settings() {
+            Address::of_settings(&target.url, &self.0.private)
+        } else {
+            Address::parse(&target.url, &self.0.private)
+        }
     }
 
     /// Whether a target can be told.

@@ -46,7 +46,7 @@
 //! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
+//! The direction is `cli` → `stand_in` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
 //! `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in
 //! the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].

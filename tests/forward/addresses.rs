@@ -117,3 +117,18 @@ async fn no_redirect_is_followed() {
     let failing = until(&server, "crm", |status| status.course.failing.is_some()).await.course.failing.unwrap();
     assert!(failing.why.contains("307") && other.calls().is_empty(), "{failing:?}");
 }
+
+#[tokio::test]
+async fn an_address_of_the_settings_that_is_a_number_allows_itself_and_nothing_else() {
+    let receiver = Receiver::start().await;
+    let named = receiver.url.replace("127.0.0.1", "localhost");
+    assert_ne!(named, receiver.url);
+    for url in [&receiver.url, &named] {
+        let set = [("ROLLBOOK_FORWARD_URL", url.as_str()), ("ROLLBOOK_FORWARD_SECRET", crate::receiver::SECRET)];
+        let server = TestServer::with(&set).await;
+        create(&server, "user_1").await;
+        until(&server, "settings", |status| status.course.delivered > 0).await;
+        refused(&server, &["http://127.0.0.1:9/", "https://127.0.0.1:9/"]).await;
+    }
+    assert_eq!(receiver.calls().len(), 2);
+}

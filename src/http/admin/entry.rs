@@ -209,6 +209,7 @@ fn counted(action: &str, count: u64) -> Option<String> {
         "events.read" => ("event", "events"),
         "user.erased" | "audit.reviewed" | "log.pruned" | "log.verified" => ("entry", "entries"),
         "value.looked_up" => ("found", "found"),
+        "sync.finished" | "sync.drift" => ("user differed", "users differed"),
         action if action.ends_with(".listed") => ("shown", "shown"),
         _ => return (count != 1).then(|| format!("× {}", number(count))),
     };
@@ -297,6 +298,10 @@ mod tests {
         assert_eq!(said("users.listed", 1), "1 shown");
         assert_eq!(said("events.read", 1_000), "1,000 events");
         assert_eq!((said("user.erased", 1), said("audit.reviewed", 2)), ("1 entry".into(), "2 entries".into()));
+        assert_eq!(
+            (said("sync.finished", 0), said("sync.drift", 1)),
+            ("0 users differed".into(), "1 user differed".into())
+        );
         assert_eq!((said("api.denied", 1), said("api.denied", 3)), (String::new(), "× 3".into()));
     }
 
