@@ -1,5 +1,5 @@
-//! What is told arrives: a FastAPI app and an Express app, written by their frameworks' customs, check every call with
-//! Svix' own libraries and note what they take. They are killed and restarted in the middle, several times, and so is
+//! What is told arrives: a service in Python and one in Node, written as is customary there, check every call with Svix'
+//! own libraries and note what they take. They are killed and restarted in the middle, several times, and so is
 //! Rollbook: nothing is missing, and what comes twice comes with the same id. Where Python, Node or a package is not
 //! installed the test says so and passes: `pip install fastapi uvicorn svix clerk-backend-api`, `npm install express svix
 //! @clerk/backend` (found by way of `NODE_PATH`).

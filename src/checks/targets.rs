@@ -73,3 +73,72 @@ fn failure(failing: &Failing, now: Timestamp) -> Standing {
         advice: "see to the service: what it is to be told waits for it",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::audit::feed::Types;
+    use crate::forward::Origin;
+    use crate::target::{Course, Kind, Target};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_284_191_000);
+
+    fn status() -> Status {
+        let url = "https://hooks.example.com/".to_owned();
+        let name = "crm".parse().unwrap();
+        Status {
+            target: Target { name, url, kind: Kind::Events, types: Types::default(), bearer: false },
+            origin: Origin::Page,
+            course: Course::default(),
+            behind: 0,
+            next_try_at: None,
+            said: None,
+            stuck: None,
+            failures: 0,
+            has_secret: true,
+        }
+    }
+
+    fn failing_since(minutes: i64) -> Status {
+        let since = NOW.plus_millis(-minutes * 60_000);
+        let failing = Failing { since, attempts: 4, seq: 12, why: "it answers 503".to_owned() };
+        Status { course: Course { failing: Some(failing), ..Course::default() }, behind: 3, ..status() }
+    }
+
+    #[test]
+    fn the_worst_that_is_known_of_a_service_is_told() {
+        let paused = Status { course: Course { paused: true, ..failing_since(90).course }, behind: 1, ..status() };
+        for (status, level, word, found) in [
+            (status(), Level::Ok, "up to date", ""),
+            (Status { behind: 2, ..status() }, Level::Ok, "behind", "2 entries behind"),
+            (
+                failing_since(59),
+                Level::Warning,
+                "failing",
+                "it answers 503; entry 12 was tried 4 times, first 59 minutes",
+            ),
+            (failing_since(60), Level::Failure, "failing", "it answers 503; entry 12"),
+            (
+                Status { stuck: Some(Stuck::NoSecret), ..failing_since(1) },
+                Level::Failure,
+                "no secret",
+                "its secret is not",
+            ),
+            (Status { stuck: Some(Stuck::Ahead), ..status() }, Level::Failure, "stands still", "the log ends before"),
+            (paused, Level::Warning, "paused", "paused, 1 entry behind"),
+        ] {
+            let standing = standing(&status, NOW);
+            assert_eq!((standing.level, standing.word), (level, word), "{status:?}");
+            assert!(standing.found.starts_with(found), "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_check_for_each_service_or_one_that_says_there_is_none() {
+        assert!(targets(&[], NOW)[0].found.contains("ROLLBOOK_FORWARD_URL"));
+        let found = targets(&[status(), failing_since(1)], NOW);
+        assert_eq!(found.iter().map(|check| &*check.found).next(), Some("service crm: up to date"));
+        assert!(found.len() == 2 && found[1].sentence().ends_with("waits for it"), "{found:?}");
+    }
+}

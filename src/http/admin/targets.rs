@@ -62,6 +62,7 @@ struct State {
     word: String,
     tone: &'static str,
     sentence: String,
+    is_paused: bool,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +190,11 @@ impl State {
             Level::Ok if standing.found.is_empty() => "good",
             Level::Ok => "",
         };
-        Self { word: fields::capital(standing.word), tone, sentence: fields::sentence(&standing.found, SENTENCE) }
+        Self {
+            word: fields::capital(standing.word),
+            tone,
+            sentence: fields::sentence(&standing.found, SENTENCE),
+            is_paused: status.course.paused,
+        }
     }
 }

@@ -85,23 +85,23 @@ impl Typed {
     }
 }
 
-/// The service of that name that was typed.
+/// The service of that name that was given.
 ///
 /// # Errors
 /// What is wrong with it, in words behind a colon.
-pub(super) fn target(name: TargetName, typed: &Typed) -> Result<Target, &'static str> {
-    let kind = match &*typed.kind {
+pub(super) fn target(name: TargetName, given: &Typed) -> Result<Target, &'static str> {
+    let kind = match &*given.kind {
         "events" => Kind::Events,
         "api" => Kind::Api,
         _ => return Err("choose what it is told"),
     };
-    let types = filled(Some(&typed.types)).map(|types| types.replace(", ", ",").parse()).transpose();
+    let types = filled(Some(&given.types)).map(|types| types.replace(", ", ",").parse()).transpose();
     let types = types.map_err(|_| "events are up to 32 names such as user.created or user.*, separated by commas")?;
-    let url = typed.url.trim().to_owned();
+    let url = given.url.trim().to_owned();
     if url.len() > LONGEST {
         return Err("its address is longer than any should be");
     }
-    Ok(Target { name, url, kind, types: types.unwrap_or_default(), bearer: typed.bearer })
+    Ok(Target { name, url, kind, types: types.unwrap_or_default(), bearer: given.bearer })
 }
 
 /// Where to begin.
