@@ -4,6 +4,7 @@
 //! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
 
 mod clerk;
+mod targets;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -20,6 +21,7 @@ use crate::notary::{key_path, mark_path};
 use crate::store::Store;
 
 pub use self::clerk::{COMPARED, answered, compared, counted_there};
+pub use self::targets::{Standing, TARGETS, standing, targets};
 
 /// As much of a difference between two clocks, in seconds, as neither Svix (300) nor session tokens (5) mind.
 const CLOCK_TOLERANCE: i64 = 4;
@@ -264,6 +266,10 @@ fn ago(seconds: i64) -> String {
         minutes @ 2..120 => format!("{minutes} minutes ago"),
         minutes => format!("{} hours ago", minutes / 60),
     }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Whether a running server takes writes.

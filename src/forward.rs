@@ -102,6 +102,8 @@ struct Standing {
     next_try_at: Option<Timestamp>,
     said: Option<String>,
     stuck: Option<Stuck>,
+    /// How often it took nothing, since the start.
+    failures: u64,
 }
 
 impl Live {
@@ -136,8 +138,18 @@ pub struct Status {
     pub said: Option<String>,
     /// What is wrong at this end, so that nothing is tried.
     pub stuck: Option<Stuck>,
+    /// How often it did not take what it was sent, since the start.
+    pub failures: u64,
     /// Whether there is a secret to sign with.
     pub has_secret: bool,
+}
+
+impl Status {
+    /// Whether it takes what it is told, as far as is known; whatever is paused does not.
+    #[must_use]
+    pub const fn is_well(&self) -> bool {
+        !self.course.paused && self.stuck.is_none() && self.course.failing.is_none()
+    }
 }
 
 /// Why nothing is sent to a target.
@@ -164,6 +176,9 @@ pub enum Stuck {
     /// The log cannot be read.
     #[error("the data file cannot be read")]
     Store,
+    /// What tells it has ended by a fault of its own.
+    #[error("what tells it has failed; pause and resume it, and please report this")]
+    Failed,
 }
 
 /// Where in the log a target goes on.
@@ -249,7 +264,8 @@ impl Forwarder {
     /// first time, with what comes from then on.
     ///
     /// # Errors
-    /// When the file of the secrets cannot be used, or the store cannot be read.
+    /// When the target of the settings cannot be called so, the file of the secrets cannot be used, or the store cannot be
+    /// read.
     pub async fn open(setup: Setup) -> Result<Self, Error> {
         let Setup { store, clock, backend, private, log, shape, set } = setup;
         let data = store.path().to_owned();
@@ -273,6 +289,7 @@ impl Forwarder {
             forwarder.put_line(target, Origin::Page, None, course);
         }
         if let Some((target, secret)) = set {
+            forwarder.check(&target)?;
             let course = forwarder.course_of_settings(&target).await?;
             forwarder.put_line(target, Origin::Settings, Some(Kept::of(secret)), course);
         }
@@ -325,7 +342,9 @@ impl Forwarder {
     }
 
     fn status_of(&self, line: &Line) -> Status {
-        let Standing { course, next_try_at, said, stuck } = line.live.lock().clone();
+        let Standing { course, next_try_at, said, stuck, failures } = line.live.lock().clone();
+        // It ends by itself only by a panic; when it is to stop, nobody looks any more.
+        let has_failed = line.running.as_ref().is_some_and(|running| running.task.is_finished());
         let next = course.after.map_or(0, |after| after.saturating_add(1));
         Status {
             behind: self.0.store.counts().entries.saturating_sub(next),
@@ -335,7 +354,8 @@ impl Forwarder {
             course,
             next_try_at,
             said,
-            stuck,
+            failures,
+            stuck: stuck.or_else(|| has_failed.then_some(Stuck::Failed)),
         }
     }
 
@@ -401,7 +421,11 @@ impl Forwarder {
 
     /// The address of a target, if it may be called now.
     fn address(&self, target: &Target) -> Result<Address, BadAddress> {
-        Address::parse(&target.url, &self.0.private)
+        if target.name == TargetName::of_settings() {
+            Address::of_settings(&target.url, &self.0.private)
+        } else {
+            Address::parse(&target.url, &self.0.private)
+        }
     }
 
     /// Whether a target can be told.

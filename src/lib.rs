@@ -46,7 +46,7 @@
 //! - [`stand_in`]: Clerk, as far as the demo needs one
 //! - [`cli`]: the commands
 //!
-//! The direction is `cli` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
+//! The direction is `cli` → `stand_in` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
 //! `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in
 //! the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
@@ -79,7 +79,8 @@
 //! - **Strangers cost nothing that lasts.** What an unauthenticated caller does is counted, and written down once a
 //!   minute ([`http::Tally`]); no token makes Rollbook fetch keys more often than every 30 seconds.
 //! - **Who reads slowly slows nobody.** Nothing is queued for the readers of the events feed: each page is read when the
-//!   connection takes it, in a transaction of its own ([`store::Store::feed`]).
+//!   connection takes it, in a transaction of its own ([`store::Store::feed`]). Services that are told of events
+//!   are readers of it too, each with a place of its own that is kept over restarts ([`forward`]).
 //! - **An I/O error of the data file ends the process.** Nobody can know what is on the disk then. Writes answer 503,
 //!   `/ready` too, the process ends with 1, and the restart finds everything that was acknowledged.
 //!

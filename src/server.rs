@@ -100,8 +100,8 @@ pub enum BindError {
     /// Clerk's Backend API cannot be called with what is set.
     #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
     Backend(#[from] BadBackend),
-    /// The services that are told cannot be read.
-    #[error("ROLLBOOK_DATA, ROLLBOOK_FORWARD_SECRET: {0}")]
+    /// The services that are told cannot be.
+    #[error("ROLLBOOK_FORWARD_URL, ROLLBOOK_FORWARD_SECRET, ROLLBOOK_DATA: {0}")]
     Forward(#[from] forward::Error),
     /// The log's key or mark cannot be used.
     #[error("ROLLBOOK_DATA: {0}")]
@@ -160,10 +160,7 @@ impl Server {
         };
         let host = log_host(config.local.public_url.as_ref());
         let notary = Notary::open(store.clone(), clock.clone(), &host).await?;
-        store.record(turn("system.started")).await?;
-        publish(&notary).await;
-        let sessions = Sessions::new(keys.clone(), rules, clock.clone());
-        let forwarder = Forwarder::open(forward::Setup {
+        let forwarder = forward::Setup {
             store: store.clone(),
             clock: clock.clone(),
             backend: backend.clone(),
@@ -171,9 +168,11 @@ impl Server {
             log: notary.verifiers().first().map_or(host, |key| key.name().to_owned()),
             shape: Arc::new(http::event),
             set: config.forward.map(target).transpose()?,
-        })
-        .await?;
-        let abroad = Abroad { backend, forwarder };
+        };
+        let abroad = Abroad { backend, forwarder: Forwarder::open(forwarder).await? };
+        store.record(turn("system.started")).await?;
+        publish(&notary).await;
+        let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, notary, webhooks, sessions, abroad, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
         let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };

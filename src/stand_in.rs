@@ -18,11 +18,11 @@ mod wanted;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,8 +34,9 @@ use self::gate::Gate;
 use self::roll::Roll;
 use self::sessions::Sessions;
 use crate::clerk::issuer::{self, Issuer};
+use crate::clerk::sender::Sender;
 use crate::clock::{Clock, Timestamp};
-use crate::sample::Scene;
+use crate::sample::{self, Scene};
 use crate::server::accept::{Drained, Limits, serve};
 
 /// A running stand-in.
@@ -73,6 +74,8 @@ struct Shared {
     clock: Clock,
     gate: Gate,
     state: Mutex<State>,
+    /// Where what happens here of itself is told.
+    webhooks: OnceLock<Sender>,
 }
 
 /// What Clerk has.
@@ -103,6 +106,7 @@ impl StandIn {
             clock,
             gate: Gate::new(&random()?),
             state: Mutex::default(),
+            webhooks: OnceLock::new(),
         });
         let own = Arc::clone(&shared);
         let service = tower::service_fn(move |request: Request<Incoming>| {
@@ -131,6 +135,12 @@ impl StandIn {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.shared.gate.requests()
+    }
+
+    /// Tells of the sessions that its links open, as Clerk would. Of everything else it is told, and tells nobody. The first
+    /// to be given is the one that is told.
+    pub fn tell(&self, webhooks: Sender) {
+        let _ = self.shared.webhooks.set(webhooks);
     }
 
     /// Has this user, or this state of a user it has: an object as the Backend API gives it.
@@ -190,7 +200,7 @@ impl Shared {
         let call = Call::read(request).await?;
         match (call.method(), call.path().as_slice()) {
             (&Method::GET, [".well-known", "jwks.json"]) => Ok(answer::json(self.issuer.jwks().to_owned())),
-            (&Method::GET, ["sign-in"]) => actor_tokens::redeem(self, &call),
+            (&Method::GET, ["sign-in"]) => actor_tokens::open(self, &call).await,
             (_, ["v1", rest @ ..]) => {
                 self.gate.admit(&call)?;
                 self.api(&call, rest)
@@ -215,6 +225,20 @@ impl Shared {
             (&Method::POST, ["actor_tokens"]) => actor_tokens::create(self, call),
             (&Method::POST, ["actor_tokens", id, "revoke"]) => actor_tokens::revoke(self, id),
             _ => Err(Refusal::not_found("The stand-in for Clerk has no such address")),
+        }
+    }
+
+    /// Sends the event, once. That is less than Clerk does, and enough for what is sent to a server on the same machine.
+    async fn tell(&self, kind: &str, data: Map<String, Value>) {
+        let (Some(webhooks), now) = (self.webhooks.get(), self.clock.now()) else { return };
+        let event = json!({
+            "object": "event", "type": kind, "timestamp": now.as_millis(), "instance_id": self.instance, "data": data,
+        });
+        let id = random().map(|noise| sample::id("msg", now, &noise)).unwrap_or_default();
+        match webhooks.send(&id, now, &event).await {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(answer) => tracing::warn!(kind, status = answer.status, "stand_in.event_refused"),
+            Err(cause) => tracing::warn!(kind, %cause, "stand_in.event_not_sent"),
         }
     }
 

@@ -622,6 +622,9 @@ async fn the_demo_shows_everything_and_leaves_nothing() {
     let theirs = page.split_once("<pre>").unwrap().1.split_once("</pre>").unwrap().0;
     let me = client.get(format!("{base}/api/auth/me")).bearer_auth(theirs).send().await.unwrap();
     assert_eq!(me.json::<Value>().await.unwrap()["email"], "noor@clinic.example.org");
+    let log = client.get(format!("{base}/api/audit?action=session.created&limit=1")).bearer_auth(token).send();
+    let log: Value = log.await.unwrap().json().await.unwrap();
+    assert!(log["items"][0].to_string().contains("rollbook:cli"), "{log}");
 
     assert_eq!(demo.stop("INT").0, Some(0));
     assert!(!data.exists());

@@ -19,12 +19,14 @@ mod shown;
 
 use common::{TestServer, clerk_id, user_event};
 use rollbook::audit::{Actor, Entry, Source};
+use rollbook::clerk::backend::{Backend, Patience};
 use rollbook::clerk::clean::clean;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::sample::Scene;
 use rollbook::stand_in::StandIn;
 use rollbook::store::By;
-use rollbook::sync::{Report, Walked};
+use rollbook::sync::{Fetched, Found, Report, Stage, Walked};
+use rollbook::user::UserId;
 use serde_json::{Map, Value};
 
 const AT: i64 = 1_750_000_000_000;
@@ -244,4 +246,95 @@ async fn the_feed_tells_what_changed_and_not_that_somebody_compared() {
     let feed = pair.server.get_as(&admin, "/api/events?types=sync.*").await.json();
     let told: Vec<_> = feed["items"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
     assert_eq!(told, ["sync.user_created"], "{feed:#}");
+}
+
+/// Somebody as Clerk has them now.
+async fn fetched(pair: &Pair, id: &str) -> Fetched {
+    let backend = Backend::new(&pair.clerk.url, pair.clerk.secret_key(), Clock::system()).unwrap();
+    backend.user(&clerk_id(id), Patience::Short).await.unwrap().unwrap()
+}
+
+/// What the walk under way would know of somebody, if it was broken off there.
+async fn meet(pair: &Pair, id: &str) {
+    apply(pair, fetched(pair, id).await).await;
+}
+
+async fn apply(pair: &Pair, fetched: Fetched) {
+    let store = &pair.server.app.store;
+    let walk = match store.suspended_walk().unwrap() {
+        Some(walk) => walk,
+        None => store.begin_walk(false, by()).await.unwrap(),
+    };
+    let stage = Stage::List(Some(fetched.id.clone()));
+    store.reconcile(walk, vec![Found::User(fetched)], stage).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_who_is_erased_or_deleted_for_good_no_mark_is_left() {
+    let pair = Pair::start(&[("ROLLBOOK_DELETE", "hard")]).await;
+    let store = &pair.server.app.store;
+    for id in ["user_Erased", "user_Deleted", "user_Stays"] {
+        pair.tell(&created(id, "Ann")).await;
+        meet(&pair, id).await;
+    }
+    let order = rollbook::store::Order { by: by(), reason: None, even_if_live: true };
+    store.erase(&"user_Erased".parse().unwrap(), order, |_| ()).await.unwrap();
+    assert_eq!(pair.server.outcome(&deleted("user_Deleted")).await, "applied");
+    let kept = UserId::of(&clerk_id("user_Stays")).as_u128();
+    let dir = pair.server.stop().await;
+    let rows = file::dump(&file::open(&dir.path().join("rollbook.redb")));
+    assert_eq!(rows["walk_marks"].keys().collect::<Vec<_>>(), [&format!("(0, {kept})")]);
+}
+
+#[tokio::test]
+async fn one_broken_off_a_day_ago_begins_anew() {
+    let clerk = StandIn::start("ins_test", Clock::system()).await.unwrap();
+    let clock = Clock::fixed(Clock::system().now());
+    let key = [("CLERK_SECRET_KEY", clerk.secret_key()), ("CLERK_API_URL", clerk.url.as_str())];
+    let server = TestServer::with_clock(&key, clock.clone()).await;
+    let pair = Pair { clerk, server };
+    for id in ["user_1", "user_2", "user_3"] {
+        pair.lose(&created(id, "Ann"));
+    }
+    meet(&pair, "user_1").await;
+    clock.set(clock.now().plus_millis(24 * 60 * 60 * 1000 - 1));
+    assert_eq!(pair.walk(false).await.report, Report { fetched: 3, created: 3, ..Report::default() });
+    assert_eq!(pair.server.count("sync.started").await, 1, "it went on");
+
+    meet(&pair, "user_1").await;
+    clock.set(clock.now().plus_millis(24 * 60 * 60 * 1000));
+    assert_eq!(pair.walk(false).await.report, Report { fetched: 3, unchanged: 3, ..Report::default() });
+    assert_eq!(pair.server.count("sync.started").await, 3, "it began anew");
+    let dir = pair.server.stop().await;
+    assert!(file::dump(&file::open(&dir.path().join("rollbook.redb")))["walk_marks"].is_empty());
+}
+
+#[tokio::test]
+async fn who_came_after_it_began_is_not_missing() {
+    let pair = Pair::start(&[]).await;
+    // The webhook was faster than the list.
+    let mut event = created("user_New", "New");
+    event["data"]["created_at"] = (common::now().as_millis() + 60_000).into();
+    assert_eq!(pair.server.outcome(&event).await, "applied");
+    assert_eq!(pair.walk(false).await.report, Report::default());
+    assert!(pair.server.user("user_New").unwrap().deleted_at.is_none());
+}
+
+#[tokio::test]
+async fn what_a_webhook_told_since_is_not_taken_back() {
+    let pair = Pair::start(&[]).await;
+    for id in ["user_Changed", "user_Gone"] {
+        pair.tell(&created(id, "Ann")).await;
+    }
+    let (changed, gone) = (fetched(&pair, "user_Changed").await, fetched(&pair, "user_Gone").await);
+    // They were on their way here when Clerk told more of them.
+    pair.tell(&updated("user_Changed", 5, "Anna")).await;
+    pair.tell(&deleted("user_Gone")).await;
+    for fetched in [changed, gone] {
+        apply(&pair, fetched).await;
+    }
+    pair.compare();
+    assert!(pair.server.user("user_Gone").unwrap().deleted_at.is_some());
+    let report = pair.server.app.store.suspended_walk().unwrap().unwrap().report;
+    assert_eq!(report, Report { fetched: 2, unchanged: 1, apart: 1, ..Report::default() });
 }

@@ -193,7 +193,7 @@ impl Backend {
         }
         match self.get::<Instance>(&["instance"], &[], patience).await {
             Ok(instance) => Ok(Some(instance.id)),
-            Err(Error::NotFound) => Ok(None),
+            Err(Error::NotFound | Error::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -2,7 +2,7 @@
 //! call follows no redirect and uses no proxy; where its name leads is looked at each time a connection is made.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,6 +188,23 @@ impl Address {
             }
             false => Err(BadAddress::Clear),
         }
+    }
+
+    /// Reads an address that the operator wrote into the settings. A number, or `localhost`, says itself where it leads:
+    /// whoever writes it there has said so.
+    ///
+    /// # Errors
+    /// As [`Address::parse`].
+    pub fn of_settings(text: &str, private: &Arc<[IpNet]>) -> Result<Self, BadAddress> {
+        let here = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let said: Vec<IpAddr> = match text.parse::<Url>().ok().as_ref().and_then(Url::host) {
+            Some(Host::Ipv4(ip)) => vec![ip.into()],
+            Some(Host::Ipv6(ip)) => vec![IpAddr::from(ip).to_canonical()],
+            Some(Host::Domain("localhost")) => here.to_vec(),
+            _ => Vec::new(),
+        };
+        let private: Vec<IpNet> = private.iter().copied().chain(said.into_iter().map(IpNet::from)).collect();
+        Self::parse(text, &private.into())
     }
 
     /// The address as text.

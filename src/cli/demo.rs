@@ -111,6 +111,7 @@ pub async fn run(port: Option<u16>, out: &mut (dyn Write + Send)) -> Result<(), 
     writeln!(out, "listening on {base}\ndata in {}\n", app.store.path().display())?;
     writeln!(out, "A week of a small application, as signed webhooks, and what became of each:")?;
     let (clerk, sender) = (&stand_in, Sender::new(&secret, &base)?);
+    clerk.tell(Sender::new(&secret, &base)?);
     let stage = Stage { clerk, sender, seed: random()?.to_vec(), now, clock };
     stage.play(out).await?;
 

@@ -217,7 +217,8 @@ impl Forwarder {
             if changed.is_ok()
                 && let Some(line) = this.lines().get(&name)
             {
-                *line.live.lock() = super::Standing { course, ..super::Standing::default() };
+                let mut standing = line.live.lock();
+                *standing = super::Standing { course, failures: standing.failures, ..super::Standing::default() };
             }
             this.run(&name);
             changed

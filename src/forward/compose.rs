@@ -15,8 +15,11 @@ use crate::user::{ClerkId, User};
 
 use super::Shape;
 
-/// The types out of which calls are made: what becomes of users, and sign-ins, which make calls possible that were put off.
-const OF_CALLS: &str = "user.*,sync.*,session.created";
+/// The types out of which calls are made: what becomes of users.
+const OF_CALLS: &str = "user.*,sync.*";
+
+/// The same, and sign-ins, which make calls possible that were put off.
+const OF_CALLS_WITH_TOKENS: &str = "user.*,sync.*,session.created";
 
 /// What tells the events of one log from those of others.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +62,11 @@ pub(super) enum Step {
 pub(super) fn types(target: &Target) -> Types {
     match target.kind {
         Kind::Events => target.types.clone(),
-        // Without types all are read, and the others passed over one by one.
-        Kind::Api => OF_CALLS.parse().unwrap_or_default(),
+        Kind::Api => {
+            let types = if target.bearer { OF_CALLS_WITH_TOKENS } else { OF_CALLS };
+            // Without types all are read, and the others passed over one by one.
+            types.parse().unwrap_or_default()
+        }
     }
 }
 

@@ -86,6 +86,7 @@ impl Worker {
                 standing.course.failing.as_ref().map_or((now, 0), |failing| (failing.since, failing.attempts));
             let failing = Failing { since, attempts: attempts + 1, seq, why: failure.why.clone() };
             standing.said.clone_from(&failure.said);
+            standing.failures += 1;
             standing.course.failing = Some(failing.clone());
             let pause = failure.pause(failing.attempts);
             standing.next_try_at = Some(now.plus_millis(i64::try_from(pause.as_millis()).unwrap_or_default()));

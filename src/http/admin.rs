@@ -35,6 +35,7 @@ mod sign_in;
 mod span;
 mod sure;
 mod system;
+mod targets;
 mod token;
 mod user;
 mod users;
@@ -50,6 +51,7 @@ use warp::filters::BoxedFilter;
 use warp::path::Tail;
 use warp::reply::Response;
 
+use self::targets::acts::Act;
 use super::App;
 use super::call::{self, Call};
 use super::problem::Problem;
@@ -153,6 +155,16 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["clerk"] => clerk::serve(call).await,
         ["backups"] => backups::serve(call).await,
         ["backups", "download"] => backups::download(desk, call).await,
+        ["targets"] => targets::serve(desk, call).await,
+        ["targets", name] => targets::one::serve(desk, call, name).await,
+        ["targets", name, "pause"] => targets::acts::serve(call, name, Act::Pause).await,
+        ["targets", name, "resume"] => targets::acts::serve(call, name, Act::Resume).await,
+        ["targets", name, "retry"] => targets::acts::serve(call, name, Act::Retry).await,
+        ["targets", name, "test"] => targets::acts::serve(call, name, Act::Test).await,
+        ["targets", name, "replay"] => targets::acts::replay(call, name).await,
+        ["targets", name, "secret"] => targets::secret::serve(desk, call, name).await,
+        ["targets", name, "skip", seq] => targets::acts::skip(desk, call, name, seq).await,
+        ["targets", name, "remove"] => targets::acts::remove(desk, call, name).await,
         ["keys"] => keys::serve(desk, call).await,
         ["keys", id, "revoke"] => keys::revoke(call, id).await,
         ["admins"] => admins::serve(desk, call).await,

@@ -14,21 +14,27 @@ use crate::clerk::backend::Patience;
 use crate::clock::Timestamp;
 use crate::store::By;
 
-/// So often it is looked whether something is due, and so long after the start for the first time: whoever is started again
-/// and again asks nothing of Clerk.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// How long it is waited for what.
+struct Waits {
+    /// So often it is looked whether something is due, and so long after the start for the first time: whoever is started
+    /// again and again asks nothing of Clerk.
+    look_every: Duration,
+    /// So often the users are counted.
+    count_every: Duration,
+    /// Before a number that is not Clerk's is asked for again: webhooks may be on their way.
+    double_check: Duration,
+    /// After a walk that did not come to its end. Each pause is twice as long as the one before.
+    first_pause: Duration,
+    longest_pause: Duration,
+}
 
-/// So often the users are counted.
-const COUNT_EVERY: Duration = Duration::from_hours(1);
-
-/// So long it is waited before a number that is not Clerk's is asked for again: webhooks may be on their way.
-const DOUBLE_CHECK: Duration = Duration::from_mins(1);
-
-/// The first pause after a walk that did not come to its end. Each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_mins(2);
-
-/// The longest.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const USUAL: Waits = Waits {
+    look_every: Duration::from_mins(1),
+    count_every: Duration::from_hours(1),
+    double_check: Duration::from_mins(1),
+    first_pause: Duration::from_mins(2),
+    longest_pause: Duration::from_hours(1),
+};
 
 /// What a count came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,7 @@ impl Counted {
 
 /// What is due when.
 struct Plan {
+    waits: Waits,
     count_at: Instant,
     /// Not before.
     walk_at: Instant,
@@ -58,11 +65,15 @@ struct Plan {
 }
 
 /// Compares every so many hours, until `stopped`. Returns at once when it is never to be done, or cannot be.
-pub async fn keep(desk: Desk, hours: Option<NonZeroU32>, mut stopped: watch::Receiver<()>) {
+pub async fn keep(desk: Desk, hours: Option<NonZeroU32>, stopped: watch::Receiver<()>) {
+    keep_at(USUAL, desk, hours, stopped).await;
+}
+
+async fn keep_at(waits: Waits, desk: Desk, hours: Option<NonZeroU32>, mut stopped: watch::Receiver<()>) {
     let Some(hours) = hours.filter(|_| desk.has_key()) else { return };
     let now = Instant::now();
-    let mut plan = Plan { count_at: now + COUNT_EVERY, walk_at: now, pause: FIRST_PAUSE };
-    while timeout(LOOK_EVERY, stopped.changed()).await.is_err() {
+    let mut plan = Plan { count_at: now + waits.count_every, walk_at: now, pause: waits.first_pause, waits };
+    while timeout(plan.waits.look_every, stopped.changed()).await.is_err() {
         tokio::select! {
             () = desk.look_after(hours, &mut plan) => {}
             _ = stopped.changed() => return,
@@ -109,17 +120,17 @@ impl Desk {
     async fn walk_as_planned(&self, plan: &mut Plan) {
         let Ok(outcome) = self.follow(false, ourselves(), |_| ()).await else { return };
         if outcome.result.is_ok() {
-            plan.pause = FIRST_PAUSE;
-            plan.count_at = Instant::now() + COUNT_EVERY;
+            plan.pause = plan.waits.first_pause;
+            plan.count_at = Instant::now() + plan.waits.count_every;
         } else {
             plan.walk_at = Instant::now() + plan.pause;
-            plan.pause = (plan.pause * 2).min(LONGEST_PAUSE);
+            plan.pause = (plan.pause * 2).min(plan.waits.longest_pause);
         }
     }
 
     async fn count_as_planned(&self, plan: &mut Plan) {
-        plan.count_at = Instant::now() + COUNT_EVERY;
-        match self.count_twice().await {
+        plan.count_at = Instant::now() + plan.waits.count_every;
+        match self.count_twice(plan.waits.double_check).await {
             Ok(counted) if counted.difference() == 0 => {}
             Ok(counted) => {
                 let mut entry = ourselves()
@@ -136,12 +147,12 @@ impl Desk {
         }
     }
 
-    async fn count_twice(&self) -> Result<Counted, Error> {
+    async fn count_twice(&self, pause: Duration) -> Result<Counted, Error> {
         let counted = self.count().await?;
         if counted.difference() == 0 {
             return Ok(counted);
         }
-        sleep(DOUBLE_CHECK).await;
+        sleep(pause).await;
         self.count().await
     }
 }
@@ -149,4 +160,131 @@ impl Desk {
 /// The server itself.
 const fn ourselves() -> By {
     By { actor: Actor::System, source: Source::System }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::Filter;
+    use crate::clerk::backend::Backend;
+    use crate::clock::Clock;
+    use crate::page::PageRequest;
+    use crate::stand_in::StandIn;
+    use crate::store::Store;
+    use crate::sync::Policy;
+
+    /// As usual, but for somebody in a hurry.
+    const HURRIED: Waits = Waits {
+        look_every: Duration::from_millis(5),
+        count_every: Duration::from_millis(20),
+        double_check: Duration::from_millis(5),
+        first_pause: Duration::from_millis(10),
+        longest_pause: Duration::from_millis(20),
+    };
+
+    struct House {
+        clerk: StandIn,
+        clock: Clock,
+        store: Store,
+        desk: Desk,
+        _dir: tempfile::TempDir,
+    }
+
+    impl House {
+        async fn build(key: Option<&str>) -> Self {
+            let clock = Clock::fixed(Clock::system().now());
+            let clerk = StandIn::start("ins_1", clock.clone()).await.unwrap();
+            clerk.allow(10_000);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("rollbook.redb");
+            let store = Store::open(&path, 1 << 20, Policy::default(), clock.clone()).unwrap();
+            let backend = Backend::new(&clerk.url, key.unwrap_or(clerk.secret_key()), clock.clone()).unwrap();
+            let desk = Desk::new(store.clone(), Some(backend), clock.clone());
+            Self { clerk, clock, store, desk, _dir: dir }
+        }
+
+        fn sign_up(&self, id: &str) {
+            let user = json!({ "object": "user", "id": id, "created_at": 1, "updated_at": 1 });
+            self.clerk.put_user(user.as_object().unwrap().clone()).unwrap();
+        }
+
+        /// The schedule, kept until what is returned is dropped.
+        fn keep(&self) -> watch::Sender<()> {
+            let (stop, stopped) = watch::channel(());
+            tokio::spawn(keep_at(HURRIED, self.desk.clone(), NonZeroU32::new(24), stopped));
+            stop
+        }
+
+        /// Returns once the log has so many entries of that action.
+        async fn told(&self, action: &str, many: usize) -> Vec<crate::audit::Entry> {
+            let mut size = self.store.size();
+            loop {
+                size.borrow_and_update();
+                let filter = Filter { action: action.parse().ok(), ..Filter::default() };
+                let found = self.store.audit(filter, PageRequest::default()).await.unwrap().items;
+                if found.len() >= many {
+                    return found;
+                }
+                size.changed().await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn everybody_is_compared_at_first_and_then_daily() {
+        let house = House::build(None).await;
+        house.sign_up("user_1");
+        let stop = house.keep();
+        house.told("sync.finished", 1).await;
+        assert_eq!(house.store.counts().users, 1);
+        let asked = house.clerk.requests();
+        // From now on they are only counted.
+        while house.clerk.requests() < asked + 5 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(house.told("sync.started", 1).await.len(), 1);
+        house.clock.set(house.clock.now().plus_millis(24 * 60 * 60 * 1000));
+        house.told("sync.finished", 2).await;
+        let started = house.told("sync.started", 2).await;
+        assert!(started.iter().all(|entry| entry.leaf.actor == "system"));
+        drop(stop);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_number_that_differs_is_said_and_seen_to() {
+        let house = House::build(None).await;
+        let stop = house.keep();
+        house.told("sync.finished", 1).await;
+        house.sign_up("user_1");
+        house.sign_up("user_2");
+        let drift = house.told("sync.drift", 1).await.remove(0);
+        let detail = drift.detail.unwrap();
+        assert_eq!((drift.leaf.count, &detail["theirs"], &detail["ours"]), (Some(2), &json!(2), &json!(0)));
+        house.told("sync.finished", 2).await;
+        assert_eq!(house.store.counts().users, 2);
+        drop(stop);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_fails_is_tried_again() {
+        let house = House::build(Some("sk_test_another")).await;
+        let stop = house.keep();
+        let failed = house.told("sync.finished", 3).await;
+        assert!(failed.iter().all(|entry| entry.leaf.reason.as_deref() == Some("key_refused")));
+        assert_eq!(house.desk.running(), None);
+        drop(stop);
+    }
+
+    #[tokio::test]
+    async fn without_key_or_hours_nothing_is_done() {
+        let house = House::build(None).await;
+        let (_stop, stopped) = watch::channel(());
+        keep_at(HURRIED, house.desk.clone(), None, stopped.clone()).await;
+        let keyless = Desk::new(house.store.clone(), None, house.clock.clone());
+        keep_at(HURRIED, keyless, NonZeroU32::new(1), stopped).await;
+        assert_eq!(house.clerk.requests(), 0);
+    }
 }

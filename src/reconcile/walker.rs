@@ -56,17 +56,15 @@ impl<'a> Walker<'a> {
             None => self.begin(is_dry).await?,
         };
         let mut beginnings = 1;
-        while let Stage::List(after) = &walk.stage {
-            self.pace.turn().await;
-            walk = match self.backend.users(after.as_ref()).await {
-                Ok(page) => self.apply(walk, page).await?,
-                Err(error) if after.is_some() && is_about_cursor(&error) && beginnings < BEGINNINGS => {
+        walk = loop {
+            match self.read_list(walk).await {
+                Err(Error::Clerk(error)) if is_about_cursor(&error) && beginnings < BEGINNINGS => {
                     beginnings += 1;
-                    self.begin(is_dry).await?
+                    walk = self.begin(is_dry).await?;
                 }
-                Err(error) => return Err(error.into()),
-            };
-        }
+                read => break read?,
+            }
+        };
         let walk = self.ask_for_missing(walk).await?;
         let walked = self.store.finish_walk(walk, self.by.clone()).await?;
         self.forget_marks(is_dry).await?;
@@ -98,6 +96,20 @@ impl<'a> Walker<'a> {
     async fn forget_marks(&self, is_dry: bool) -> Result<(), store::Error> {
         while self.store.forget_marks(is_dry).await? {}
         Ok(())
+    }
+
+    /// Goes through the rest of Clerk's list. While a page is applied, the next one is fetched.
+    async fn read_list(&mut self, mut walk: Walk) -> Result<Walk, Error> {
+        let Stage::List(after) = walk.stage.clone() else { return Ok(walk) };
+        self.pace.turn().await;
+        let mut page = self.backend.users(after.as_ref()).await?;
+        while let Some(after) = page.next.clone() {
+            self.pace.turn().await;
+            let (applied, next) = tokio::join!(self.apply(walk, page), self.backend.users(Some(&after)));
+            // What was applied is kept, whatever becomes of the next one.
+            (walk, page) = (applied?, next?);
+        }
+        self.apply(walk, page).await
     }
 
     /// Applies a page of Clerk's list, some users at a time.

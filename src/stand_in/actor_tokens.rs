@@ -87,14 +87,23 @@ pub(super) fn revoke(shared: &Shared, id: &str) -> Result<Answer, Refusal> {
     Ok(token.shown(id, &shared.url))
 }
 
-/// What the link leads to: a session of the user's by that actor, once, and its token on a page.
-pub(super) fn redeem(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
+/// What the link leads to: a session of the user's by that actor, once, and its token on a page. The session is told of
+/// before the page is shown.
+pub(super) async fn open(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
+    let (page, session) = redeem(shared, call)?;
+    if let Some(session) = session {
+        shared.tell("session.created", session).await;
+    }
+    Ok(page)
+}
+
+fn redeem(shared: &Shared, call: &Call) -> Result<(Answer, Option<Map<String, Value>>), Refusal> {
     let (now, ticket) = (shared.clock.now(), call.first("__clerk_ticket").unwrap_or_default());
     let mut state = shared.state();
     let found = state.actor_tokens.0.values_mut().find(|token| token.ticket == ticket);
     let Some(token) = found.filter(|token| token.status == "pending" && now < token.expires_at) else {
         let why = "It was used, taken back or left too long, or it was never one.";
-        return Ok(page(StatusCode::GONE, "This link signs nobody in any more", &[why], None));
+        return Ok((page(StatusCode::GONE, "This link signs nobody in any more", &[why], None), None));
     };
     (token.status, token.updated_at) = ("accepted", now);
     let id = sample::id("sess", now, &random().map_err(|_| Refusal::internal())?);
@@ -104,10 +113,11 @@ pub(super) fn redeem(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let name = |name| who.get(name).and_then(Value::as_str).unwrap_or_default();
     let title = format!("Signed in as {} {}", name("first_name"), name("last_name"));
     let acting = format!("{} acts as {user}, for {} minutes.", actor["sub"].as_str().unwrap_or_default(), life / 60);
-    state.sessions.put(session(&id, &user, &actor, now, life));
+    let session = session(&id, &user, &actor, now, life);
+    state.sessions.put(session.clone());
     let hint =
         "At Clerk you would now be in the application. This stand-in has none; here is the session token instead:";
-    Ok(page(StatusCode::OK, &title, &[&acting, hint], Some(&jwt)))
+    Ok((page(StatusCode::OK, &title, &[&acting, hint], Some(&jwt)), Some(session)))
 }
 
 impl ActorToken {

@@ -229,3 +229,16 @@ pub fn deleted_event(id: &str, at: i64) -> Value {
         "data": { "object": "user", "id": id, "deleted": true },
     })
 }
+
+/// A session of a user's that lasts for an hour from now.
+pub fn session_event(kind: &str, user: &str, id: &str, status: &str) -> Value {
+    let now = sign::now_seconds() * 1000;
+    json!({
+        "type": kind, "object": "event", "timestamp": now, "instance_id": "ins_test",
+        "data": {
+            "object": "session", "id": id, "user_id": user, "client_id": "client_1", "status": status,
+            "created_at": now, "updated_at": now, "last_active_at": now, "expire_at": now + 3_600_000,
+            "abandon_at": now + 7_200_000,
+        },
+    })
+}

@@ -93,6 +93,21 @@ async fn what_is_no_longer_allowed_is_no_longer_called() {
 }
 
 #[tokio::test]
+async fn a_setting_that_leads_inside_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = crate::common::settings(&dir);
+    let set = [("ROLLBOOK_FORWARD_URL", "http://127.0.0.1:9/"), ("ROLLBOOK_FORWARD_SECRET", crate::SECRET)];
+    let get = |name: &str| {
+        let set = set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        set.or_else(|| settings.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()))
+    };
+    let config = rollbook::config::Config::read(get).unwrap();
+    let refusal =
+        rollbook::server::Server::bind(config, rollbook::clock::Clock::system()).await.unwrap_err().to_string();
+    assert!(refusal.starts_with("ROLLBOOK_FORWARD_URL") && refusal.contains("ROLLBOOK_FORWARD_PRIVATE"), "{refusal}");
+}
+
+#[tokio::test]
 async fn no_redirect_is_followed() {
     let (server, receiver, other) = (start().await, Receiver::start().await, Receiver::start().await);
     let location: &'static str = format!("location: {}/", other.url).leak();
@@ -101,4 +116,19 @@ async fn no_redirect_is_followed() {
     create(&server, "user_1").await;
     let failing = until(&server, "crm", |status| status.course.failing.is_some()).await.course.failing.unwrap();
     assert!(failing.why.contains("307") && other.calls().is_empty(), "{failing:?}");
+}
+
+#[tokio::test]
+async fn an_address_of_the_settings_that_is_a_number_allows_itself_and_nothing_else() {
+    let receiver = Receiver::start().await;
+    let named = receiver.url.replace("127.0.0.1", "localhost");
+    assert_ne!(named, receiver.url);
+    for url in [&receiver.url, &named] {
+        let set = [("ROLLBOOK_FORWARD_URL", url.as_str()), ("ROLLBOOK_FORWARD_SECRET", crate::receiver::SECRET)];
+        let server = TestServer::with(&set).await;
+        create(&server, "user_1").await;
+        until(&server, "settings", |status| status.course.delivered > 0).await;
+        refused(&server, &["http://127.0.0.1:9/", "https://127.0.0.1:9/"]).await;
+    }
+    assert_eq!(receiver.calls().len(), 2);
 }

@@ -54,6 +54,15 @@ async fn an_outage_is_told_once_and_so_is_its_end() {
         status.course.delivered == 2
     })
     .await;
+    receiver.say(|_| Some((500, "", "")));
+    create(&server, "user_3").await;
+    let before = Clock::system().now();
+    let failing = until(&server, "crm", |status| status.course.failing.is_some()).await;
+    assert_eq!(failing.course.failing.unwrap().attempts, 1, "a new outage");
+    let wait = failing.next_try_at.unwrap().as_millis() - before.as_millis();
+    assert!(wait <= 1100, "pauses begin anew: {wait}");
+    receiver.take();
+    until(&server, "crm", |status| status.course.delivered == 3).await;
     let entries = server.entries().await;
     let told: Vec<_> = entries.iter().filter(|entry| entry.leaf.action.starts_with("target.")).collect();
     let actions: Vec<&str> = told.iter().map(|entry| entry.leaf.action.as_str()).collect();

@@ -3,8 +3,10 @@
 use rollbook::audit::retention::Cutoff;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::forward::Start;
+use rollbook::store::Order;
+use rollbook::target::{Kind, Target};
 
-use crate::common::TestServer;
+use crate::common::{TestServer, user_event};
 use crate::receiver::Receiver;
 use crate::{NEAR, T, add, by, create, events, name, seqs, start, told, until};
 
@@ -67,6 +69,31 @@ async fn a_target_can_be_sent_back_by_number_by_date_and_to_the_beginning() {
     create(&server, "user_7").await;
     let calls = receiver.after(expected.len() + 1).await;
     assert_eq!(calls.last().unwrap().json()["user"]["clerk_user_id"], "user_7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_who_was_erased_meanwhile() {
+    let (server, hooks, app) = (start().await, Receiver::start().await, Receiver::start().await);
+    add(&server, events("hooks", &hooks.url)).await;
+    add(&server, Target { kind: Kind::Api, ..events("app", &app.url) }).await;
+    hooks.say(|_| Some((503, "", "")));
+    server.app.forwarder.pause(name("app"), by()).await.unwrap();
+    server.outcome(&user_event("user.created", "user_Ann", T, "Ann")).await;
+    until(&server, "hooks", |status| status.next_try_at.is_some()).await;
+    assert!(hooks.calls()[0].body.contains("user_ann@example.org"));
+    let order = Order { by: by(), reason: None, even_if_live: true };
+    server.app.store.erase(&"user_Ann".parse().unwrap(), order, |_| {}).await.unwrap();
+    hooks.take();
+    server.app.forwarder.retry_now(&name("hooks")).unwrap();
+    server.app.forwarder.resume(name("app"), by()).await.unwrap();
+    for target in ["hooks", "app"] {
+        until(&server, target, |status| status.behind == 0).await;
+    }
+    let of_creation = hooks.calls()[0].seq();
+    let again: Vec<_> = hooks.calls().into_iter().filter(|call| call.seq() == of_creation).skip(1).collect();
+    assert_eq!(again.last().unwrap().json()["user"], serde_json::Value::Null);
+    assert!(!again.last().unwrap().body.to_lowercase().contains("ann"), "{again:?}");
+    assert!(app.calls().is_empty());
 }
 
 #[tokio::test]

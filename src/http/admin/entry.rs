@@ -144,7 +144,9 @@ impl<'a> Rows<'a> {
 
     fn party(&mut self, reference: String, person: Option<&ClerkId>) -> Result<Party, Problem> {
         let Some(id) = person else {
-            let href = reference.starts_with("key:").then(|| "/admin/keys".to_owned());
+            let page = [("key:", "/admin/keys"), ("target:", "/admin/targets")];
+            let page = page.into_iter().find(|(kind, _)| reference.starts_with(kind));
+            let href = page.map(|(_, page)| page.to_owned());
             return Ok(Party { name: in_words(&reference), href, reference });
         };
         let name = if let Some(known) = self.people.get(id) {
@@ -207,6 +209,7 @@ fn counted(action: &str, count: u64) -> Option<String> {
         "events.read" => ("event", "events"),
         "user.erased" | "audit.reviewed" | "log.pruned" | "log.verified" => ("entry", "entries"),
         "value.looked_up" => ("found", "found"),
+        "sync.finished" | "sync.drift" => ("user differed", "users differed"),
         action if action.ends_with(".listed") => ("shown", "shown"),
         _ => return (count != 1).then(|| format!("× {}", number(count))),
     };
@@ -295,6 +298,10 @@ mod tests {
         assert_eq!(said("users.listed", 1), "1 shown");
         assert_eq!(said("events.read", 1_000), "1,000 events");
         assert_eq!((said("user.erased", 1), said("audit.reviewed", 2)), ("1 entry".into(), "2 entries".into()));
+        assert_eq!(
+            (said("sync.finished", 0), said("sync.drift", 1)),
+            ("0 users differed".into(), "1 user differed".into())
+        );
         assert_eq!((said("api.denied", 1), said("api.denied", 3)), (String::new(), "× 3".into()));
     }
 

@@ -90,8 +90,9 @@ fn all(app: &App) -> Vec<Check> {
     // A file that cannot be read shows elsewhere.
     let (last, failure) = (app.store.last_walk().ok().flatten(), app.walks.last().and_then(|last| last.result.err()));
     let compared = checks::compared(app.walks.has_key(), last.as_ref(), failure.as_deref(), app.clock.now());
-    let mut found: Vec<Check> =
-        always.into_iter().chain(clock).chain(backups).chain(compared).chain([checks::cors(origins)]).collect();
+    let targets = checks::targets(&app.forwarder.all(), app.clock.now());
+    let others = clock.into_iter().chain(backups).chain(compared).chain(targets).chain([checks::cors(origins)]);
+    let mut found: Vec<Check> = always.into_iter().chain(others).collect();
     found.sort_by_key(|check| check.level);
     found
 }
@@ -105,6 +106,7 @@ impl Row {
         };
         let href = match check.name {
             checks::COMPARED => Some(clerk::HERE),
+            checks::TARGETS => Some("/admin/targets"),
             "backups" => Some("/admin/backups"),
             "log's files" => Some("/admin/log"),
             "CORS" => Some("/admin/settings"),

@@ -12,6 +12,7 @@ use super::super::problem::{Kind, Problem};
 use super::families::{Families, number};
 use super::{Metrics, lock};
 use crate::clock::Timestamp;
+use crate::forward::Status;
 use crate::sync::Report;
 
 /// Durations are counted in microseconds, so many to the second.
@@ -30,6 +31,7 @@ pub(super) fn answer(app: &App) -> Result<Response, Problem> {
     log(&mut page, app);
     store(&mut page, app);
     keys(&mut page, app);
+    targets(&mut page, &app.forwarder.all());
     requests(&mut page, app);
     let text = page
         .write()
@@ -151,6 +153,36 @@ fn keys(page: &mut Families, app: &App) {
         "Fetches of the keys, by how they ended.",
         ["result"],
         fetches.iter().map(|(result, count)| ([*result], *count)),
+    );
+}
+
+fn targets(page: &mut Families, all: &[Status]) {
+    let of = |value: fn(&Status) -> u64| all.iter().map(move |status| (status.target.name.as_str(), value(status)));
+    let gauges = |value| of(value).map(|(name, value)| (name, number(value)));
+    let counters = |value| of(value).map(|(name, value)| ([name], value));
+    page.gauges(
+        "rollbook_forward_up",
+        "1 while a service takes what it is told, or there is nothing to tell.",
+        "target",
+        gauges(|status| u64::from(status.is_well())),
+    );
+    page.gauges(
+        "rollbook_forward_behind",
+        "Entries of the log that a service has yet to come past.",
+        "target",
+        gauges(|status| status.behind),
+    );
+    page.counters(
+        "rollbook_forward_delivered_total",
+        "What a service has taken, ever.",
+        ["target"],
+        counters(|status| status.course.delivered),
+    );
+    page.counters(
+        "rollbook_forward_failures_total",
+        "How often a service did not take what it was sent, since the start.",
+        ["target"],
+        counters(|status| status.failures),
     );
 }
 
