@@ -354,8 +354,8 @@ impl Forwarder {
             course,
             next_try_at,
             said,
-            failures,
             stuck: stuck.or_else(|| has_failed.then_some(Stuck::Failed)),
+            failures,
         }
     }
 

@@ -44,7 +44,12 @@ mod site;
 mod sse;
 #[path = "admin/system.rs"]
 mod system;
+#[path = "admin/targets.rs"]
+mod targets;
 
 mod common;
 #[path = "common/file.rs"]
 mod file;
+#[allow(dead_code, reason = "not all that it can is needed here")]
+#[path = "forward/receiver.rs"]
+mod receiver;

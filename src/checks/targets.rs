@@ -33,7 +33,12 @@ pub fn targets(all: &[Status], now: Timestamp) -> Vec<Check> {
     let check = |status: &Status| {
         let Standing { level, word, found, advice } = standing(status, now);
         let found = if found.is_empty() { word.to_owned() } else { found };
-        Check { name: TARGETS, level, found: format!("`{}`: {found}", status.target.name), advice: advice.to_owned() }
+        Check {
+            name: TARGETS,
+            level,
+            found: format!("service {}: {found}", status.target.name),
+            advice: advice.to_owned(),
+        }
     };
     all.iter().map(check).collect()
 }

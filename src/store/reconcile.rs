@@ -126,13 +126,13 @@ impl Store {
         .await
     }
 
-    /// The next users behind `after` who are on the roll and whom the walk has not met. Whoever came to Clerk after it
-    /// began is not missing: they may have come behind its back.
+    /// The next users behind `after` who are on the roll and whom the walk has not met. Who came to Clerk behind its back is
+    /// among them, and has to be asked for like the others.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn unmarked(&self, walk: &Walk, after: Option<UserId>) -> Result<Unmarked, Error> {
-        let (pass, since) = (pass(walk.is_dry), walk.started_at);
+        let pass = pass(walk.is_dry);
         self.scan(move |txn| {
             let (users, index) = (open(txn, tables::users())?, open(txn, tables::user_index())?);
             let marks = open(txn, tables::walk_marks())?;
@@ -146,9 +146,7 @@ impl Store {
                     && let Some(row) = users.get(id)?
                 {
                     let user = decode(id, row.value())?;
-                    if user.profile().created_at.is_none_or(|created| created <= since) {
-                        found.users.push((user.id, user.clerk_id));
-                    }
+                    found.users.push((user.id, user.clerk_id));
                 }
                 if found.users.len() == ITEMS {
                     break;

@@ -6,8 +6,11 @@ use std::fmt::Write as _;
 use reqwest::Method;
 use rollbook::api_key::{Scope, Scopes, Wanted};
 use rollbook::audit::{Actor, Draft, Source};
+use rollbook::forward::Start;
 use rollbook::http::admin::link;
 use rollbook::page::PageRequest;
+use rollbook::store::By;
+use rollbook::target::{Kind, Target};
 use rollbook::user::UserId;
 use serde_json::json;
 use tempfile::TempDir;
@@ -16,6 +19,8 @@ use crate::common::clerk_id;
 use crate::jwks_server::JwksServer;
 
 use super::site::{MINUTE, PASSWORD, Site, sign_in};
+use super::targets::until;
+use crate::receiver::Receiver;
 
 /// What a form asks for besides its fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,11 +47,24 @@ fn form(path: &str, needs: Needs, has_page: bool, fields: &[(&'static str, &'sta
 }
 
 /// Forms that do nothing which [`Stage::state`] would see.
-const UNSEEN: [&str; 4] = ["/ever", "/reprocess", "/backups", "/clerk"];
+const UNSEEN: [&str; 5] = ["/ever", "/reprocess", "/backups", "/clerk", "/retry"];
+
+/// A new service.
+const SERVICE: &[(&str, &str)] = &[
+    ("name", "billing"),
+    ("url", "https://hooks.example.com/"),
+    ("kind", "events"),
+    ("types", "user.*"),
+    ("from", "now"),
+    ("entry", ""),
+    ("day", ""),
+    ("secret", ""),
+];
 
 /// Every form there is. `user` is the page of a user whom Clerk has not deleted, `key` the id of an API key, `session` that
-/// of another session of an admin's, `waiting` the page of a delivery in quarantine; there is an admin `eve`.
-fn forms(user: &str, key: &str, session: &str, waiting: &str) -> Vec<Form> {
+/// of another session of an admin's, `waiting` the page of a delivery in quarantine; there is an admin `eve`, and a service
+/// `crm` that fails at the entry `stuck`.
+fn forms(user: &str, key: &str, session: &str, waiting: &str, stuck: u64) -> Vec<Form> {
     use Needs::{Nobody, Password, Session};
     vec![
         form("/admin/setup", Nobody, true, &[("token", "x"), ("password", PASSWORD), ("again", PASSWORD)]),
@@ -80,6 +98,16 @@ fn forms(user: &str, key: &str, session: &str, waiting: &str) -> Vec<Form> {
             true,
             &[("password", "seven calm blue whales"), ("again", "seven calm blue whales")],
         ),
+        form("/admin/targets", Password("password"), true, SERVICE),
+        form("/admin/targets/crm", Password("password"), true, &[SERVICE[1], SERVICE[2], SERVICE[3]]),
+        form("/admin/targets/crm/pause", Session, false, &[]),
+        form("/admin/targets/crm/resume", Session, false, &[]),
+        form("/admin/targets/crm/retry", Session, false, &[]),
+        form("/admin/targets/crm/test", Session, false, &[]),
+        form("/admin/targets/crm/replay", Session, false, &[("from", "all"), ("entry", ""), ("day", "")]),
+        form("/admin/targets/crm/secret", Password("password"), true, &[("secret", "")]),
+        form(&format!("/admin/targets/crm/skip/{stuck}"), Password("password"), true, &[]),
+        form("/admin/targets/crm/remove", Password("password"), true, &[]),
         form(&format!("/admin/sessions/{session}/end"), Session, false, &[]),
         form("/admin/sessions/end", Session, false, &[]),
     ]
@@ -91,6 +119,7 @@ struct Stage {
     cookie: String,
     forms: Vec<Form>,
     _backups: TempDir,
+    _crm: Receiver,
 }
 
 impl Stage {
@@ -102,10 +131,18 @@ impl Stage {
             ("ROLLBOOK_BACKUP_DIR", &*folder),
             ("CLERK_SECRET_KEY", "sk_test_0123456789"),
             ("CLERK_API_URL", clerk.url()),
+            ("ROLLBOOK_FORWARD_PRIVATE", "127.0.0.0/8"),
         ];
         let site = Site::start_with(&settings, None).await;
         let cookie = site.set_up().await;
         site.deliver("msg_bad", "{\"type\":\"user.created\",\"data\":{}}").await;
+        let crm = Receiver::start().await;
+        crm.say(|_| Some((503, "", "")));
+        let types = "user.*".parse().unwrap();
+        let target =
+            Target { name: "crm".parse().unwrap(), url: crm.url.clone(), kind: Kind::Api, types, bearer: false };
+        let by = By { actor: Actor::Cli, source: Source::Cli };
+        site.app.forwarder.add(target, None, Start::Now, by).await.unwrap();
         let user = site.add_user("user_1", &json!({ "first_name": "Ada" })).await;
         let (store, now) = (&site.app.store, site.clock.now());
         let scopes = Scopes::new([Scope::LogRead]).unwrap();
@@ -118,8 +155,9 @@ impl Stage {
         let session = &page[page.rfind("/admin/sessions/").unwrap() - 800..];
         let session = &session[session.find("/admin/sessions/").unwrap() + 16..][..16];
         let waiting = site.app.store.quarantine(PageRequest::default()).await.unwrap().items[0].seq;
-        let forms = forms(&user, &key, session, &format!("/admin/quarantine/{waiting}"));
-        Self { site, cookie, forms, _backups: backups }
+        let stuck = until(&site, "crm", |status| status.course.failing.is_some()).await.course.failing.unwrap().seq;
+        let forms = forms(&user, &key, session, &format!("/admin/quarantine/{waiting}"), stuck);
+        Self { site, cookie, forms, _backups: backups, _crm: crm }
     }
 
     /// Everything that a form could have changed.
@@ -134,7 +172,9 @@ impl Stage {
         let keys = store.api_keys().await.unwrap();
         let keys: Vec<_> = keys.iter().map(|key| (key.id.to_string(), key.revoked_at)).collect();
         let noted = ["audit.reviewed", "actor_token.created"];
-        let noted = self.site.entries().await.iter().filter(|e| noted.contains(&e.leaf.action.as_str())).count();
+        let is_noted = |action: &str| noted.contains(&action) || action.starts_with("target.");
+        let entries = self.site.entries().await;
+        let noted = entries.iter().filter(|e| is_noted(&e.leaf.action) && e.leaf.actor == "admin:ada").count();
         write!(state, " {:?} {:?} {keys:?} {} {noted}", all.links, user, all.sessions.len()).unwrap();
         state
     }

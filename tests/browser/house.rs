@@ -2,7 +2,9 @@
 
 use rollbook::audit::{Actor, Source};
 use rollbook::clock::Clock;
+use rollbook::forward::Start;
 use rollbook::http::admin::link;
+use rollbook::store::By;
 use rollbook::user::UserId;
 use serde_json::{Value, json};
 
@@ -24,7 +26,7 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn build() -> Self {
-        Self { server: TestServer::start().await }
+        Self { server: TestServer::with(&[("ROLLBOOK_FORWARD_PRIVATE", "127.0.0.0/8")]).await }
     }
 
     /// One whose settings named the wrong Clerk instance at first, and somebody waits in quarantine because of it.
@@ -54,6 +56,11 @@ impl House {
 
     /// Puts in something of everything, with names that try to be more; our id of somebody.
     pub(crate) async fn furnish(&self) -> String {
+        // A service at which nobody listens.
+        let target = json!({ "name": "crm", "url": "http://127.0.0.1:9/hooks", "kind": "events", "bearer": false });
+        let by = By { actor: Actor::Cli, source: Source::Cli };
+        let target = serde_json::from_value(target).unwrap();
+        self.server.app.forwarder.add(target, None, Start::Now, by).await.unwrap();
         for n in 0..60 {
             self.person(&format!("user_{n:02}"), HOSTILE, &format!("N{n}"), &format!("n{n}@example.org")).await;
         }

@@ -45,8 +45,6 @@ struct Page<'a> {
 /// What is wrong at the other end.
 struct Failing {
     since: When,
-    attempts: String,
-    why: String,
     /// How its answer began.
     said: Option<String>,
     seq: u64,
@@ -192,8 +190,6 @@ impl Failing {
         let failing = status.course.failing.as_ref()?;
         Some(Self {
             since: When::ago(failing.since, now),
-            attempts: number(failing.attempts),
-            why: brief(&failing.why, SENTENCE),
             said: status.said.as_ref().map(|said| brief(said, SENTENCE)),
             seq: failing.seq,
             shown: number(failing.seq),
