@@ -11,13 +11,22 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::tokens::{ISSUER, claims, with};
 use common::{CLERK, sign, user_event};
 use reqwest::{Client, Method, RequestBuilder};
+use rollbook::clock::Clock;
+use rollbook::stand_in::StandIn;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Nothing here takes this long. What does is a failure, not a slow machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// When Clerk's events were, in milliseconds.
 const T: i64 = 1_750_000_000_000;
@@ -29,6 +38,7 @@ const WRONG_PASSWORD: &str = "CANARY-wrong-password";
 const CLAIM: &str = "CANARY-claim";
 const BODY: &str = "CANARY-unsigned-body";
 const API_KEY: &str = "sk_test_CANARYkeyOfClerksApi";
+const FORWARDING: &str = "CANARY-secret-of-a-service-told";
 
 /// The program, serving.
 struct Program {
@@ -39,14 +49,15 @@ struct Program {
 }
 
 impl Program {
-    fn start(home: &Path, logs: &Path, form: &str) -> Self {
+    fn start(home: &Path, logs: &Path, form: &str, outside: &Outside) -> Self {
         let mut command = rollbook(home);
         command.arg("serve").env("ROLLBOOK_LOG", "trace").env("ROLLBOOK_LOG_FORMAT", form).env("RUST_BACKTRACE", "1");
         command.env("CLERK_WEBHOOK_SIGNING_SECRET", secret()).env("CLERK_ISSUER", ISSUER);
-        command
-            .env("CLERK_JWT_KEY", CLERK.pem())
-            .env("CLERK_SECRET_KEY", API_KEY)
-            .env("ROLLBOOK_LISTEN", "127.0.0.1:0");
+        command.env("CLERK_JWT_KEY", CLERK.pem()).env("ROLLBOOK_LISTEN", "127.0.0.1:0");
+        command.env("CLERK_SECRET_KEY", outside.clerk.secret_key()).env("CLERK_API_URL", &outside.clerk.url);
+        command.env("ROLLBOOK_FORWARD_URL", &outside.service).env("ROLLBOOK_FORWARD_SECRET", key_of(FORWARDING));
+        command.env("ROLLBOOK_FORWARD_KIND", "api").env("ROLLBOOK_FORWARD_BEARER", "true");
+        command.env("ROLLBOOK_FORWARD_PRIVATE", "127.0.0.0/8");
         let errors = File::options().create(true).append(true).open(logs.join("stderr")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -98,7 +109,77 @@ fn printed(home: &Path, arguments: &[&str]) -> String {
 }
 
 fn secret() -> String {
-    format!("whsec_{}", STANDARD.encode(SIGNING))
+    key_of(SIGNING)
+}
+
+fn key_of(word: &str) -> String {
+    format!("whsec_{}", STANDARD.encode(word))
+}
+
+/// Whom the program calls: Clerk, and a service that is told of what happens and keeps what it hears.
+struct Outside {
+    clerk: StandIn,
+    service: String,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Outside {
+    async fn build() -> Self {
+        let clerk = StandIn::start("ins_test", Clock::system()).await.unwrap();
+        for id in ["user_1", "user_2", "user_3"] {
+            let user = user_event("user.updated", id, T, "Ann")["data"].take();
+            clerk.put_user(user.as_object().unwrap().clone()).unwrap();
+        }
+        clerk.apply(&session()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = format!("http://{}", listener.local_addr().unwrap());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ears = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(hear(stream, Arc::clone(&ears)));
+            }
+        });
+        Self { clerk, service, heard }
+    }
+
+    /// The newest session token that the service was called with, once there is one.
+    async fn bearer(&self) -> String {
+        let since = Instant::now();
+        loop {
+            let heard = String::from_utf8(self.heard.lock().unwrap().clone()).unwrap();
+            if let Some((_, token)) = heard.rsplit_once("authorization: Bearer ")
+                && let Some((token, _)) = token.split_once("\r\n")
+            {
+                return token.to_owned();
+            }
+            assert!(since.elapsed() < PATIENCE, "no call with a token: {heard}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Keeps what is said, and answers each request that it was taken.
+async fn hear(mut stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while stream.read_buf(&mut request).await? > 0 {
+        heard.lock().unwrap().extend_from_slice(&request);
+        request.clear();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+    }
+    Ok(())
+}
+
+/// A session of somebody's that lasts.
+fn session() -> Value {
+    let end = (sign::now_seconds() + 86_400) * 1000;
+    json!({
+        "type": "session.created", "object": "event", "timestamp": T, "instance_id": "ins_test",
+        "data": {
+            "object": "session", "id": "sess_1", "user_id": "user_1", "client_id": "client_1", "status": "active",
+            "created_at": T, "updated_at": T, "last_active_at": T, "expire_at": end, "abandon_at": end,
+        },
+    })
 }
 
 /// A client that keeps everything it is answered.
@@ -175,7 +256,7 @@ fn is_in(bytes: &[u8], text: &str) -> bool {
 }
 
 /// A day of everybody who has a secret to show, in the right place and in wrong ones.
-async fn day(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path, n: usize) {
+async fn day(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path, outside: &Outside, n: usize) {
     let now = sign::now_seconds();
     let said = with(&claims("user_1", now), "note", CLAIM);
     let good = CLERK.mint(&said);
@@ -184,7 +265,11 @@ async fn day(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path, n: usize) {
     for (name, token) in [("a token", &good), ("an expired token", &expired), ("a pending token", &pending)] {
         hunt.token(name, token);
     }
+    outside.heard.lock().unwrap().clear();
     webhooks(visitor, hunt, n).await;
+    hunt.token("a token made for a call", &outside.bearer().await);
+    let unheard = CLERK.mint(&claims("user_3", now));
+    assert!(visitor.get_as(200, &unheard, "/api/auth/me").await.contains("\"source\":\"sync\""));
     printed(home, &["users", "set", "user_1", "--role", "ADMIN"]);
     for path in
         ["/api/auth/me", "/api/session", "/api/users", "/api/users/user_2", "/api/audit", "/api/users/user_1/audit"]
@@ -197,11 +282,25 @@ async fn day(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path, n: usize) {
     misplaced(visitor, &good).await;
     key(visitor, hunt, home).await;
     admin(visitor, hunt, home).await;
+    let link = printed(home, &["actor-token", "user_1", "--reason", "Somebody asked"]);
+    let token = redeemed(hunt, link.trim()).await;
+    visitor.get_as(401, &token, "/api/auth/me").await;
+}
+
+/// The session token that such a link leads to; both are secrets.
+async fn redeemed(hunt: &mut Hunt, link: &str) -> String {
+    hunt.secrets.push(("a link that signs in", link.split_once("ticket=").unwrap().1.to_owned()));
+    let page = reqwest::get(link).await.unwrap().text().await.unwrap();
+    let words = page.split(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+    let token = words.into_iter().find(|word| word.starts_with("eyJ")).unwrap().to_owned();
+    hunt.token("an impersonator's token", &token);
+    token
 }
 
 async fn webhooks(visitor: &mut Visitor, hunt: &mut Hunt, n: usize) {
+    visitor.deliver(200, &secret(), session().to_string()).await;
     for id in ["user_1", "user_2"] {
-        let body = user_event("user.updated", id, T + i64::try_from(n).unwrap(), "Ann").to_string();
+        let body = user_event("user.updated", id, T + i64::try_from(n).unwrap(), &format!("Ann {n}")).to_string();
         let signature = visitor.deliver(200, &secret(), body).await;
         hunt.secrets.push(("a webhook's signature", signature));
     }
@@ -280,6 +379,7 @@ async fn admin(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path) {
         visitor.hear(status, page).await;
     }
     visitor.hear(401, visitor.request(Method::GET, "/api/users").bearer_auth(&cookie)).await;
+    act(visitor, hunt, &cookie).await;
     visitor.hear(303, visitor.form("/admin/sign-out", &cookie, &[])).await;
     visitor.hear(303, visitor.request(Method::GET, "/admin").header("cookie", &cookie)).await;
     for cookie in [first, cookie] {
@@ -288,19 +388,39 @@ async fn admin(visitor: &mut Visitor, hunt: &mut Hunt, home: &Path) {
     hunt.secrets.push(("a link's secret", token));
 }
 
-#[tokio::test]
+/// A link that signs somebody in. It is on one page, which nobody else hears of.
+async fn act(visitor: &mut Visitor, hunt: &mut Hunt, cookie: &str) {
+    let fields = |password| [("reason", "Somebody asked"), ("actor", ""), ("password", password)];
+    visitor.hear(403, visitor.form("/admin/users/user_2/act", cookie, &fields(WRONG_PASSWORD))).await;
+    let heard = std::mem::take(&mut visitor.heard);
+    let page = visitor.hear(200, visitor.form("/admin/users/user_2/act", cookie, &fields(PASSWORD))).await;
+    visitor.heard = heard;
+    let link = page.split("<code>http").nth(1).unwrap().split('<').next().unwrap();
+    redeemed(hunt, &format!("http{link}")).await;
+    for path in ["/admin/users/user_2/act", "/admin/users/user_2", "/admin/audit", "/admin/settings", "/admin/targets"]
+    {
+        let page = visitor.request(Method::GET, path).header("cookie", cookie);
+        visitor.hear(if path.ends_with("targets") { 404 } else { 200 }, page).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s01_no_secret_is_kept_or_repeated() {
     let (home, logs): (TempDir, TempDir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let words = [SIGNING, PASSWORD, WRONG_PASSWORD, CLAIM, BODY, API_KEY];
     let mut secrets: Vec<_> = words.map(|word| ("a word", word.to_owned())).into();
     secrets.push(("the signing secret", STANDARD.encode(SIGNING)));
+    let outside = Outside::build().await;
+    secrets.push(("Clerk's secret key", outside.clerk.secret_key().to_owned()));
+    secrets.push(("a service's secret", STANDARD.encode(FORWARDING)));
+    secrets.push(("a service's secret, decoded", FORWARDING.to_owned()));
     secrets.push(("a password, in Basic", STANDARD.encode(format!("ann:{WRONG_PASSWORD}"))));
     let mut hunt = Hunt { secrets, places: Vec::new() };
     for (n, form) in ["json", "text"].into_iter().enumerate() {
-        let program = Program::start(home.path(), logs.path(), form);
+        let program = Program::start(home.path(), logs.path(), form, &outside);
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mut visitor = Visitor { client, address: program.address.clone(), heard: String::new() };
-        day(&mut visitor, &mut hunt, home.path(), n).await;
+        day(&mut visitor, &mut hunt, home.path(), &outside, n).await;
         let arguments = fs::read(format!("/proc/{}/cmdline", program.child.id())).unwrap_or_default();
         hunt.places.push((format!("arguments, {form}"), arguments));
         hunt.places.push((format!("answers, {form}"), visitor.heard.into_bytes()));
@@ -315,7 +435,7 @@ async fn s01_no_secret_is_kept_or_repeated() {
     assert!(hunt.contains("stdout, json", "\"event\":\"request.refused\""));
     assert!(hunt.contains("stdout, text", "request.refused") && hunt.contains("stdout, text", "api.denied"));
     assert!(hunt.contains("answers, json", "user_1@example.org") && hunt.contains("answers, text", "ERR_"));
-    assert_eq!(hunt.secrets.len(), 8 + 2 * (6 + 2 + 1 + 3));
+    assert_eq!(hunt.secrets.len(), 11 + 2 * (6 + 2 + 2 + 1 + 3 + 3 + 3));
     for (place, bytes) in &hunt.places {
         for (name, secret) in &hunt.secrets {
             assert!(secret.len() > 10);

@@ -69,7 +69,7 @@ async fn the_link_is_shown_once_and_kept_nowhere() {
     let link = link(&made.body);
     assert!(
         made.body
-            .contains(&format!("<a class=\"button\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"))
+            .contains(&format!("<a class=\"button plain\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"))
     );
     let entry = site.newest("actor_token.created").await;
     assert_eq!((entry.leaf.actor.as_str(), entry.target_user), ("admin:ada", Some(clerk_id("user_1"))));
