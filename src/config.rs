@@ -542,6 +542,21 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_set_whole_or_not_at_all() {
+        let (url, secret) =
+            (("ROLLBOOK_FORWARD_URL", "https://app.example.com/hooks"), ("ROLLBOOK_FORWARD_SECRET", SECRET));
+        let forward = with(&[url, secret, ("ROLLBOOK_FORWARD_TYPES", "user.*")]).unwrap().forward.unwrap();
+        assert_eq!((forward.url.as_str(), forward.kind, forward.bearer), (url.1, Kind::Events, false));
+        assert!(with(&[]).unwrap().forward.is_none());
+        let faulty = |values: &[(&str, &str)]| faulty(&[&MINIMUM, values].concat());
+        assert_eq!(faulty(&[url]), ["ROLLBOOK_FORWARD_SECRET"]);
+        for alone in [secret, ("ROLLBOOK_FORWARD_KIND", "api"), ("ROLLBOOK_FORWARD_TYPES", "user.*")] {
+            assert_eq!(faulty(&[alone]), ["ROLLBOOK_FORWARD_URL"], "{alone:?}");
+        }
+        assert_eq!(faulty(&[url, ("ROLLBOOK_FORWARD_SECRET", "whsec_short")]), ["ROLLBOOK_FORWARD_SECRET"]);
+    }
+
+    #[test]
     fn other_commands_need_no_secret() {
         let local = Local::read(|name| (name == "ROLLBOOK_DATA").then(|| "/srv/roll.redb".to_owned())).unwrap();
         assert_eq!(local.data.to_str(), Some("/srv/roll.redb"));

@@ -108,9 +108,18 @@ impl<'a> Reader<'a> {
     pub(super) fn forward(&self) -> Option<Forward> {
         let url = self.value(&names::FORWARD_URL, url::target);
         let kind = self.choice(&names::FORWARD_KIND, [Kind::Events, Kind::Api]);
-        let secret = self.secret(&names::FORWARD_SECRET, |text| value::signing_secret(text).map(|()| text.to_owned()));
+        let secret = self.secret(&names::FORWARD_SECRET, value::target_secret);
         let types = self.value(&names::FORWARD_TYPES, |text| text.parse().map_err(|bad: BadTypes| bad.to_string()));
         let bearer = self.choice(&names::FORWARD_BEARER, [true, false]);
+        let others = [&names::FORWARD_KIND, &names::FORWARD_SECRET, &names::FORWARD_TYPES, &names::FORWARD_BEARER];
+        if let Some(other) = others.into_iter().find(|setting| self.is_set(setting))
+            && !self.is_set(&names::FORWARD_URL)
+        {
+            self.fault(
+                names::FORWARD_URL.name,
+                format!("set it too: {} is about the target that it names", other.name),
+            );
+        }
         let url = url?;
         if secret.is_none() && !self.is_set(&names::FORWARD_SECRET) {
             self.fault(

@@ -122,17 +122,17 @@ settings! {
     SYNC_INTERVAL = Setting::new("ROLLBOOK_SYNC_INTERVAL", "sync-interval", "HOURS|off",
         "How often all users are compared with Clerk's, 1 to 168 hours; their number is, every hour. Needs the secret key").or("24");
     FORWARD_URL = Setting::new("ROLLBOOK_FORWARD_URL", "forward-url", "URL",
-        "A service that is told of everything that happens; more of them can be added on the admin page");
+        "A target that is told of everything that happens; more of them can be added on the admin page");
     FORWARD_KIND = Setting::new("ROLLBOOK_FORWARD_KIND", "forward-kind", "events|api",
         "Whether it is sent the events, or called to create, update and delete users").or("events");
     FORWARD_SECRET = Setting::secret("ROLLBOOK_FORWARD_SECRET", "whsec_…",
-        "The secret that what it is sent is signed with; needed with the URL");
+        "The secret that calls to it are signed with, of your own making; needed with the URL");
     FORWARD_TYPES = Setting::new("ROLLBOOK_FORWARD_TYPES", "forward-types", "TYPES",
         "The only events it is told, such as user.*,session.created, separated by commas");
     FORWARD_BEARER = Setting::new("ROLLBOOK_FORWARD_BEARER", "forward-bearer", "true|false",
         "Whether calls carry a session token of the user, made by Clerk. Needs the secret key").or("false");
     FORWARD_PRIVATE = Setting::new("ROLLBOOK_FORWARD_PRIVATE", "forward-private", "CIDRS",
-        "Private networks that such services may be in, separated by commas; without them they have to be on the internet, by https");
+        "Private networks that targets may be in, separated by commas; without them they have to be on the internet, by https");
     BACKUP_DIR = Setting::new("ROLLBOOK_BACKUP_DIR", "backup-dir", "FOLDER",
         "The folder that backups are put into; without it none are made");
 }

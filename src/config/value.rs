@@ -143,13 +143,28 @@ pub(super) fn instance(text: &str) -> Parsed<String> {
 
 /// Checks one signing secret: at least 24 bytes of base64, `whsec_` before them or not.
 pub(super) fn signing_secret(text: &str) -> Parsed<()> {
-    let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    if key.is_ok_and(|key| key.len() >= 24) {
+    if is_signing_secret(text) {
         Ok(())
     } else {
         Err("is not a signing secret; copy it whole from the endpoint's page (Clerk dashboard, Webhooks): whsec_…"
             .into())
     }
+}
+
+/// The secret of a target, which its operator makes.
+pub(super) fn target_secret(text: &str) -> Parsed<String> {
+    if is_signing_secret(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a signing secret: whsec_ and 24 random bytes or more in base64; make one with \
+             echo \"whsec_$(openssl rand -base64 32)\""
+            .into())
+    }
+}
+
+fn is_signing_secret(text: &str) -> bool {
+    let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text));
+    key.is_ok_and(|key| key.len() >= 24)
 }
 
 /// Reads an RSA public key in PEM. Lost line breaks, `\n` written as two characters and a missing first
