@@ -340,8 +340,8 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     assert_refused(dir.path(), "lacks the table `user_index-1`");
     restored();
     let meta: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta-1");
-    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &5_u32.to_be_bytes()[..]).unwrap()));
-    assert_refused(dir.path(), "was written by a newer Rollbook (schema 5, this one knows 4)");
+    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &6_u32.to_be_bytes()[..]).unwrap()));
+    assert_refused(dir.path(), "was written by a newer Rollbook (schema 6, this one knows 5)");
     restored();
     Process::start(serve(dir.path())).kill();
 
