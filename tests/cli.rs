@@ -428,8 +428,8 @@ fn after(folder: &Path) {
 fn home_with(clerk: &StandIn) -> TempDir {
     let folder = home();
     fs::write(folder.path().join("secret"), clerk.secret_key()).unwrap();
-    let mut env = fs::read_to_string(folder.path().join(".env")).unwrap();
-    env += &format!("CLERK_SECRET_KEY_FILE=secret\nCLERK_API_URL={}\n", clerk.url);
+    let env = fs::read_to_string(folder.path().join(".env")).unwrap();
+    let env = format!("{env}CLERK_SECRET_KEY_FILE=secret\nCLERK_API_URL={}\n", clerk.url);
     fs::write(folder.path().join(".env"), env).unwrap();
     folder
 }
