@@ -112,8 +112,8 @@
 //!    our own clock. Or it is an API key ([`api_key`]): its hash is looked up for every request, so that a revoked one is
 //!    refused at once.
 //! 3. The caller's record is read. Somebody Clerk knows and we do not yet is put on the roll now
-//!    ([`store::Store::provision`]), and is what their youngest token says until an event comes; the deleted and the
-//!    banned get 403.
+//!    ([`store::Store::provision`]): as Clerk says when it can be asked ([`clerk::backend::Lookups`]), else as their youngest
+//!    token does, until Clerk can be asked or an event comes. The deleted and the banned get 403.
 //! 4. Their own record is theirs to read. An admin, or a key with the scope, may read anybody's, once that is in the log:
 //!    the entry is on disk before the answer leaves. For everybody else another's record is 404, as if it were not there.
 //! 5. The row becomes JSON by a type of its own, so that file and API can change apart; what Clerk keeps
