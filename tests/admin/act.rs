@@ -67,10 +67,9 @@ async fn the_link_is_shown_once_and_kept_nowhere() {
     let made = site.post(&format!("{user}/act"), Some(&cookie), &form(REASON, "", PASSWORD)).await;
     assert_eq!((made.status, made.header("cache-control")), (200, "no-store"), "{}", made.body);
     let link = link(&made.body);
-    assert!(
-        made.body
-            .contains(&format!("<a class=\"button plain\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"))
-    );
+    assert!(made.body.contains(&format!(
+        "<a class=\"button plain\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"
+    )));
     let entry = site.newest("actor_token.created").await;
     assert_eq!((entry.leaf.actor.as_str(), entry.target_user), ("admin:ada", Some(clerk_id("user_1"))));
     let detail = entry.detail.unwrap();
