@@ -94,8 +94,11 @@ pub struct Target {
 pub struct Course {
     /// The last entry of the log that it has been told, or that was passed over as nothing to tell; `None` before the first.
     pub after: Option<u64>,
-    /// Whether an admin has paused it.
+    /// Whether it is paused.
     pub paused: bool,
+    /// Why it was paused, in a few words, when no admin did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_for: Option<String>,
     /// How many it has taken.
     pub delivered: u64,
     /// When it last took one.
