@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Leaf;
 use crate::audit::feed::Types;
 use crate::clock::Timestamp;
 
@@ -87,6 +88,34 @@ pub struct Target {
     pub types: Types,
     /// Whether calls carry a session token of the user.
     pub bearer: bool,
+}
+
+/// The actions that lead to calls.
+const CALLS: &[&str] = &[
+    "sync.user_created",
+    "sync.user_deleted",
+    "sync.user_updated",
+    "user.created",
+    "user.deleted",
+    "user.provisioned",
+    "user.updated",
+];
+
+impl Target {
+    /// Whether it is told of an entry, which may then still turn out to be nothing to tell.
+    #[must_use]
+    pub fn is_told(&self, leaf: &Leaf) -> bool {
+        let action = leaf.action.as_str();
+        let is_wanted = match self.kind {
+            Kind::Events => self.types.fit(action),
+            Kind::Api => {
+                let is_call = CALLS.contains(&action) && self.types.fit(action);
+                let has_changed = matches!(leaf.outcome.as_str(), "ok" | "applied");
+                has_changed && (is_call || self.bearer && action == "session.created")
+            }
+        };
+        is_wanted && leaf.is_told()
+    }
 }
 
 /// How far a target has come.

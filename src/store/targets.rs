@@ -40,9 +40,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn course(&self, name: &TargetName) -> Result<Option<Course>, Error> {
-        self.read(|txn| {
-            open(txn, tables::target_courses())?.get(name.as_str())?.map(|row| decode(row.value())).transpose()
-        })
+        self.read(|txn| course(txn, name))
     }
 
     /// Adds a target, which is to be told what comes behind its course's place. Says whether there was none of that name.
@@ -123,6 +121,10 @@ impl Store {
 /// Every target of the file, by name.
 pub(super) fn every(txn: &ReadTransaction) -> Result<Vec<Target>, Error> {
     open(txn, tables::targets())?.range::<&str>(..)?.map(|row| decode(row?.1.value())).collect()
+}
+
+pub(super) fn course(txn: &ReadTransaction, name: &TargetName) -> Result<Option<Course>, Error> {
+    open(txn, tables::target_courses())?.get(name.as_str())?.map(|row| decode(row.value())).transpose()
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {
