@@ -338,8 +338,9 @@ async fn a_test_message_is_signed_and_a_target_of_calls_is_knocked_at() {
     assert!(calls[0].is_genuine && calls[0].json()["type"] == "rollbook.test", "{calls:?}");
     // It has the members of an event, so that who reads those can read it too.
     create(&server, "user_1").await;
-    let calls = receiver.once(|calls| calls.iter().any(|call| call.body.contains("user_1"))).await;
-    let event = calls.iter().find(|call| call.path == "/" && call.body.contains("user_1")).unwrap().json();
+    let is_event = |call: &receiver::Call| call.path == "/" && call.body.contains("user_1");
+    let calls = receiver.once(|calls| calls.iter().any(is_event)).await;
+    let event = calls.iter().find(|call| is_event(call)).unwrap().json();
     let members = |event: &Value| event.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let test = calls[0].json();
     assert_eq!(members(&test), members(&event));
