@@ -246,6 +246,9 @@ pub struct UsersErase {
     /// Also if Clerk has not deleted them; from then on their tokens are refused and their events passed over
     #[arg(long)]
     pub still_at_clerk: bool,
+    /// Also if targets are still to be told something about them, which they then never are
+    #[arg(long)]
+    pub untold: bool,
     /// Why, for the log; must not name the person
     #[arg(long)]
     pub reason: Option<String>,
@@ -462,6 +465,7 @@ impl Users {
                 id: erase.user.clone(),
                 confirmed: erase.yes,
                 even_if_live: erase.still_at_clerk,
+                even_if_untold: erase.untold,
                 reason: erase.reason.clone(),
             }),
             Self::Ever(ever) => {

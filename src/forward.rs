@@ -143,16 +143,16 @@ impl fmt::Debug for Forwarder {
 
 impl Forwarder {
     /// Reads which targets there are. Nothing is sent before [`Forwarder::start`]. The target of the settings begins, the
-    /// first time, with what comes from then on.
+    /// first time and after it was gone, with what comes from then on. That it is new, another or gone is written down.
+    /// Without a usable file of secrets the other targets stand still.
     ///
     /// # Errors
-    /// When the target of the settings cannot be called so, the file of the secrets cannot be used, or the store cannot be
-    /// read.
+    /// When the target of the settings cannot be called so, or the store cannot be read or takes no writes.
     pub async fn open(setup: Setup) -> Result<Self, Error> {
         let Setup { store, clock, backend, private, log, shape, set } = setup;
         let data = store.path().to_owned();
-        let secrets = tokio::task::spawn_blocking(move || Secrets::of(&data)).await;
-        let secrets = secrets.map_err(|_| store::Error::Panicked)??;
+        let secrets = tokio::task::spawn_blocking(move || Secrets::open(&data)).await;
+        let secrets = secrets.map_err(|_| store::Error::Panicked)?;
         let forwarder = Self(Arc::new(Inner {
             store,
             clock,
@@ -174,6 +174,8 @@ impl Forwarder {
             forwarder.check(&target)?;
             let course = forwarder.course_of_settings(&target).await?;
             forwarder.put_line(target, Origin::Settings, Some(Kept::of(secret)), course);
+        } else {
+            forwarder.settings_name_none().await?;
         }
         Ok(forwarder)
     }
@@ -256,13 +258,35 @@ impl Forwarder {
     }
 
     async fn course_of_settings(&self, target: &Target) -> Result<Course, Error> {
-        if let Some(course) = self.0.store.course(&target.name)? {
-            return Ok(course);
+        let (store, former) = (&self.0.store, self.0.store.target_of_settings()?);
+        let known = store.course(&target.name)?;
+        let (action, course) = match known {
+            Some(course) if former.as_ref() == Some(target) => return Ok(course),
+            // What failed was told to the former one.
+            Some(course) => ("target.changed", Course { failing: None, ..course }),
+            None => {
+                let after = store.counts().entries.checked_sub(1);
+                ("target.created", Course { after, ..Course::default() })
+            }
+        };
+        // In doubt nothing is sent, and nothing written: it is when that is over.
+        if store.doubt().is_none() {
+            let entry = change::about(target, Draft::new(action, Actor::System, Source::System));
+            store.put_target(target.clone(), course.clone(), entry).await?;
         }
-        let course = Course { after: self.0.store.counts().entries.checked_sub(1), ..Course::default() };
-        let entry = change::about(target, Draft::new("target.created", Actor::System, Source::System));
-        self.0.store.put_course(target.name.clone(), course.clone(), Some(entry)).await?;
         Ok(course)
+    }
+
+    /// Forgets the target that the settings named before, if they did.
+    async fn settings_name_none(&self) -> Result<(), Error> {
+        let store = &self.0.store;
+        if let Some(former) = store.target_of_settings()?
+            && store.doubt().is_none()
+        {
+            let entry = change::about(&former, Draft::new("target.removed", Actor::System, Source::System));
+            store.remove_target(former.name, entry).await?;
+        }
+        Ok(())
     }
 
     /// Lets the target of that name be told, unless it is, or nothing is to be sent.

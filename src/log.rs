@@ -150,6 +150,8 @@ pub fn entry(leaf: &Leaf, seq: u64, elapsed: Option<Duration>) {
         timestamp = %leaf.at,
         event = leaf.action,
         userId = person(leaf),
+        // Of people there is the reference alone; what else an entry is about would be somebody's id at times.
+        name = leaf.target.as_deref().and_then(|target| target.strip_prefix("target:")),
         source = source(leaf.source),
         outcome = leaf.outcome,
         reason = leaf.reason,
@@ -244,6 +246,8 @@ mod tests {
     fn an_entry_shows_references_only() {
         let about_object = Leaf { target: Some("organization:org_1".to_owned()), ..leaf() };
         let line = written("info", Format::Json, || entry(&about_object, 0, None));
+        let about_target = Leaf { target: Some("target:crm".to_owned()), ..leaf() };
+        assert!(written("info", Format::Json, || entry(&about_target, 0, None)).contains(r#","name":"crm","#));
         assert!(!line.contains("org_1") && !line.contains("userId") && !line.contains("durationMs"), "{line}");
         let by_user =
             Leaf { actor: "user:s1.me".to_owned(), target: None, reason: Some("no_token".to_owned()), ..leaf() };

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Leaf;
 use crate::audit::feed::Types;
 use crate::clock::Timestamp;
 
@@ -89,13 +90,44 @@ pub struct Target {
     pub bearer: bool,
 }
 
+/// The actions that lead to calls.
+const CALLS: &[&str] = &[
+    "sync.user_created",
+    "sync.user_deleted",
+    "sync.user_updated",
+    "user.created",
+    "user.deleted",
+    "user.provisioned",
+    "user.updated",
+];
+
+impl Target {
+    /// Whether it is told of an entry, which may then still turn out to be nothing to tell.
+    #[must_use]
+    pub fn is_told(&self, leaf: &Leaf) -> bool {
+        let action = leaf.action.as_str();
+        let is_wanted = match self.kind {
+            Kind::Events => self.types.fit(action),
+            Kind::Api => {
+                let is_call = CALLS.contains(&action) && self.types.fit(action);
+                let has_changed = matches!(leaf.outcome.as_str(), "ok" | "applied");
+                has_changed && (is_call || self.bearer && action == "session.created")
+            }
+        };
+        is_wanted && leaf.is_told()
+    }
+}
+
 /// How far a target has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Course {
     /// The last entry of the log that it has been told, or that was passed over as nothing to tell; `None` before the first.
     pub after: Option<u64>,
-    /// Whether an admin has paused it.
+    /// Whether it is paused.
     pub paused: bool,
+    /// Why it was paused, in a few words, when no admin did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_for: Option<String>,
     /// How many it has taken.
     pub delivered: u64,
     /// When it last took one.

@@ -256,7 +256,7 @@ async fn of_somebody_erased_the_feed_says_no_more_than_that_something_was() {
     server.outcome(&user_event("user.updated", "user_1", T + 1, "Beth")).await;
     server.outcome(&deleted_event("user_1", T + 2)).await;
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    let order = Order { by, reason: None, even_if_live: false };
+    let order = Order { by, reason: None, even_if_live: false, even_if_untold: false };
     server.app.store.erase(&"user_1".parse().unwrap(), order, |_| {}).await.unwrap();
     let answer = server.get_as(&boss, &format!("/api/events?after={before}")).await;
     for word in ["user_1", "Ann", "Beth", "Tester"] {

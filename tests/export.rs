@@ -517,7 +517,7 @@ async fn an_export_that_an_erasure_overtakes_is_not_passed_off_as_whole() {
     // It has begun, and waits for its pieces to be taken.
     parts.pieces.recv().await.unwrap();
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    let order = Order { by, reason: None, even_if_live: true };
+    let order = Order { by, reason: None, even_if_live: true, even_if_untold: false };
     server.app.store.erase(&"user_ada".parse().unwrap(), order, |_| {}).await.unwrap();
     let mut files = Vec::new();
     while let Some(piece) = parts.pieces.recv().await {

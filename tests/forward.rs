@@ -17,6 +17,8 @@ mod places;
 mod process;
 #[path = "forward/receiver.rs"]
 mod receiver;
+#[path = "forward/settings.rs"]
+mod settings;
 
 use std::time::Duration;
 
@@ -250,6 +252,64 @@ async fn a_copy_has_no_secrets_and_stands_still_until_it_gets_some() {
 }
 
 #[tokio::test]
+async fn without_a_usable_file_of_secrets_the_pages_targets_alone_stand_still() {
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let set = [NEAR, ("ROLLBOOK_FORWARD_URL", &*other.url), ("ROLLBOOK_FORWARD_SECRET", SECRET)];
+    let server = TestServer::with(&set).await;
+    add(&server, events("crm", &receiver.url)).await;
+    let mut dir = server.stop().await;
+    let path = dir.path().join("rollbook.redb.targets");
+    let right = std::fs::read(&path).unwrap();
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).unwrap();
+    };
+    for (n, spoil) in [&(|| mode(0o644)) as &dyn Fn(), &|| std::fs::write(&path, "{").unwrap(), &|| {
+        std::fs::rename(&path, path.with_extension("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path.with_extension("elsewhere"), &path).unwrap();
+    }]
+    .into_iter()
+    .enumerate()
+    {
+        spoil();
+        let server = TestServer::open(dir, &set, Clock::system()).await;
+        create(&server, &format!("user_{n}")).await;
+        let stuck = until(&server, "crm", |status| status.stuck.is_some()).await.stuck.unwrap().to_string();
+        assert!(stuck.contains(path.to_str().unwrap()), "{stuck}");
+        until(&server, "settings", |status| status.behind == 0).await;
+        assert_eq!((receiver.calls().len(), other.calls().len()), (n, n + 1));
+        let check = rollbook::checks::targets(&server.app.forwarder.all(), common::now());
+        let check = check.iter().find(|check| check.found.contains("crm")).unwrap();
+        assert!(check.level == rollbook::checks::Level::Failure && check.found.contains(&stuck), "{check:?}");
+        let added = server.app.forwarder.add(events("more", &receiver.url), None, Start::Now, by()).await;
+        assert_eq!(added.unwrap_err().to_string(), stuck);
+        assert_eq!(server.app.forwarder.all().len(), 2);
+        // Once it is right again, it goes on.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, &right).unwrap();
+        mode(0o600);
+        server.app.forwarder.retry_now(&name("crm")).unwrap();
+        receiver.after(n + 1).await;
+        until(&server, "crm", |status| status.behind == 0 && status.stuck.is_none()).await;
+        dir = server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn that_a_secret_was_renewed_is_said_only_when_it_was() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    add(&server, events("crm", &receiver.url)).await;
+    let path = format!("{}.targets", server.data().display());
+    // What is to be renamed over a folder stays where it is.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir_all(format!("{path}/taken")).unwrap();
+    assert!(server.app.forwarder.renew_secret(name("crm"), None, by()).await.is_err());
+    assert_eq!(server.count("target.changed").await, 0);
+    create(&server, "user_1").await;
+    assert!(receiver.after(1).await[0].is_genuine);
+}
+
+#[tokio::test]
 async fn for_a_day_the_former_secret_signs_too() {
     let clock = Clock::adjustable();
     let (server, receiver) = (TestServer::with_clock(&[NEAR], clock.clone()).await, Receiver::start().await);
@@ -276,5 +336,14 @@ async fn a_test_message_is_signed_and_a_target_of_calls_is_knocked_at() {
     assert_eq!(server.app.forwarder.test(&name("app")).await.unwrap().status, 418);
     let calls = receiver.calls();
     assert!(calls[0].is_genuine && calls[0].json()["type"] == "rollbook.test", "{calls:?}");
+    // It has the members of an event, so that who reads those can read it too.
+    create(&server, "user_1").await;
+    let is_event = |call: &receiver::Call| call.path == "/" && call.body.contains("user_1");
+    let calls = receiver.once(|calls| calls.iter().any(is_event)).await;
+    let event = calls.iter().find(|call| is_event(call)).unwrap().json();
+    let members = |event: &Value| event.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let test = calls[0].json();
+    assert_eq!(members(&test), members(&event));
+    assert!(test["seq"].is_null() && test["user"].is_null() && test["changed"] == serde_json::json!([]), "{test}");
     assert_eq!(calls[1].line(), "GET /api");
 }

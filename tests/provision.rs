@@ -190,7 +190,12 @@ async fn the_deleted_and_the_erased_are_not_asked_for() {
         stage.server.outcome(&deleted_event("user_1", T + 1)).await;
         stage.server.outcome(&deleted_event("user_2", T)).await;
         stage.server.outcome(&user_event("user.created", "user_3", T, "Eve")).await;
-        let order = Order { by: By { actor: Actor::Cli, source: Source::Cli }, reason: None, even_if_live: true };
+        let order = Order {
+            by: By { actor: Actor::Cli, source: Source::Cli },
+            reason: None,
+            even_if_live: true,
+            even_if_untold: false,
+        };
         stage.server.app.store.erase(&UserRef::Clerk(clerk_id("user_3")), order, |_| {}).await.unwrap();
         for id in ["user_1", "user_2", "user_3"] {
             stage.has(&user(id, T + 5, "Back"));

@@ -198,7 +198,7 @@ async fn who_was_deleted_or_erased_here_stays_so() {
         }
         let store = &pair.server.app.store;
         assert_eq!(pair.server.outcome(&deleted("user_Deleted")).await, "applied");
-        let order = rollbook::store::Order { by: by(), reason: None, even_if_live: true };
+        let order = rollbook::store::Order { by: by(), reason: None, even_if_live: true, even_if_untold: false };
         store.erase(&"user_Erased".parse().unwrap(), order, |_| ()).await.unwrap();
         let walked = pair.walk(false).await;
         assert_eq!(walked.report, Report { fetched: 3, unchanged: 1, apart: 2, ..Report::default() });
@@ -277,7 +277,7 @@ async fn of_who_is_erased_or_deleted_for_good_no_mark_is_left() {
         pair.tell(&created(id, "Ann")).await;
         meet(&pair, id).await;
     }
-    let order = rollbook::store::Order { by: by(), reason: None, even_if_live: true };
+    let order = rollbook::store::Order { by: by(), reason: None, even_if_live: true, even_if_untold: false };
     store.erase(&"user_Erased".parse().unwrap(), order, |_| ()).await.unwrap();
     assert_eq!(pair.server.outcome(&deleted("user_Deleted")).await, "applied");
     let kept = UserId::of(&clerk_id("user_Stays")).as_u128();

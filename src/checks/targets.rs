@@ -48,7 +48,9 @@ pub fn targets(all: &[Status], now: Timestamp) -> Vec<Check> {
 pub fn standing(status: &Status, now: Timestamp) -> Standing {
     let behind = (status.behind > 0).then(|| format!("{} behind", counted(status.behind, "entry", "entries")));
     if status.course.paused {
-        let found = behind.map_or_else(|| "paused".to_owned(), |behind| format!("paused, {behind}"));
+        let paused =
+            status.course.paused_for.as_ref().map_or_else(|| "paused".to_owned(), |why| format!("paused: {why}"));
+        let found = behind.map_or_else(|| paused.clone(), |behind| format!("{paused}, {behind}"));
         return Standing { level: Level::Warning, word: "paused", found, advice: "resume it on the admin page" };
     }
     if let Some(stuck) = &status.stuck {
@@ -126,6 +128,15 @@ mod tests {
                 "its secret is not",
             ),
             (Status { stuck: Some(Stuck::Ahead), ..status() }, Level::Failure, "stands still", "the log ends before"),
+            (
+                Status {
+                    course: Course { paused_for: Some("it answered 410 (gone)".into()), ..paused.course.clone() },
+                    ..paused.clone()
+                },
+                Level::Warning,
+                "paused",
+                "paused: it answered 410 (gone), 1 entry behind",
+            ),
             (paused, Level::Warning, "paused", "paused, 1 entry behind"),
         ] {
             let standing = standing(&status, NOW);

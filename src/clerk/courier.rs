@@ -196,6 +196,11 @@ impl Address {
     /// # Errors
     /// As [`Address::parse`].
     pub fn of_settings(text: &str, private: &Arc<[IpNet]>) -> Result<Self, BadAddress> {
+        // Clouds keep their machines' own keys at such addresses: they are to be named as a network, knowingly.
+        let is_local = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
         let here = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         let said: Vec<IpAddr> = match text.parse::<Url>().ok().as_ref().and_then(Url::host) {
             Some(Host::Ipv4(ip)) => vec![ip.into()],
@@ -203,7 +208,8 @@ impl Address {
             Some(Host::Domain("localhost")) => here.to_vec(),
             _ => Vec::new(),
         };
-        let private: Vec<IpNet> = private.iter().copied().chain(said.into_iter().map(IpNet::from)).collect();
+        let private: Vec<IpNet> =
+            private.iter().copied().chain(said.into_iter().filter(|ip| !is_local(ip)).map(IpNet::from)).collect();
         Self::parse(text, &private.into())
     }
 
@@ -245,7 +251,10 @@ impl Courier {
     pub async fn send(&self, message: &Message, at: Timestamp) -> Result<Answer, NoAnswer> {
         let mut url = self.url.clone();
         if !message.path.is_empty() {
-            // Each part is escaped: an id cannot lead anywhere else.
+            // Each part is escaped, so that an id cannot lead anywhere else, but for those that escaping leaves out.
+            if message.path.iter().any(|part| matches!(part.as_str(), "" | "." | "..")) {
+                return Err(NoAnswer::Unreachable);
+            }
             url.path_segments_mut().map_err(|()| NoAnswer::Unreachable)?.pop_if_empty().extend(&message.path);
         }
         let method = match message.verb {

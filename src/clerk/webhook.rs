@@ -8,6 +8,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
+use serde_json::{Map, Value};
 use svix::webhooks::{Webhook, WebhookError};
 
 use super::payload;
@@ -52,6 +53,9 @@ pub enum Error {
     /// The timestamp is more than five minutes off.
     #[error("the timestamp is {0} s off")]
     Timestamp(i64),
+    /// It tells an event of a Rollbook's own log, to which nobody at Clerk is a party.
+    #[error("an event of a Rollbook, not of Clerk")]
+    OfRollbook,
 }
 
 impl Error {
@@ -62,6 +66,7 @@ impl Error {
             Self::Headers(_) => "bad_headers",
             Self::Signature => "bad_signature",
             Self::Timestamp(_) => "bad_timestamp",
+            Self::OfRollbook => "rollbook_event",
         }
     }
 }
@@ -123,10 +128,13 @@ impl Webhooks {
     /// Verifies the signature over the raw body and then reads it.
     ///
     /// # Errors
-    /// When the headers are not those of one webhook, or no secret made the signature.
+    /// When the headers are not those of one webhook, no secret made the signature, or a Rollbook tells an event of its own.
     pub fn receive(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Received, Error> {
         let stamp = Stamp::read(headers)?;
         let secret = self.verify(headers, body, &stamp, now)?;
+        if is_of_rollbook(&stamp.id, body) {
+            return Err(Error::OfRollbook);
+        }
         let content = match std::str::from_utf8(body) {
             Ok(text) => payload::read(text, stamp.signed_at),
             Err(_) => Err(payload::unreadable(body)),
@@ -179,6 +187,19 @@ fn fingerprint(key: &[u8]) -> String {
     hash.update(FINGERPRINT);
     hash.update(key);
     hash.finish().as_ref().iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// Whether the message is one that a Rollbook sends to a target: `evt_<8 hex digits>_<number>`, and its envelope has a
+/// `seq`. Taken for Clerk's it would be an entry here, and be told again without end. A call that deletes a user in Clerk's
+/// form has such an id too, and no `seq`.
+fn is_of_rollbook(id: &DeliveryId, body: &[u8]) -> bool {
+    let number = id.as_str().strip_prefix("evt_").and_then(|rest| {
+        let (mark, number) = rest.split_once('_')?;
+        (mark.len() == 8 && mark.bytes().all(|b| b.is_ascii_hexdigit())).then_some(number)
+    });
+    let number = number.map(|number| number.strip_prefix("test_").unwrap_or(number));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        && serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|envelope| envelope.contains_key("seq"))
 }
 
 /// What the headers say, once each and all from one family. Checked here because svix takes the first of

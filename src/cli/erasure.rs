@@ -30,5 +30,9 @@ pub(super) fn show(extent: &Extent, done: bool, out: &mut (dyn Write + Send)) ->
     if extent.live {
         writeln!(out, "Clerk has not deleted this user: delete them there first, or add --still-at-clerk.")?;
     }
+    if !extent.untold.is_empty() {
+        let names = extent.untold_names();
+        writeln!(out, "Not everything about this user was told yet to: {names}. Let them catch up, or add --untold.")?;
+    }
     writeln!(out, "The log's entries themselves stay. Make sure that you need not keep the rest (HIPAA: six years).")
 }

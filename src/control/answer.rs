@@ -127,9 +127,10 @@ impl Desk {
 
     /// Erases somebody, or says what that would take. It is done also when nobody waits for it any more.
     async fn erase(&self, erase: Erase, feed: &Feed) -> Reply {
-        let Erase { id, confirmed, even_if_live, reason } = erase;
+        let Erase { id, confirmed, even_if_live, even_if_untold, reason } = erase;
         let done = if confirmed {
-            self.store.erase(&id, Order { by: cli(), reason, even_if_live }, search(feed)).await
+            let order = Order { by: cli(), reason, even_if_live, even_if_untold };
+            self.store.erase(&id, order, search(feed)).await
         } else {
             self.weigh_erasure(&id, feed).await
         };
@@ -137,6 +138,9 @@ impl Desk {
             Ok(extent) => Reply::Erasure { extent, done: confirmed },
             Err(EraseError::Unknown) => Reply::NotFound,
             Err(error @ EraseError::Live) => Reply::Refused { reason: format!("{error}, or add --still-at-clerk") },
+            Err(error @ EraseError::Untold(_)) => {
+                Reply::Refused { reason: format!("{error}; let them catch up, or add --untold") }
+            }
             Err(error) => Reply::Refused { reason: error.to_string() },
         }
     }

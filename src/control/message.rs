@@ -136,6 +136,9 @@ pub struct Erase {
     pub confirmed: bool,
     /// Whether to erase somebody whom Clerk has not deleted.
     pub even_if_live: bool,
+    /// Whether to erase somebody of whom targets are still to be told something.
+    #[serde(default)]
+    pub even_if_untold: bool,
     /// Why, in the operator's words.
     pub reason: Option<String>,
 }

@@ -23,6 +23,7 @@ impl Forwarder {
         self.apart(async move |this| {
             this.check(&target)?;
             this.room_for(&target.name)?;
+            this.usable().await?;
             let secret = secret.map_or_else(Secret::random, Ok)?;
             let course = Course { after: this.before(start).await?, ..Course::default() };
             this.keep(target.name.clone(), secret.clone()).await?;
@@ -50,13 +51,15 @@ impl Forwarder {
             let name = target.name.clone();
             this.of_page(&name)?;
             let entry = about(&target, by.entry("target.changed"));
-            if !this.0.store.change_target(target.clone(), entry).await? {
-                return Err(Error::Unknown);
-            }
             let (_, _, course) = this.halt(&name).await?;
-            this.put_line(target, Origin::Page, None, course);
+            // What failed was told to the former one.
+            let course = Course { failing: None, ..course };
+            let put = this.0.store.put_target(target.clone(), course.clone(), entry).await;
+            if put.is_ok() {
+                this.put_line(target, Origin::Page, None, course);
+            }
             this.run(&name);
-            Ok(())
+            Ok(put?)
         })
         .await
     }
@@ -75,7 +78,8 @@ impl Forwarder {
                 return Err(error.into());
             }
             this.lines().remove(&name);
-            this.forget(name).await
+            // Who puts the file right finds a secret that nothing goes by.
+            if this.usable().await.is_ok() { this.forget(name).await } else { Ok(()) }
         })
         .await
     }
@@ -87,6 +91,7 @@ impl Forwarder {
     pub async fn pause(&self, name: TargetName, by: By) -> Result<(), Error> {
         self.move_on(name, by.entry("target.paused"), |course, _| {
             course.paused = true;
+            course.paused_for = None;
             Ok(())
         })
         .await
@@ -99,6 +104,7 @@ impl Forwarder {
     pub async fn resume(&self, name: TargetName, by: By) -> Result<(), Error> {
         self.move_on(name, by.entry("target.resumed"), |course, _| {
             course.paused = false;
+            course.paused_for = None;
             Ok(())
         })
         .await
@@ -133,13 +139,21 @@ impl Forwarder {
         .await
     }
 
-    /// Tries a target again now that waits after a failure.
+    /// Tries a target again now that waits after a failure, or stands still. One that is well goes on as it does.
     ///
     /// # Errors
     /// When there is none.
     pub fn retry_now(&self, name: &TargetName) -> Result<(), Error> {
         let lines = self.lines();
-        lines.get(name).ok_or(Error::Unknown)?.retry.notify_one();
+        let line = lines.get(name).ok_or(Error::Unknown)?;
+        let waits = {
+            let standing = line.live.lock();
+            standing.next_try_at.is_some() || standing.stuck.is_some()
+        };
+        // Kept by one that does not wait, it would cut its next wait short.
+        if waits {
+            line.retry.notify_one();
+        }
         Ok(())
     }
 
@@ -152,10 +166,15 @@ impl Forwarder {
         self.apart(async move |this| {
             let target = this.of_page(&name)?;
             let secret = secret.map_or_else(Secret::random, Ok)?;
+            this.usable().await?;
             let entry = about(&target, by.entry("target.changed")).with("secret", Some("renewed"));
-            this.0.store.record(entry).await?;
+            let before = this.secrets().find(&name).cloned();
             let (kept, now, at) = (secret.clone(), this.0.clock.now(), name.clone());
             this.file(move |this| this.secrets().renew(at, kept, now)).await?;
+            if let Err(error) = this.0.store.record(entry).await {
+                this.file(move |this| this.secrets().restore(name, before)).await?;
+                return Err(error.into());
+            }
             let _ = this.halt(&name).await?;
             this.run(&name);
             Ok(secret)
@@ -174,7 +193,10 @@ impl Forwarder {
             let Line { target, set, .. } = lines.get(name).ok_or(Error::Unknown)?;
             (target.clone(), set.clone())
         };
-        let kept = set.or_else(|| self.secrets().find(name).cloned());
+        let kept = match set {
+            Some(set) => Some(set),
+            None => self.kept(name).await.map_err(Error::Stuck)?,
+        };
         let courier = self.courier(&target, kept.as_ref()).await.map_err(Error::Stuck)?;
         let now = self.0.clock.now();
         match target.kind {
@@ -273,6 +295,21 @@ impl Forwarder {
             Some(line) if line.origin == Origin::Settings => Err(Error::OfSettings),
             Some(line) => Ok(line.target.clone()),
         }
+    }
+
+    /// What a target of the page signs with.
+    pub(super) async fn kept(&self, name: &TargetName) -> Result<Option<super::Kept>, Stuck> {
+        let this = self.clone();
+        let usable = tokio::task::spawn_blocking(move || this.secrets().usable()).await;
+        usable.map_err(|_| Stuck::Store)?.map_err(Stuck::Secrets)?;
+        Ok(self.secrets().find(name).cloned())
+    }
+
+    /// Whether the file of the secrets can be used.
+    async fn usable(&self) -> Result<(), Error> {
+        let this = self.clone();
+        let usable = tokio::task::spawn_blocking(move || this.secrets().usable()).await;
+        Ok(usable.map_err(|_| crate::store::Error::Panicked)?.map_err(Stuck::Secrets).map_err(Error::Stuck)?)
     }
 
     async fn keep(&self, name: TargetName, secret: Secret) -> Result<(), Error> {

@@ -83,6 +83,10 @@ fn call(target: &Target, entry: &Entry) -> Option<Step> {
     if !matches!(entry.leaf.outcome.as_str(), "ok" | "applied") {
         return None;
     }
+    // No path can name them: these would lead to what stands above.
+    if matches!(user.as_str(), "." | "..") {
+        return None;
+    }
     // Whoever had no session when they came is created once they have one, of whatever types is told besides.
     let step = match action {
         "session.created" if target.bearer => return Some(Step::Save(user, Verb::Post)),
@@ -117,7 +121,12 @@ pub(super) fn test(mark: Mark, now: Timestamp) -> Message {
         path: Vec::new(),
         family: Family::Standard,
         id: format!("evt_{mark}_test_{}", now.as_millis()),
-        body: json!({ "type": "rollbook.test", "timestamp": now.to_string(), "data": null }).to_string(),
+        body: json!({
+            "seq": null, "type": "rollbook.test", "at": now.to_string(), "event_at": null, "outcome": "ok",
+            "reason": null, "request": null, "user": null, "object": null, "changed": [], "changes": null,
+            "data": null, "timestamp": now.to_string(),
+        })
+        .to_string(),
         bearer: None,
     }
 }

@@ -152,17 +152,44 @@ impl Kept {
 pub(super) struct Secrets {
     path: PathBuf,
     kept: BTreeMap<TargetName, Kept>,
+    /// Why it could not be used when it was last looked at.
+    fault: Option<String>,
 }
 
 impl Secrets {
+    /// The file of that data file, also when it cannot be used: then it holds nothing, and is not written. Blocks.
+    pub(super) fn open(data: &Path) -> Self {
+        Self::of(data).unwrap_or_else(|fault| {
+            tracing::warn!(cause = %fault, "forward.no_secrets");
+            Self { path: path(data), kept: BTreeMap::new(), fault: Some(fault.to_string()) }
+        })
+    }
+
+    /// Looks at the file again if it could not be used. Blocks.
+    ///
+    /// # Errors
+    /// With why it cannot be used.
+    pub(super) fn usable(&mut self) -> Result<(), String> {
+        if self.fault.is_some() {
+            match Self::read(self.path.clone()) {
+                Ok(read) => *self = read,
+                Err(fault) => return Err(self.fault.insert(fault.to_string()).clone()),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the file of that data file; there is none before there is a secret. Blocks.
     pub(super) fn of(data: &Path) -> Result<Self, SecretsError> {
-        let mut path = data.as_os_str().to_owned();
-        path.push(".targets");
-        let path = PathBuf::from(path);
+        Self::read(path(data))
+    }
+
+    fn read(path: PathBuf) -> Result<Self, SecretsError> {
         let io = |cause| SecretsError::Io { path: path.clone(), cause };
         let meta = match fs::symlink_metadata(&path) {
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Self { path, kept: BTreeMap::new() }),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                return Ok(Self { path, kept: BTreeMap::new(), fault: None });
+            }
             meta => meta.map_err(io)?,
         };
         if !meta.is_file() || meta.permissions().mode() & 0o077 != 0 {
@@ -170,7 +197,7 @@ impl Secrets {
         }
         let text = fs::read(&path).map_err(io)?;
         match serde_json::from_slice(&text) {
-            Ok(kept) => Ok(Self { path, kept }),
+            Ok(kept) => Ok(Self { path, kept, fault: None }),
             Err(_) => Err(SecretsError::Garbled(path)),
         }
     }
@@ -196,6 +223,14 @@ impl Secrets {
         })
     }
 
+    /// Keeps for a target what was kept before. Blocks.
+    pub(super) fn restore(&mut self, name: TargetName, before: Option<Kept>) -> Result<(), SecretsError> {
+        self.change(|kept| match before {
+            Some(before) => drop(kept.insert(name, before)),
+            None => drop(kept.remove(&name)),
+        })
+    }
+
     /// Forgets a target's. Blocks.
     pub(super) fn remove(&mut self, name: &TargetName) -> Result<(), SecretsError> {
         self.change(|kept| drop(kept.remove(name)))
@@ -209,6 +244,12 @@ impl Secrets {
         self.kept = kept;
         Ok(())
     }
+}
+
+fn path(data: &Path) -> PathBuf {
+    let mut path = data.as_os_str().to_owned();
+    path.push(".targets");
+    path.into()
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ pub enum Stuck {
     /// There is no secret to sign with.
     #[error("its secret is not here: it is not in copies of the data file; give it a new one")]
     NoSecret,
+    /// The file of the secrets cannot be used.
+    #[error("{0}")]
+    Secrets(String),
     /// Its address cannot be called, or no longer.
     #[error("{0}")]
     Address(#[from] BadAddress),

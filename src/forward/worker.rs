@@ -105,7 +105,8 @@ impl Worker {
             return self.rest(None).await;
         }
         if let Err(stuck) = self.make_ready().await {
-            return self.stand(stuck, None).await;
+            let time = matches!(stuck, Stuck::Secrets(_)).then_some(LATER);
+            return self.stand(stuck, time).await;
         }
         if self.forwarder.0.store.doubt().is_some() {
             return self.stand(Stuck::Doubt, Some(LATER)).await;
@@ -135,6 +136,9 @@ impl Worker {
     async fn make_ready(&mut self) -> Result<(), Stuck> {
         let now = self.forwarder.0.clock.now();
         if self.courier.as_ref().is_none_or(|(_, until)| until.is_some_and(|until| until <= now)) {
+            if self.kept.is_none() {
+                self.kept = self.forwarder.kept(&self.target.name).await?;
+            }
             let courier = self.forwarder.courier(&self.target, self.kept.as_ref()).await?;
             self.courier = Some((courier, self.kept.as_ref().and_then(|kept| kept.changes_at(now))));
         }
@@ -237,7 +241,11 @@ impl Worker {
 
     /// Sends nothing more until an admin resumes it: the other side asked for that.
     async fn pause(&mut self) -> Flow {
-        self.live.lock().course.paused = true;
+        {
+            let course = &mut self.live.lock().course;
+            course.paused = true;
+            course.paused_for = Some("it answered 410 (gone)".to_owned());
+        }
         let entry = self.entry("target.paused").ended("ok", "gone");
         self.write_down(Some(entry)).await;
         Flow::On
@@ -338,6 +346,11 @@ impl From<NoAnswer> for Failure {
 
 impl From<NoBearer> for Failure {
     fn from(cause: NoBearer) -> Self {
+        let cause = match cause {
+            // It is not waited for longer, whatever is asked for.
+            NoBearer::Clerk(backend::Error::Limited(wait)) => backend::Error::Limited(wait.min(LONGEST_ASKED)).into(),
+            cause => cause,
+        };
         let wait = match &cause {
             NoBearer::Clerk(backend::Error::Limited(wait)) => Some(*wait),
             _ => None,

@@ -102,7 +102,8 @@ async fn receive(mut call: Call) -> Result<Response, Problem> {
 /// The message that the request is.
 ///
 /// # Errors
-/// Those of [`Call::body`]; 400 when the headers are not those of one message, 401 when its signature is not good.
+/// Those of [`Call::body`]; 400 when the headers are not those of one message or it is a Rollbook's own event, 401 when its
+/// signature is not good.
 pub(super) async fn received(call: &mut Call) -> Result<Signed, Problem> {
     let (app, body) = (call.app.clone(), call.body(MAX_BODY).await);
     let not_taken = |call: &Call, reason| {
@@ -119,6 +120,10 @@ pub(super) async fn received(call: &mut Call) -> Result<Signed, Problem> {
     let received = app.webhooks.receive(&call.headers, &body, app.clock.now());
     let received = received.map_err(|error| {
         not_taken(call, error.as_str());
+        // Its signature is good, and an entry would be another event to tell.
+        if error == webhook::Error::OfRollbook {
+            return refused(error);
+        }
         app.tally.refused("webhook.rejected", error.as_str());
         call.count_unsigned().err().unwrap_or_else(|| refused(error))
     })?;
@@ -167,6 +172,10 @@ fn refused(error: webhook::Error) -> Problem {
         webhook::Error::Timestamp(_) => Problem::new(
             Kind::BadSignature,
             "The signature's timestamp is more than five minutes off; check the clocks of both sides.",
+        ),
+        webhook::Error::OfRollbook => Problem::bad_request(
+            "This is an event of a Rollbook, not of Clerk. A target of the kind `events` cannot be a Rollbook's webhook \
+             address; the kind `api` calls another Rollbook's API.",
         ),
     };
     problem.because(error)

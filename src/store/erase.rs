@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::survey::Survey;
 use super::error::Error;
 use super::{By, Store};
+use crate::target::TargetName;
 use crate::user::{ClerkId, UserRef};
 
 /// So many details are erased in one transaction: few enough that nobody who waits for the writer notices.
@@ -41,6 +42,8 @@ pub struct Order {
     pub reason: Option<String>,
     /// Whether to erase somebody whom Clerk has not deleted.
     pub even_if_live: bool,
+    /// Whether to erase somebody of whom targets are still to be told something, which they then never are.
+    pub even_if_untold: bool,
 }
 
 /// What an erasure takes, or took.
@@ -50,6 +53,9 @@ pub struct Extent {
     pub person: ClerkId,
     /// Whether Clerk still has them, as far as is known.
     pub live: bool,
+    /// The targets that are still to be told something about them.
+    #[serde(default)]
+    pub untold: Vec<TargetName>,
     /// Whether they are on the roll, or are kept there as deleted.
     pub record: bool,
     /// How many entries lose their detail.
@@ -62,6 +68,14 @@ pub struct Extent {
     pub quarantined: u64,
     /// How many of the person's addresses, numbers and names were left standing elsewhere, since somebody else has them too.
     pub shared: u64,
+}
+
+impl Extent {
+    /// The names of the targets that are still to be told something.
+    #[must_use]
+    pub fn untold_names(&self) -> String {
+        self.untold.iter().map(TargetName::as_str).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// How far the search through the file is.
@@ -82,6 +96,9 @@ pub enum EraseError {
     /// Clerk has not deleted them.
     #[error("Clerk has not deleted this user; delete them there first")]
     Live,
+    /// Targets are still to be told something about them.
+    #[error("not everything about this user was told yet, and never could be, to: {0}")]
+    Untold(String),
     /// The reason says whom it is about.
     #[error("the reason names the person, and would be all that is left of them; put it in other words")]
     TellingReason,
@@ -193,6 +210,9 @@ struct SoFar {
 fn check(order: &Order, survey: &Survey) -> Result<(), EraseError> {
     if survey.extent.live && !order.even_if_live {
         return Err(EraseError::Live);
+    }
+    if !survey.extent.untold.is_empty() && !order.even_if_untold {
+        return Err(EraseError::Untold(survey.extent.untold_names()));
     }
     let reason = order.reason.as_deref().unwrap_or_default();
     if reason.chars().count() > LONGEST_REASON {

@@ -1,7 +1,7 @@
 //! The services that are told of what happens: which there are, and how far each has come. What their messages are
 //! signed with is not in the data file.
 
-use redb::ReadableTable as _;
+use redb::{ReadTransaction, ReadableTable as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,8 +19,20 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn targets(&self) -> Result<Vec<Target>, Error> {
-        self.scan(|txn| open(txn, tables::targets())?.range::<&str>(..)?.map(|row| decode(row?.1.value())).collect())
-            .await
+        let mut targets: Vec<Target> = self.scan(every).await?;
+        targets.retain(|target| target.name != TargetName::of_settings());
+        Ok(targets)
+    }
+
+    /// The target of the settings, as it was at the last start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn target_of_settings(&self) -> Result<Option<Target>, Error> {
+        self.read(|txn| {
+            let name = TargetName::of_settings();
+            open(txn, tables::targets())?.get(name.as_str())?.map(|row| decode(row.value())).transpose()
+        })
     }
 
     /// How far the target of that name has come; `None` when none of that name was ever begun with.
@@ -28,9 +40,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn course(&self, name: &TargetName) -> Result<Option<Course>, Error> {
-        self.read(|txn| {
-            open(txn, tables::target_courses())?.get(name.as_str())?.map(|row| decode(row.value())).transpose()
-        })
+        self.read(|txn| course(txn, name))
     }
 
     /// Adds a target, which is to be told what comes behind its course's place. Says whether there was none of that name.
@@ -52,20 +62,18 @@ impl Store {
         .await
     }
 
-    /// Puts a target in the place of the one of the same name, which keeps its course. Says whether there was one.
+    /// Puts a target in the place of the one of the same name, if there is one, with how far it has come.
     ///
     /// # Errors
     /// When the store takes no writes.
-    pub async fn change_target(&self, target: Target, entry: Draft) -> Result<bool, Error> {
+    pub async fn put_target(&self, target: Target, course: Course, entry: Draft) -> Result<(), Error> {
         let now = self.now();
         self.write(move |tx| {
             let name = target.name.as_str();
-            if tx.tables.targets.insert(name, &encode(&target)[..])?.is_none() {
-                tx.tables.targets.remove(name)?;
-                return Ok(false);
-            }
+            tx.tables.targets.insert(name, &encode(&target)[..])?;
+            tx.tables.target_courses.insert(name, &encode(&course)[..])?;
             tx.append(&entry, now)?;
-            Ok(true)
+            Ok(())
         })
         .await
     }
@@ -108,6 +116,15 @@ impl Store {
     pub async fn place_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
         self.scan(move |txn| Book::open(txn)?.first_at(at)).await
     }
+}
+
+/// Every target of the file, by name.
+pub(super) fn every(txn: &ReadTransaction) -> Result<Vec<Target>, Error> {
+    open(txn, tables::targets())?.range::<&str>(..)?.map(|row| decode(row?.1.value())).collect()
+}
+
+pub(super) fn course(txn: &ReadTransaction, name: &TargetName) -> Result<Option<Course>, Error> {
+    open(txn, tables::target_courses())?.get(name.as_str())?.map(|row| decode(row.value())).transpose()
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {

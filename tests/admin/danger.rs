@@ -1,6 +1,9 @@
 //! Erasing somebody from the page, and asking whether an address was ever on file.
 
-use rollbook::audit::Entry;
+use rollbook::audit::{Actor, Entry, Source};
+use rollbook::forward::Start;
+use rollbook::store::By;
+use rollbook::target::{Kind, Target};
 use serde_json::json;
 
 use super::site::{MINUTE, PASSWORD, Site, sign_in};
@@ -117,6 +120,29 @@ async fn who_is_still_at_clerk_is_erased_only_when_that_is_ticked() {
     let ticked = [("password", PASSWORD), ("reason", ""), ("live", "yes")];
     assert_eq!(site.post(&erase, Some(&cookie), &ticked).await.status, 200);
     assert_eq!(site.app.store.counts().users, 0);
+}
+
+#[tokio::test]
+async fn whom_a_target_is_still_to_be_told_of_is_erased_only_when_that_is_ticked() {
+    let (site, cookie) = Site::with_admin().await;
+    let by = By { actor: Actor::Cli, source: Source::Cli };
+    let target = Target {
+        name: "crm".parse().unwrap(),
+        url: "https://crm.invalid/".to_owned(),
+        kind: Kind::Api,
+        types: rollbook::audit::feed::Types::default(),
+        bearer: false,
+    };
+    site.app.forwarder.add(target, None, Start::Now, by.clone()).await.unwrap();
+    site.app.forwarder.pause("crm".parse().unwrap(), by).await.unwrap();
+    let erase = format!("{}/erase", add_ann(&site).await);
+    delete_ann(&site).await;
+    let page = site.get(&erase, Some(&cookie)).await;
+    assert!(page.body.contains("name=\"untold\"") && page.body.contains("told yet to: crm."), "{}", page.body);
+    let refused = site.post(&erase, Some(&cookie), &form(PASSWORD, "")).await;
+    assert!(refused.status == 400 && refused.body.contains("tick the box, or let the targets catch up first."));
+    let ticked = [("password", PASSWORD), ("reason", ""), ("untold", "yes")];
+    assert_eq!(site.post(&erase, Some(&cookie), &ticked).await.status, 200);
 }
 
 #[tokio::test]

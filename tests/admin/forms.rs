@@ -78,7 +78,12 @@ fn forms(user: &str, key: &str, session: &str, waiting: &str, stuck: u64) -> Vec
         ),
         form(&format!("{user}/delete"), Password("password"), true, &[]),
         form(&format!("{user}/act"), Password("password"), true, &[("reason", "Ticket 1"), ("actor", "")]),
-        form(&format!("{user}/erase"), Password("password"), true, &[("reason", ""), ("live", "yes")]),
+        form(
+            &format!("{user}/erase"),
+            Password("password"),
+            true,
+            &[("reason", ""), ("live", "yes"), ("untold", "yes")],
+        ),
         form("/admin/users/ever", Session, false, &[("value", "ada@example.org")]),
         form("/admin/audit", Session, true, &[("to", "0"), ("note", "quiet")]),
         form("/admin/quarantine/reprocess", Session, false, &[]),

@@ -310,3 +310,18 @@ async fn a_restored_copy_says_that_a_service_has_no_secret_and_takes_one() {
     assert_eq!((given.status, given.location()), (303, "/admin/targets/crm?done=secret"), "{}", given.body);
     assert!(receiver.after(1).await[0].is_genuine);
 }
+
+#[tokio::test]
+async fn the_test_of_a_target_of_calls_says_what_it_was_answered_and_what_was_not_tested() {
+    let (site, receiver) = (Site::start_with(&[NEAR], None).await, Receiver::start().await);
+    let cookie = site.set_up().await;
+    receiver.say(|_| Some((501, "", "")));
+    assert_eq!(
+        add(&site, &cookie, &form("app", &receiver.url, &[("kind", "api"), ("secret", SECRET)])).await.status,
+        303
+    );
+    let tested = site.post("/admin/targets/app/test", Some(&cookie), &[]).await;
+    assert_eq!((tested.status, receiver.calls()[0].line().as_str()), (303, "GET /"));
+    let shown = page(&site, &cookie, tested.location()).await;
+    assert!(shown.contains("It answered 501 to a GET. The secret and the calls were not tested."), "{shown}");
+}

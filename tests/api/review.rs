@@ -118,7 +118,7 @@ async fn a_review_outlives_its_reviewer() {
     let (admin, other) = (server.admin("user_boss").await, server.admin("user_other").await);
     assert_eq!(review(&server, &admin, &json!({ "to": 3, "note": "Mine" })).await.status, StatusCode::CREATED);
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    let order = Order { by, reason: None, even_if_live: true };
+    let order = Order { by, reason: None, even_if_live: true, even_if_untold: false };
     server.app.store.erase(&"user_boss".parse().unwrap(), order, |_| {}).await.unwrap();
     let last = reviewed(&server, &other).await["last"].clone();
     assert_eq!((&last["to"], &last["note"], &last["actor_user"]), (&json!(3), &Value::Null, &Value::Null));

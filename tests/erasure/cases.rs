@@ -18,7 +18,7 @@ const T: i64 = 1_750_000_000_000;
 
 fn order(reason: Option<&str>, even_if_live: bool) -> Order {
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    Order { by, reason: reason.map(str::to_owned), even_if_live }
+    Order { by, reason: reason.map(str::to_owned), even_if_live, even_if_untold: false }
 }
 
 async fn erase(server: &TestServer, id: &str) -> Result<Extent, EraseError> {

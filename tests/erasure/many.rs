@@ -27,7 +27,7 @@ fn on(disk: &Disk) -> Store {
 
 fn order() -> Order {
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    Order { by, reason: Some("asked by letter".to_owned()), even_if_live: false }
+    Order { by, reason: Some("asked by letter".to_owned()), even_if_live: false, even_if_untold: false }
 }
 
 async fn deliver(store: &Store, id: &str, event: &serde_json::Value) {

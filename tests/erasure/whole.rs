@@ -109,7 +109,13 @@ async fn live_through_everything(server: &TestServer) {
 
 async fn erase(server: &TestServer, confirmed: bool) -> Option<Extent> {
     let id = ines().user_id().parse().unwrap();
-    let erase = Erase { id, confirmed, even_if_live: false, reason: Some("asked to be forgotten".to_owned()) };
+    let erase = Erase {
+        id,
+        confirmed,
+        even_if_live: false,
+        even_if_untold: false,
+        reason: Some("asked to be forgotten".to_owned()),
+    };
     let (feed, _listening) = feed();
     match follow(&server.data(), &Request::Erase(erase), &feed).await.unwrap().unwrap() {
         Reply::Erasure { extent, done } => {

@@ -1,9 +1,10 @@
 //! Where calls may lead: not inside, unless the settings say so, whatever is written and whatever names lead to.
 
+use rollbook::clerk::courier::{Address, BadAddress};
 use rollbook::forward::{Error, Start};
 use tokio::net::TcpListener;
 
-use crate::common::TestServer;
+use crate::common::{TestServer, user_event};
 use crate::receiver::Receiver;
 use crate::{add, by, create, events, start, until};
 
@@ -105,6 +106,39 @@ async fn a_setting_that_cannot_be_called_is_refused_at_the_start() {
     let refusal =
         rollbook::server::Server::bind(config, rollbook::clock::Clock::system()).await.unwrap_err().to_string();
     assert!(refusal.starts_with("ROLLBOOK_FORWARD_URL") && refusal.contains("ROLLBOOK_FORWARD_PRIVATE"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_rollbook_does_not_take_its_own_events_for_those_of_clerk() {
+    let server = start().await;
+    let target = events("self", &server.url("/api/webhooks/clerk"));
+    let secret = Some(crate::common::SECRET.parse().unwrap());
+    server.app.forwarder.add(target, secret, Start::Now, by()).await.unwrap();
+    create(&server, "user_1").await;
+    let failing = until(&server, "self", |status| status.course.failing.is_some() || status.course.delivered > 0).await;
+    assert_eq!(failing.course.failing.map(|failing| failing.why).as_deref(), Some("it answers 400"));
+    assert!(failing.said.unwrap().contains("an event of a Rollbook, not of Clerk"));
+    assert_eq!(server.app.forwarder.test(&crate::name("self")).await.unwrap().status, 400);
+    let entries = server.entries().await;
+    assert!(entries.iter().all(|entry| !entry.leaf.request.as_deref().unwrap_or_default().starts_with("evt_")));
+    assert_eq!(server.app.store.counts().users, 1);
+    // Without the member, or with another id, it is somebody's message like any.
+    let event = user_event("user.created", "user_2", crate::T, "Ben");
+    assert_eq!(server.deliver_as("evt_0123abcd_7", &event).await.status, 200);
+    let mut event = user_event("user.created", "user_3", crate::T, "Cid");
+    event["seq"] = 7.into();
+    assert_eq!(server.deliver_as("evt_0123abcd_x", &event).await.status, 200);
+    assert_eq!(server.deliver_as("evt_0123abcd_8", &event).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_link_local_address_of_the_settings_has_to_be_named_as_a_network() {
+    let private = std::sync::Arc::from([]);
+    for url in ["http://169.254.169.254/", "https://169.254.169.254/", "http://[fe80::1]/", "http://[::ffff:a9fe:1]/"] {
+        assert_eq!(Address::of_settings(url, &private).unwrap_err(), BadAddress::OffLimits, "{url}");
+    }
+    assert!(Address::of_settings("http://10.0.0.1/", &private).is_ok());
+    assert!(Address::of_settings("http://169.254.1.1/", &["169.254.1.0/24".parse().unwrap()].into()).is_ok());
 }
 
 #[tokio::test]

@@ -75,6 +75,20 @@ async fn somebody_known_by_a_token_alone_is_created_too() {
 }
 
 #[tokio::test]
+async fn an_id_that_leads_elsewhere_is_never_told() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    add(&server, calls_at(&receiver.url)).await;
+    for (n, id) in [".", ".."].into_iter().enumerate() {
+        server.outcome(&user_event("user.created", id, T, "Dot")).await;
+        server.outcome(&user_event("user.updated", id, T + 10, "Dots")).await;
+        server.outcome(&deleted_event(id, T + 20)).await;
+        server.outcome(&user_event("user.created", &format!("user_{n}"), T, "Ann")).await;
+    }
+    until(&server, "app", |status| status.behind == 0).await;
+    assert_eq!(lines(&receiver.calls()), ["POST /api/users", "POST /api/users"]);
+}
+
+#[tokio::test]
 async fn an_answer_can_mean_that_it_is_done_already() {
     let (server, receiver) = (start().await, Receiver::start().await);
     receiver.say(|call| match call.line().split(' ').next() {

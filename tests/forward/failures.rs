@@ -107,15 +107,45 @@ async fn who_answers_410_is_sent_nothing_until_an_admin_resumes_it() {
     receiver.say(|_| Some((410, "", "")));
     add(&server, events("crm", &receiver.url)).await;
     create(&server, "user_1").await;
-    until(&server, "crm", |status| status.course.paused).await;
+    let paused = until(&server, "crm", |status| status.course.paused).await;
+    let standing = rollbook::checks::standing(&paused, Clock::system().now());
+    assert!(standing.found.starts_with("paused: it answered 410 (gone)"), "{standing:?}");
     create(&server, "user_2").await;
     receiver.take();
     server.app.forwarder.resume(name("crm"), by()).await.unwrap();
     let calls = receiver.after(3).await;
+    assert_eq!(status(&server, "crm").course.paused_for, None);
     assert_eq!(calls[0].header("webhook-id"), calls[1].header("webhook-id"));
     let entries = server.entries().await;
     let paused = entries.iter().find(|entry| entry.leaf.action == "target.paused").unwrap();
     assert_eq!((paused.leaf.actor.as_str(), paused.leaf.reason.as_deref()), ("system", Some("gone")));
+}
+
+#[tokio::test]
+async fn to_try_one_again_that_is_well_does_not_cut_its_next_wait_short() {
+    let (server, receiver) = (start().await, Receiver::start().await);
+    add(&server, events("crm", &receiver.url)).await;
+    let waits = async || {
+        receiver.say(|_| Some((503, "retry-after: 3000", "")));
+        let count = receiver.calls().len();
+        create(&server, &format!("user_{count}")).await;
+        receiver.after(count + 1).await;
+        until(&server, "crm", |status| status.next_try_at.is_some()).await;
+        // Somebody else is told meanwhile, and it is not.
+        let other = Receiver::start().await;
+        let called = format!("t{count}");
+        add(&server, events(&called, &other.url)).await;
+        create(&server, &format!("user_then_{count}")).await;
+        other.after(1).await;
+        assert_eq!(receiver.calls().len(), count + 1);
+    };
+    server.app.forwarder.retry_now(&name("crm")).unwrap();
+    waits().await;
+    receiver.take();
+    server.app.forwarder.retry_now(&name("crm")).unwrap();
+    until(&server, "crm", |status| status.behind == 0).await;
+    server.app.forwarder.retry_now(&name("crm")).unwrap();
+    waits().await;
 }
 
 #[tokio::test]

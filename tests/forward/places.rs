@@ -3,10 +3,10 @@
 use rollbook::audit::retention::Cutoff;
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::forward::Start;
-use rollbook::store::Order;
+use rollbook::store::{EraseError, Order};
 use rollbook::target::{Kind, Target};
 
-use crate::common::{TestServer, user_event};
+use crate::common::{TestServer, deleted_event, user_event};
 use crate::receiver::Receiver;
 use crate::{NEAR, T, add, by, create, events, name, seqs, start, told, until};
 
@@ -81,8 +81,11 @@ async fn nobody_is_told_who_was_erased_meanwhile() {
     server.outcome(&user_event("user.created", "user_Ann", T, "Ann")).await;
     until(&server, "hooks", |status| status.next_try_at.is_some()).await;
     assert!(hooks.calls()[0].body.contains("user_ann@example.org"));
-    let order = Order { by: by(), reason: None, even_if_live: true };
-    server.app.store.erase(&"user_Ann".parse().unwrap(), order, |_| {}).await.unwrap();
+    let order = |even_if_untold| Order { by: by(), reason: None, even_if_live: true, even_if_untold };
+    let ann = "user_Ann".parse().unwrap();
+    let refused = server.app.store.erase(&ann, order(false), |_| {}).await.unwrap_err().to_string();
+    assert!(refused.ends_with("to: app, hooks"), "{refused}");
+    server.app.store.erase(&ann, order(true), |_| {}).await.unwrap();
     hooks.take();
     server.app.forwarder.retry_now(&name("hooks")).unwrap();
     server.app.forwarder.resume(name("app"), by()).await.unwrap();
@@ -94,6 +97,39 @@ async fn nobody_is_told_who_was_erased_meanwhile() {
     assert_eq!(again.last().unwrap().json()["user"], serde_json::Value::Null);
     assert!(!again.last().unwrap().body.to_lowercase().contains("ann"), "{again:?}");
     assert!(app.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_erased_of_whom_a_target_is_still_to_be_told() {
+    let (server, app) = (start().await, Receiver::start().await);
+    let none = Receiver::start().await;
+    add(&server, Target { kind: Kind::Api, ..events("app", &app.url) }).await;
+    add(&server, Target { types: "session.*".parse().unwrap(), ..events("sessions", &none.url) }).await;
+    server.outcome(&user_event("user.created", "user_Ann", T, "Ann")).await;
+    until(&server, "app", |status| status.course.delivered == 1).await;
+    server.app.forwarder.pause(name("app"), by()).await.unwrap();
+    server.app.forwarder.pause(name("sessions"), by()).await.unwrap();
+    let (store, ann) = (&server.app.store, "user_Ann".parse().unwrap());
+    let untold = async || {
+        let (outline, extent) = (store.erasure_outline(&ann).await, store.erasure_extent(&ann, |_| {}).await);
+        [outline.unwrap().untold_names(), extent.unwrap().untold_names()]
+    };
+    // That somebody looked at her is nothing to tell, and the types of the other are none of hers.
+    server.get_as(&server.admin("user_boss").await, "/api/users/user_Ann").await;
+    assert_eq!(untold().await, ["", ""]);
+    server.outcome(&deleted_event("user_Ann", T + 1)).await;
+    assert_eq!(untold().await, ["app", "app"]);
+    let order = || Order { by: by(), reason: None, even_if_live: false, even_if_untold: false };
+    let refused = store.erase(&ann, order(), |_| {}).await;
+    assert!(matches!(refused, Err(EraseError::Untold(names)) if names == "app"));
+    server.app.forwarder.resume(name("app"), by()).await.unwrap();
+    until(&server, "app", |status| status.behind == 0).await;
+    assert_eq!(app.calls().last().unwrap().line(), "DELETE /users/webhook/user_Ann");
+    // What was told is written down a moment later.
+    while untold().await != ["", ""] {
+        tokio::task::yield_now().await;
+    }
+    store.erase(&ann, order(), |_| {}).await.unwrap();
 }
 
 #[tokio::test]

@@ -228,7 +228,7 @@ async fn every_filter_finds_what_looking_at_all_entries_finds() {
     assert!(fruitful > 100, "{fruitful}");
 
     clock.set(Timestamp::from_millis(BEGIN + 10 * 366 * 24 * HOUR));
-    let order = Order { by: cli(), reason: None, even_if_live: true };
+    let order = Order { by: cli(), reason: None, even_if_live: true, even_if_untold: false };
     let erased = store.erase(&UserRef::Clerk(clerk_id("user_1")), order, |_| {}).await.unwrap();
     assert!(erased.details > 100, "{erased:?}");
     let still = check(&store, 1).await;

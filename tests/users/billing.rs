@@ -148,7 +148,7 @@ async fn nothing_is_left_of_a_subscription_when_its_user_is_erased_or_gone() {
         server.outcome(&item("canceled", "precious", T + 3)).await;
         if policy == "soft" {
             let by = By { actor: rollbook::audit::Actor::Cli, source: rollbook::audit::Source::Cli };
-            let order = Order { by, reason: None, even_if_live: true };
+            let order = Order { by, reason: None, even_if_live: true, even_if_untold: false };
             let user: UserRef = "user_1".parse().unwrap();
             server.app.store.erase(&user, order, |_| {}).await.unwrap();
             server.outcome(&item("active", "precious", T + 4)).await;

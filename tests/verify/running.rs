@@ -125,7 +125,7 @@ async fn a_log_at_work_is_whole_at_every_moment() {
             store.record(entry(round * 60 + n)).await.unwrap();
         }
         notary.publish().await.unwrap();
-        let order = Order { by: by(), reason: None, even_if_live: true };
+        let order = Order { by: by(), reason: None, even_if_live: true, even_if_untold: false };
         store.erase(&UserRef::Clerk(person(round * 4)), order, |_| {}).await.unwrap();
         match round {
             1 | 3 => {

@@ -32,6 +32,8 @@ struct Page<'a> {
     many: bool,
     shared: Option<String>,
     live: bool,
+    /// The targets that are still to be told something, by name.
+    untold: String,
     alert: &'static str,
     reason: &'a str,
     done: bool,
@@ -45,6 +47,8 @@ struct Form {
     reason: String,
     /// Ticked: also if Clerk has not deleted them.
     live: Option<String>,
+    /// Ticked: also if targets are still to be told something.
+    untold: Option<String>,
 }
 
 /// `GET` and `POST /admin/users/{id}/erase`.
@@ -92,6 +96,7 @@ async fn ask(
         many: extent.details >= MANY,
         shared: None,
         live: extent.live,
+        untold: extent.untold_names(),
         alert,
         reason: cut(reason, REASON).0,
         done: false,
@@ -113,10 +118,12 @@ async fn erase(desk: &Desk, call: &Call, admin: &Admin, id: &UserRef, form: Form
         by: By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin },
         reason: (!reason.is_empty()).then(|| reason.to_owned()),
         even_if_live: form.live.is_some(),
+        even_if_untold: form.untold.is_some(),
     };
     let alert = match call.app.store.erase(id, order, |_| {}).await {
         Ok(extent) => return done(call, admin, &extent),
         Err(EraseError::Live) => "Nothing was erased: tick the box, or delete them at Clerk first.",
+        Err(EraseError::Untold(_)) => "Nothing was erased: tick the box, or let the targets catch up first.",
         Err(EraseError::TellingReason) => "The reason names the person, and would stay. Please put it in other words.",
         Err(EraseError::LongReason) => "The reason is too long: at most 1,000 characters, please.",
         Err(error) => return Err(refused(error)),
@@ -134,6 +141,7 @@ fn done(call: &Call, admin: &Admin, extent: &Extent) -> Result<Response, Stop> {
         many: false,
         shared: (extent.shared > 0).then(|| number(extent.shared)),
         live: false,
+        untold: String::new(),
         alert: "",
         reason: "",
         done: true,
@@ -162,7 +170,7 @@ fn refused(error: EraseError) -> Stop {
         EraseError::Restless => {
             Problem::unavailable("The user's record keeps changing; please try again.", 5).because(error).into()
         }
-        EraseError::Live | EraseError::TellingReason | EraseError::LongReason => {
+        EraseError::Live | EraseError::Untold(_) | EraseError::TellingReason | EraseError::LongReason => {
             Problem::bad_request("The user was not erased.").because(error).into()
         }
     }

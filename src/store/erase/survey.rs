@@ -14,11 +14,13 @@ use super::super::error::Error;
 pub(super) use super::super::mirror::decode as mirrored;
 use super::super::quarantine::Quarantined;
 use super::super::tables::{self, open};
+use super::super::targets;
 use super::super::tx::read_subject;
 use super::super::users::decode;
 use super::search::Search;
 use super::{Extent, MANY, Progress};
 use crate::audit::{Erasure, Leaf, Ranges};
+use crate::target::TargetName;
 use crate::user::{ClerkId, Handle, UserId, UserRef, handles_within};
 
 /// So many rows are looked at in one read transaction.
@@ -173,6 +175,10 @@ impl Known {
         let extent = Extent {
             live: open(txn, tables::user_tombstones())?.get(person.as_str())?.is_none(),
             record: record.is_some(),
+            untold: match &subject {
+                Some(subject) => untold(txn, subject.number, &subject.reference)?,
+                None => Vec::new(),
+            },
             details: 0,
             objects: count_objects(txn, &person)?,
             mentions: 0,
@@ -211,6 +217,25 @@ pub(super) fn outline(txn: &ReadTransaction, who: &UserRef) -> Result<Option<Ext
         }
     }
     Ok(Some(extent))
+}
+
+/// The targets that are still to be told something about the person: of whom nothing is left, nothing can be told.
+fn untold(txn: &ReadTransaction, number: u64, reference: &str) -> Result<Vec<TargetName>, Error> {
+    let (entries, leaves) = (open(txn, tables::audit_by_subject())?, open(txn, tables::audit_leaf())?);
+    let mut untold = Vec::new();
+    for target in targets::every(txn)? {
+        let after = targets::course(txn, &target.name)?.unwrap_or_default().after;
+        let next = after.map_or(0, |after| after.saturating_add(1));
+        for row in entries.range((number, next)..=(number, u64::MAX))? {
+            let Some(leaf) = leaves.get(row?.0.value().1)? else { continue };
+            let leaf = leaf_of(leaf.value())?;
+            if leaf.target.as_deref() == Some(reference) && target.is_told(&leaf) {
+                untold.push(target.name);
+                break;
+            }
+        }
+    }
+    Ok(untold)
 }
 
 /// How many mirrored objects are listed by the person.

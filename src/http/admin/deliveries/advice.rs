@@ -28,6 +28,10 @@ pub(super) fn refused(counts: &BTreeMap<String, u64>) -> Vec<Refused> {
             }
             "bad_headers" => "Not a webhook of Clerk’s: its headers are missing or malformed. Mostly a stranger’s.",
             "bad_body" => "The body broke off, or is longer than 1 MiB. A proxy before Rollbook may have cut it.",
+            "rollbook_event" => {
+                "A Rollbook, maybe this one, tells its events to this address: a target of the kind “events” leads here. \
+                 Give that target another address."
+            }
             "unavailable" => {
                 "The signature was good, and the store took no writes. Clerk sends these again; look at the checks under \
                  System."
@@ -52,6 +56,7 @@ pub(super) fn word(end: &str) -> &'static str {
         "bad_timestamp" => "bad timestamp",
         "bad_headers" => "bad headers",
         "bad_body" => "bad body",
+        "rollbook_event" => "event of a Rollbook",
         "unavailable" => "unavailable",
         _ => "refused",
     }
