@@ -33,6 +33,19 @@ pub enum Error {
         /// The one that the key is of.
         theirs: String,
     },
+    /// Clerk's list lacks too many of those whom Clerk counts.
+    #[error("Clerk counts {counted} users and lists {listed}; nobody was deleted")]
+    Implausible {
+        /// How many users Clerk said it has.
+        counted: u64,
+        /// How many its list had.
+        listed: u64,
+    },
+    /// So many users of the roll are not in Clerk's list that nobody deletes them without being asked to.
+    #[error(
+        "{0} users of the roll are not in Clerk's list; nobody was deleted. Run `rollbook sync --dry-run`, then `rollbook sync`, or compare on the page Clerk"
+    )]
+    TooManyMissing(u64),
     /// It was told to stop.
     #[error("broken off; the next one goes on from there")]
     Stopped,
@@ -48,6 +61,8 @@ impl Error {
         match self {
             Self::Clerk(error) => error.as_str(),
             Self::OtherInstance { .. } => "other_instance",
+            Self::Implausible { .. } => "implausible",
+            Self::TooManyMissing(_) => "too_many_missing",
             Self::Stopped => "stopped",
             Self::Store(_) => "store",
         }

@@ -66,7 +66,7 @@ pub use self::figures::Figures;
 pub use self::provision::Told;
 pub use self::prune::Prunable;
 pub use self::quarantine::{Quarantined, Reprocessed};
-pub use self::reconcile::Unmarked;
+pub use self::reconcile::{Unmarked, Unmet};
 pub use self::review::{Review, ReviewError, Reviewed};
 pub use self::scrub::{ScrubError, Scrubbed};
 pub use self::state::Counts;

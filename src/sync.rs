@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{Outcome, Version};
 use crate::json::Object;
 
-pub use self::report::{Fetched, Report};
+pub use self::report::{Fetched, Named, Report};
 pub use self::walk::{Found, Stage, UNTOLD, Walk, Walked};
 
 /// What happens to a user's record when Clerk deletes the user.

@@ -466,7 +466,7 @@ async fn the_doctor_asks_clerk() {
     run(folder, "sync").done();
     let doctor = run(folder, "doctor").done();
     assert_eq!(found(&doctor, "users      "), "ok    users        as many on the roll as Clerk has: 2");
-    assert!(found(&doctor, "comparison ").starts_with("ok    comparison   no user differed"), "{doctor}");
+    assert!(found(&doctor, "comparison ").starts_with("ok    comparison   first comparison "), "{doctor}");
 
     let mut other = rollbook(folder, "doctor");
     other.env("CLERK_SECRET_KEY_FILE", "").env("CLERK_SECRET_KEY", "sk_test_canary0123456789");

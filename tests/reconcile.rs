@@ -26,7 +26,7 @@ use rollbook::sample::Scene;
 use rollbook::stand_in::StandIn;
 use rollbook::store::By;
 use rollbook::sync::{Fetched, Found, Report, Stage, Walked};
-use rollbook::user::UserId;
+use rollbook::user::{ClerkId, UserId};
 use serde_json::{Map, Value};
 
 const AT: i64 = 1_750_000_000_000;
@@ -115,7 +115,7 @@ async fn what_was_lost_is_found_and_said() {
 
     let walked = pair.walk(false).await;
     let expected = Report { fetched: 3, created: 1, updated: 1, deleted: 1, unchanged: 1, ..Report::default() };
-    assert_eq!((walked.report, walked.drift(), walked.is_first), (expected, 3, false));
+    assert_eq!((walked.report, walked.drift(), walked.is_first), (expected, 3, true));
     pair.compare();
     assert!(pair.server.user("user_Gone").unwrap().deleted_at.is_some());
     assert_eq!(pair.server.app.store.last_walk().unwrap(), Some(walked));
@@ -155,7 +155,7 @@ async fn the_first_one_of_an_empty_roll_fills_it() {
     pair.clerk.put_crowd(&Scene::new(b"crowd", Timestamp::from_millis(AT)), 1000, Timestamp::from_millis(AT));
     let walked = pair.walk(false).await;
     assert_eq!(walked.report, Report { fetched: 1000, created: 1000, ..Report::default() });
-    assert_eq!((walked.is_first, walked.drift()), (true, 0));
+    assert_eq!((walked.is_first, walked.drift(), walked.lost()), (true, 1000, 0));
     pair.compare();
     assert!(!pair.walk(false).await.is_first);
 }
@@ -176,6 +176,10 @@ async fn a_dry_one_says_the_same_and_changes_nothing() {
     let dry = walk(&server, true).await.unwrap();
     let expected = Report { fetched: 2, created: 1, updated: 1, deleted: 1, ..Report::default() };
     assert_eq!((dry.report, dry.is_dry), (expected, true));
+    let named = server.app.walks.last().unwrap().named;
+    let ids: [Vec<&str>; 3] =
+        [&named.created[..], &named.updated, &named.deleted].map(|ids| ids.iter().map(ClerkId::as_str).collect());
+    assert_eq!(ids, [vec!["user_Lost"], vec!["user_Old"], vec!["user_Gone"]]);
     assert_eq!(server.app.store.last_walk().unwrap(), None);
     let dir = server.stop().await;
     let after = file::dump(&file::open(&dir.path().join("rollbook.redb")));
@@ -263,7 +267,7 @@ async fn apply(pair: &Pair, fetched: Fetched) {
     let store = &pair.server.app.store;
     let walk = match store.suspended_walk().unwrap() {
         Some(walk) => walk,
-        None => store.begin_walk(false, by()).await.unwrap(),
+        None => store.begin_walk(false, None, by()).await.unwrap(),
     };
     let stage = Stage::List(Some(fetched.id.clone()));
     store.reconcile(walk, vec![Found::User(fetched)], stage).await.unwrap();
@@ -309,15 +313,29 @@ async fn one_broken_off_a_day_ago_begins_anew() {
     assert!(file::dump(&file::open(&dir.path().join("rollbook.redb")))["walk_marks"].is_empty());
 }
 
-#[tokio::test]
-async fn who_came_after_it_began_is_not_missing() {
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_a_moment_ago_is_asked_for_twice() {
     let pair = Pair::start(&[]).await;
-    // The webhook was faster than the list.
+    // The webhook was faster than what the API reads from.
     let mut event = created("user_New", "New");
-    event["data"]["created_at"] = (common::now().as_millis() + 60_000).into();
+    event["data"]["created_at"] = common::now().as_millis().into();
     assert_eq!(pair.server.outcome(&event).await, "applied");
-    assert_eq!(pair.walk(false).await.report, Report::default());
+    let appear = async {
+        // Of the instance, the number, the list, and the user.
+        while pair.clerk.requests() < 4 {
+            tokio::task::yield_now().await;
+        }
+        // That one is answered before they are there, and the next is a while off.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        pair.lose(&event);
+    };
+    let (walked, ()) = tokio::join!(pair.walk(false), appear);
+    assert_eq!(walked.report, Report { fetched: 1, unchanged: 1, ..Report::default() });
     assert!(pair.server.user("user_New").unwrap().deleted_at.is_none());
+    // Twice is enough.
+    pair.clerk.delete_user("user_New");
+    assert_eq!(pair.walk(false).await.report, Report { deleted: 1, ..Report::default() });
+    assert_eq!(pair.clerk.requests(), 5 + 5);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ const NEVER: &[&str] = &[
     "sessions.listed",
     "sync.drift",
     "sync.finished",
+    "sync.read",
     "sync.started",
     "user.audit_read",
     "user.read",

@@ -3,7 +3,7 @@
 use super::{Check, DAY, ago};
 use crate::clerk::backend;
 use crate::clock::Timestamp;
-use crate::sync::Walked;
+use crate::sync::{Report, Walked};
 
 /// What the check of the last comparison with Clerk's users is called.
 pub const COMPARED: &str = "comparison";
@@ -18,7 +18,7 @@ pub fn answered(said: Option<&Result<u64, backend::Error>>, theirs: Option<&str>
     const NAME: &str = "Clerk's API";
     let other = theirs.zip(ours).filter(|(theirs, ours)| theirs != ours);
     match (said, other) {
-        (None, _) => Check::ok(NAME, "there is no secret key (CLERK_SECRET_KEY), so nothing is asked of it"),
+        (None, _) => Check::ok(NAME, "not set: lost webhooks cannot be found; set CLERK_SECRET_KEY"),
         (Some(Err(error)), _) => {
             let advice = match error {
                 backend::Error::Limited(_) | backend::Error::Broken(_) => "try again later",
@@ -36,16 +36,20 @@ pub fn answered(said: Option<&Result<u64, backend::Error>>, theirs: Option<&str>
     }
 }
 
-/// Whether there are as many users at Clerk as here, those counted in whom Clerk has and who were deleted or erased here.
+/// Whether there are as many users at Clerk as here, those counted in whom Clerk has and who were deleted or erased here, or
+/// who could not be read.
 #[must_use]
-pub fn counted_there(theirs: u64, users: u64, apart: u64) -> Check {
+pub fn counted_there(theirs: u64, users: u64, apart: u64, failed: u64) -> Check {
     const NAME: &str = "users";
     let ours = match apart {
         0 => users.to_string(),
         apart => format!("{users}, and {apart} deleted or erased here alone"),
     };
+    let report = Report { failed, apart, ..Report::default() };
     if theirs == users + apart {
         Check::ok(NAME, format!("as many on the roll as Clerk has: {ours}"))
+    } else if theirs == report.counted(users, theirs) {
+        Check::ok(NAME, format!("Clerk has {}, and the roll {ours}; the others cannot be read", people(theirs)))
     } else {
         let found = format!("Clerk has {}, and the roll {ours}", people(theirs));
         Check::warning(NAME, found, "if this lasts longer than a minute, `rollbook sync` finds who it is")
@@ -62,14 +66,16 @@ pub fn compared(has_key: bool, last: Option<&Walked>, failure: Option<&str>, now
     }
     if let Some(cause) = failure {
         let found = format!("the users could not be compared with Clerk's: {cause}");
-        return Some(Check::warning(COMPARED, found, "`rollbook sync` tries again"));
+        // Some causes say themselves what to do.
+        let advice = if cause.contains("`rollbook sync") { "" } else { "`rollbook sync` tries again" };
+        return Some(Check::warning(COMPARED, found, advice));
     }
     let Some(last) = last else {
         return Some(Check::ok(COMPARED, "the users have not been compared with Clerk's yet"));
     };
     let age = now.as_millis() - last.ended_at.as_millis();
     let when = ago(age / 1000);
-    Some(match last.drift() {
+    Some(match last.lost() {
         _ if age > OLDEST * DAY => {
             let found = format!("the users were last compared with Clerk's {} days ago", age / DAY);
             Check::warning(COMPARED, found, "run `rollbook sync`, or set ROLLBOOK_SYNC_INTERVAL")
@@ -78,6 +84,10 @@ pub fn compared(has_key: bool, last: Option<&Walked>, failure: Option<&str>, now
             let found = format!("{} could not be compared {when}", people(last.report.failed));
             Check::warning(COMPARED, found, "`rollbook sync` tries again")
         }
+        0 if last.drift() > 0 => Check::ok(
+            COMPARED,
+            format!("first comparison {when}: {} differed, and were put right", people(last.drift())),
+        ),
         0 => Check::ok(COMPARED, format!("no user differed from Clerk's {when}")),
         drift => Check::warning(
             COMPARED,
@@ -98,7 +108,6 @@ mod tests {
 
     use super::*;
     use crate::checks::Level;
-    use crate::sync::Report;
 
     #[test]
     fn a_key_is_taken_or_it_is_said_why_not() {
@@ -113,14 +122,20 @@ mod tests {
         assert!(refused.level == Level::Failure && refused.sentence().contains("CLERK_SECRET_KEY"), "{refused:?}");
         let limited = of(Err(backend::Error::Limited(Duration::from_secs(7))), None, None);
         assert!(limited.sentence().ends_with("try again in 7 s; try again later"), "{limited:?}");
+        let long = of(Err(backend::Error::Limited(Duration::MAX)), None, None);
+        assert!(long.found.ends_with("try again in an hour or more"), "{long:?}");
     }
 
     #[test]
     fn numbers_agree_or_are_both_told() {
-        assert_eq!(counted_there(3, 2, 1).level, Level::Ok);
-        let fewer = counted_there(3, 2, 0);
+        assert_eq!(counted_there(3, 2, 1, 0).level, Level::Ok);
+        assert_eq!(
+            [2, 3, 4].map(|theirs| counted_there(theirs, 2, 0, 1).level),
+            [Level::Ok, Level::Ok, Level::Warning]
+        );
+        let fewer = counted_there(3, 2, 0, 0);
         assert!(fewer.level == Level::Warning && fewer.found == "Clerk has 3 users, and the roll 2");
-        assert!(counted_there(1, 2, 1).found.contains("and 1 deleted or erased here alone"));
+        assert!(counted_there(1, 2, 1, 0).found.contains("and 1 deleted or erased here alone"));
     }
 
     #[test]
@@ -140,6 +155,15 @@ mod tests {
         assert!(of(1, even).found.ends_with("24 hours ago"), "{:?}", of(1, even));
         let drifted = of(1, Report { created: 1, deleted: 2, ..even });
         assert!(drifted.level == Level::Warning && drifted.found.starts_with("3 users differed"), "{drifted:?}");
+        let first = Walked {
+            is_first: true,
+            started_at: now,
+            ended_at: now,
+            is_dry: false,
+            report: Report { created: 2, ..even },
+        };
+        let first = compared(true, Some(&first), None, now).unwrap();
+        assert!(first.level == Level::Ok && first.found.contains("first comparison"), "{first:?}");
         assert!(of(1, Report { failed: 1, ..even }).found.starts_with("1 user could not be compared"));
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -78,19 +78,32 @@ pub struct Users {
 }
 
 /// A token that lets one person act as another, made by Clerk. It is a secret: whoever opens its URL is signed in.
-#[derive(Clone, Deserialize)]
+#[derive(Clone)]
 pub struct ActorToken {
-    /// Clerk's id for it.
+    /// Clerk's id for it: letters, digits and underscores.
     pub id: String,
     /// What to open; `None` when Clerk gave nothing that a browser should be led to.
-    #[serde(default, deserialize_with = "page")]
     pub url: Option<String>,
 }
 
-/// The address of a page on the internet, or of one on this machine.
-fn page<'de, D: Deserializer<'de>>(url: D) -> Result<Option<String>, D::Error> {
-    let url = Option::<String>::deserialize(url)?;
-    Ok(url.filter(|url| url.parse().is_ok_and(|url: Url| url.scheme() == "https" || http::is_loopback(&url))))
+impl ActorToken {
+    /// What Clerk answered; `None` where that has no id by which it could be taken back.
+    fn read(answer: &Value) -> Option<Self> {
+        let id = answer.get("id").and_then(Value::as_str).filter(|id| is_plain(id))?.to_owned();
+        Some(Self { id, url: answer.get("url").and_then(Value::as_str).and_then(page) })
+    }
+}
+
+fn is_plain(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The address of a page on the internet, or of one on this machine, written as browsers read it: what was given may have
+/// characters that they leave out.
+fn page(url: &str) -> Option<String> {
+    let url: Url = url.parse().ok()?;
+    let is_page = url.scheme() == "https" || url.scheme() == "http" && http::is_loopback(&url);
+    is_page.then(|| url.into())
 }
 
 impl fmt::Debug for ActorToken {
@@ -209,7 +222,8 @@ impl Backend {
             "expires_in_seconds": ACTOR_TOKEN_LIFE,
             "session_max_duration_in_seconds": ACTOR_SESSION_LIFE,
         });
-        self.call(Method::POST, &["actor_tokens"], &[], Some(&body), Patience::Short).await
+        let made: Value = self.call(Method::POST, &["actor_tokens"], &[], Some(&body), Patience::Short).await?;
+        ActorToken::read(&made).ok_or(Error::Unreadable)
     }
 
     /// Takes back an actor token that nobody has redeemed.

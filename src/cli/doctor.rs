@@ -17,8 +17,15 @@ use crate::server::reachable;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something has to be seen to.
-    #[error("{0} of {1} checks failed")]
-    Unwell(usize, usize),
+    #[error("{failed} of {all} checks failed{}", also(*.warnings))]
+    Unwell {
+        /// How many failed.
+        failed: usize,
+        /// How many there are.
+        all: usize,
+        /// How many found something that may have to be seen to.
+        warnings: usize,
+    },
     /// The findings cannot be written.
     #[error("cannot write the findings: {0}")]
     Output(#[from] io::Error),
@@ -67,8 +74,17 @@ pub async fn run(
         // A finding of several lines stays in its column.
         writeln!(out, "{mark}  {:11}  {}", check.name, check.sentence.replace('\n', "\n                   "))?;
     }
-    let unwell = found.iter().filter(|check| check.level == Level::Failure).count();
-    if unwell > 0 { Err(Error::Unwell(unwell, found.len())) } else { Ok(()) }
+    let of = |level| found.iter().filter(|check| check.level == level).count();
+    let (failed, warnings) = (of(Level::Failure), of(Level::Warning));
+    if failed > 0 { Err(Error::Unwell { failed, all: found.len(), warnings }) } else { Ok(()) }
+}
+
+fn also(warnings: usize) -> String {
+    match warnings {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        many => format!(", {many} warnings"),
+    }
 }
 
 /// Adds what the running server finds of itself: what nothing else was found of, and what looks worse from there, where

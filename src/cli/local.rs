@@ -263,7 +263,7 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
         // Said by the commands themselves, which know what it was for.
         Reply::Exported { .. }
         | Reply::Verified(_)
-        | Reply::Synced(_)
+        | Reply::Synced { .. }
         | Reply::ActorToken { .. }
         | Reply::Checks(_)
         | Reply::KeyCreated { .. }

@@ -6,7 +6,8 @@ use super::Sync;
 use super::local::{self, answer_by};
 use crate::config::{Local, Standalone};
 use crate::control::{Reply, Request};
-use crate::sync::{Report, Walked};
+use crate::sync::{Named, Report, Walked};
+use crate::user::ClerkId;
 
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +41,8 @@ pub async fn run(
     let request = Request::Sync { dry_run: command.dry_run };
     let what = Some("comparing users");
     match answer_by(local, settings, request, what, (), |(), _| Ok(())).await {
-        Ok((Reply::Synced(walked), ())) => {
-            show(&walked, out).map_err(local::Error::from)?;
+        Ok((Reply::Synced { walked, named }, ())) => {
+            show(&walked, &named, out).map_err(local::Error::from)?;
             let failed = walked.report.failed;
             if failed > 0 { Err(Error::Incomplete(failed)) } else { Ok(()) }
         }
@@ -53,7 +54,7 @@ pub async fn run(
 }
 
 /// The report in words.
-fn show(walked: &Walked, out: &mut (dyn Write + Send)) -> io::Result<()> {
+fn show(walked: &Walked, named: &Named, out: &mut (dyn Write + Send)) -> io::Result<()> {
     let Report { fetched, created, updated, deleted, unchanged, failed, apart } = walked.report;
     let would = if walked.is_dry { "would be " } else { "" };
     let rows = [
@@ -68,10 +69,28 @@ fn show(walked: &Walked, out: &mut (dyn Write + Send)) -> io::Result<()> {
     for (name, count, meaning) in rows {
         writeln!(out, "{name:<9} {count:>9}  {meaning}")?;
     }
-    match (walked.is_first, walked.report.drift()) {
-        (true, _) => writeln!(out, "the roll was empty before"),
-        (false, 0) => writeln!(out, "drift 0: nothing was lost"),
-        (false, drift) if walked.is_dry => writeln!(out, "drift {drift}; nothing was changed"),
-        (false, drift) => writeln!(out, "drift {drift}, made good"),
+    for (what, ids, all) in [
+        ("created", &named.created, created),
+        ("updated", &named.updated, updated),
+        ("deleted", &named.deleted, deleted),
+    ] {
+        name(what, ids, all, out)?;
+    }
+    let first = if walked.is_first { "first comparison: " } else { "" };
+    match walked.drift() {
+        0 => writeln!(out, "{first}drift 0: {}", if walked.is_first { "no user differed" } else { "nothing was lost" }),
+        drift if walked.is_dry => writeln!(out, "{first}drift {drift}; nothing was changed"),
+        drift => writeln!(out, "{first}drift {drift}, made good"),
+    }
+}
+
+/// Some of those whom a comparison would change, a line each.
+fn name(what: &str, ids: &[ClerkId], all: u64, out: &mut (dyn Write + Send)) -> io::Result<()> {
+    for id in ids {
+        writeln!(out, "would be {what}: {id}")?;
+    }
+    match all.saturating_sub(ids.len() as u64) {
+        more if more > 0 && !ids.is_empty() => writeln!(out, "would be {what}: {more} more"),
+        _ => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ impl Desk {
             checks: checks.iter().map(Found::from).collect(),
             users: self.store.counts().users,
             apart: last.map_or(0, |last| last.report.apart),
+            failed: last.map_or(0, |last| last.report.failed),
             instance,
         })
     }

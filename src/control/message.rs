@@ -15,7 +15,7 @@ use crate::export::{entries, users};
 use crate::page::{Cursor, Limit};
 use crate::store::UserFilter;
 use crate::store::{Extent, Prunable, Sightings};
-use crate::sync::Walked;
+use crate::sync::{Named, Walked};
 use crate::user::{HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 use crate::verify::{Kept, Report};
 
@@ -216,6 +216,8 @@ pub struct Health {
     pub users: u64,
     /// How many Clerk had at the last comparison who were deleted or erased here.
     pub apart: u64,
+    /// How many could not be read then.
+    pub failed: u64,
     /// The Clerk instance whose events are applied, if one is known.
     pub instance: Option<String>,
 }
@@ -298,7 +300,12 @@ pub enum Reply {
         after: u64,
     },
     /// The users were compared with Clerk's.
-    Synced(Walked),
+    Synced {
+        /// What that came to.
+        walked: Walked,
+        /// Some of those who differ, when nothing was changed.
+        named: Named,
+    },
     /// A link that signs its bearer in.
     ActorToken {
         /// To be opened in a browser.

@@ -13,7 +13,7 @@ impl Desk {
         });
         match walked.await {
             Ok(outcome) => match outcome.result {
-                Ok(walked) => Reply::Synced(walked),
+                Ok(walked) => Reply::Synced { walked, named: outcome.named },
                 Err(reason) => Reply::Refused { reason },
             },
             Err(error) => Reply::Refused { reason: error.to_string() },

@@ -11,7 +11,7 @@ use super::walker::Walker;
 use crate::clerk::backend::Backend;
 use crate::clock::{Clock, Timestamp};
 use crate::store::{By, Store};
-use crate::sync::{Stage, Walk, Walked};
+use crate::sync::{Named, Stage, Walk, Walked};
 
 /// How far a walk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub is_dry: bool,
     /// What it came to, or a sentence that says why it did not come to its end.
     pub result: Result<Walked, String>,
+    /// Some of those whom it found, if it changed nothing.
+    pub named: Named,
 }
 
 /// Why none was begun.
@@ -226,7 +228,11 @@ async fn run(turn: Turn, backend: Backend, is_dry: bool, by: By, mut suspended: 
             tracing::warn!(%cause, "audit.not_written");
         }
     }
-    let outcome = Outcome { at: inner.clock.now(), is_dry, result: result.map_err(|error| error.to_string()) };
+    let (result, named) = match result {
+        Ok((walked, named)) => (Ok(walked), named),
+        Err(error) => (Err(error.to_string()), Named::default()),
+    };
+    let outcome = Outcome { at: inner.clock.now(), is_dry, result, named };
     *inner.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
 }
 

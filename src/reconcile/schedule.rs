@@ -43,7 +43,7 @@ pub struct Counted {
     pub at: Timestamp,
     /// How many users Clerk has.
     pub theirs: u64,
-    /// How many are on the roll, and how many Clerk has who were deleted or erased here.
+    /// How many are on the roll, and how many Clerk has who were deleted or erased here, or who cannot be read.
     pub ours: u64,
 }
 
@@ -89,8 +89,9 @@ impl Desk {
     pub async fn count(&self) -> Result<Counted, Error> {
         let Some(backend) = self.backend() else { return Err(Error::Stopped) };
         let theirs = backend.count(Patience::Long).await?;
-        let apart = self.store().last_walk()?.map_or(0, |walked| walked.report.apart);
-        let counted = Counted { at: self.now(), theirs, ours: self.store().counts().users + apart };
+        let known = self.store().counts().users;
+        let ours = self.store().last_walk()?.map_or(known, |walked| walked.report.counted(known, theirs));
+        let counted = Counted { at: self.now(), theirs, ours };
         self.note_count(counted);
         Ok(counted)
     }

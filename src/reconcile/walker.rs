@@ -1,14 +1,18 @@
 //! One walk, from its beginning or from where it was broken off to its end.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::Error;
 use super::desk::Step;
 use super::pace::Pace;
+use crate::audit::Actor;
 use crate::clerk::backend::{self, Backend, Patience};
 use crate::clock::Clock;
-use crate::store::{self, By, Store};
-use crate::sync::{Found, Stage, Walk, Walked};
+use crate::store::{self, By, Store, Unmarked};
+use crate::sync::{Found, Named, Stage, Walk, Walked};
 use crate::user::{ClerkId, UserId};
 
 /// So many users are applied in one transaction: those who wait for the writer should not notice.
@@ -23,6 +27,18 @@ const BEGINNINGS: u32 = 3;
 /// So many users in a row may be not answered for; then it is not they.
 const FAILURES: u32 = 5;
 
+/// So many users may be in Clerk's number and not in its list, or a hundredth of them: people go while it is read.
+const UNLISTED: u64 = 10;
+
+/// So many missing users may be asked for, or a tenth of the roll, by a walk that nobody asked for.
+const MISSING: u64 = 100;
+
+/// Of whom Clerk told lately, in milliseconds, it may not know yet when it is asked.
+const LATELY: i64 = 10 * 60 * 1000;
+
+/// How long they are left to it.
+const PAUSE: Duration = Duration::from_secs(3);
+
 /// Somebody who walks.
 pub(super) struct Walker<'a> {
     store: &'a Store,
@@ -33,6 +49,8 @@ pub(super) struct Walker<'a> {
     pace: Pace,
     /// How many users Clerk said it has.
     of: Option<u64>,
+    /// The instance that the key is of, as far as Clerk told.
+    instance: Option<String>,
 }
 
 impl<'a> Walker<'a> {
@@ -43,11 +61,12 @@ impl<'a> Walker<'a> {
         by: By,
         watch: &'a watch::Sender<Option<Step>>,
     ) -> Self {
-        Self { store, backend, clock, by, watch, pace: Pace::new(), of: None }
+        Self { store, backend, clock, by, watch, pace: Pace::new(), of: None, instance: None }
     }
 
-    /// Walks. It may be dropped at any `await`, and then goes on another time, unless it is dry.
-    pub(super) async fn walk(mut self, is_dry: bool) -> Result<Walked, Error> {
+    /// Walks, and names some of those whom a dry walk found. It may be dropped at any `await`, and then goes on another time,
+    /// unless it is dry.
+    pub(super) async fn walk(mut self, is_dry: bool) -> Result<(Walked, Named), Error> {
         self.ensure_instance().await?;
         self.pace.turn().await;
         self.of = Some(self.backend.count(Patience::Long).await?);
@@ -65,20 +84,64 @@ impl<'a> Walker<'a> {
                 read => break read?,
             }
         };
+        self.ensure_plausible(&walk).await?;
+        self.ensure_few_missing(&walk).await?;
         let walk = self.ask_for_missing(walk).await?;
+        let named = walk.named.clone();
         let walked = self.store.finish_walk(walk, self.by.clone()).await?;
         self.forget_marks(is_dry).await?;
-        Ok(walked)
+        Ok((walked, named))
     }
 
     /// Refuses a key of another instance than the one whose events come here.
     async fn ensure_instance(&mut self) -> Result<(), Error> {
-        let Some(ours) = self.store.instance()? else { return Ok(()) };
         self.pace.turn().await;
-        match self.backend.instance(Patience::Long).await? {
-            Some(theirs) if theirs != ours => Err(Error::OtherInstance { ours, theirs }),
+        self.instance = self.backend.instance(Patience::Long).await?;
+        self.ensure_same()
+    }
+
+    fn ensure_same(&self) -> Result<(), Error> {
+        match (self.store.instance()?, self.instance.clone()) {
+            (Some(ours), Some(theirs)) if theirs != ours => Err(Error::OtherInstance { ours, theirs }),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a list that lacks too many of those whom Clerk counts: whoever is not in it may be there all the same. The
+    /// next walk begins anew.
+    async fn ensure_plausible(&mut self, walk: &Walk) -> Result<(), Error> {
+        let listed = walk.report.fetched + walk.report.failed;
+        let is_plausible = |counted: u64| counted.saturating_sub(listed) <= UNLISTED.max(counted / 100);
+        if walk.stage != Stage::Missing(None) || self.of.is_none_or(is_plausible) {
+            return Ok(());
+        }
+        self.pace.turn().await;
+        let counted = self.backend.count(Patience::Long).await?;
+        if is_plausible(counted) {
+            return Ok(());
+        }
+        if !walk.is_dry {
+            self.store.abandon_walk().await?;
+        }
+        Err(Error::Implausible { counted, listed })
+    }
+
+    /// Refuses to ask for very many unless somebody wants it.
+    async fn ensure_few_missing(&self, walk: &Walk) -> Result<(), Error> {
+        let Stage::Missing(mut after) = walk.stage.clone() else { return Ok(()) };
+        if self.by.actor != Actor::System {
+            return Ok(());
+        }
+        let (mut missing, most) = (0, MISSING.max(self.store.counts().users / 10));
+        loop {
+            let unmarked = self.store.unmarked(walk, after).await?;
+            missing += unmarked.users.len() as u64;
+            after = unmarked.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if missing > most { Err(Error::TooManyMissing(missing)) } else { Ok(()) }
     }
 
     /// The walk to go on with, if one was broken off lately.
@@ -90,7 +153,10 @@ impl<'a> Walker<'a> {
 
     async fn begin(&self, is_dry: bool) -> Result<Walk, Error> {
         self.forget_marks(is_dry).await?;
-        Ok(self.store.begin_walk(is_dry, self.by.clone()).await?)
+        let walk = self.store.begin_walk(is_dry, self.instance.clone(), self.by.clone()).await?;
+        // An event may have named another meanwhile.
+        self.ensure_same()?;
+        Ok(walk)
     }
 
     async fn forget_marks(&self, is_dry: bool) -> Result<(), store::Error> {
@@ -133,12 +199,38 @@ impl<'a> Walker<'a> {
         let mut failures = 0;
         while let Stage::Missing(after) = walk.stage {
             let unmarked = self.store.unmarked(&walk, after).await?;
-            for (id, clerk_id) in unmarked.users {
-                let found = self.ask_for(clerk_id, &mut failures).await?;
-                walk = self.reconcile(walk, vec![found], Stage::Missing(Some(id))).await?;
-            }
-            let Some(next) = unmarked.next else { break };
+            let next = unmarked.next;
+            walk = self.ask_for_each(walk, unmarked, &mut failures).await?;
+            let Some(next) = next else { break };
             walk = self.go_on(walk, next).await?;
+        }
+        Ok(walk)
+    }
+
+    /// Asks for each of these. Those of whom Clerk told lately are asked for once more before they count as gone, all after
+    /// one pause; until then the walk stays before the first of them, where it would go on.
+    async fn ask_for_each(&mut self, mut walk: Walk, unmarked: Unmarked, failures: &mut u32) -> Result<Walk, Error> {
+        let mut doubtful = Vec::new();
+        for unmet in unmarked.users {
+            let found = self.ask_for(unmet.clerk_id, failures).await?;
+            match found {
+                Found::Nobody(id) if self.clock.now().as_millis() - unmet.told_at.as_millis() < LATELY => {
+                    doubtful.push(id);
+                }
+                found => {
+                    let is_sure = doubtful.is_empty();
+                    let stage = if is_sure { Stage::Missing(Some(unmet.id)) } else { walk.stage.clone() };
+                    walk = self.reconcile(walk, vec![found], stage).await?;
+                }
+            }
+        }
+        if !doubtful.is_empty() {
+            sleep(PAUSE).await;
+        }
+        for id in doubtful {
+            let found = self.ask_for(id, failures).await?;
+            let stage = walk.stage.clone();
+            walk = self.reconcile(walk, vec![found], stage).await?;
         }
         Ok(walk)
     }

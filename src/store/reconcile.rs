@@ -15,7 +15,7 @@ use super::{By, Store, UserFilter};
 use crate::audit::{Actor, Draft, Source};
 use crate::clock::Timestamp;
 use crate::json::{self, Object};
-use crate::sync::{Fetched, Found, Policy, Report, Stage, UNTOLD, Verdict, Walk, Walked, judge};
+use crate::sync::{Fetched, Found, Named, Policy, Report, Stage, UNTOLD, Verdict, Walk, Walked, judge};
 use crate::user::{self, ClerkId, HandleChanges, User, UserId};
 
 /// The rows of `meta`.
@@ -35,9 +35,28 @@ const ITEMS: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Unmarked {
     /// Some of them, in the order of their ids.
-    pub users: Vec<(UserId, ClerkId)>,
+    pub users: Vec<Unmet>,
     /// Behind whom to look on; `None` when there are no more.
     pub next: Option<UserId>,
+}
+
+/// Somebody on the roll whom a walk has not met.
+#[derive(Debug, Clone)]
+pub struct Unmet {
+    /// Our id.
+    pub id: UserId,
+    /// Clerk's id.
+    pub clerk_id: ClerkId,
+    /// The newest time that is known of them, by Clerk's clock.
+    pub told_at: Timestamp,
+}
+
+impl Unmet {
+    fn new(user: User) -> Self {
+        let created_at = user.profile().created_at.unwrap_or_default();
+        let told_at = user.version.event_at.max(user.version.updated_at).max(created_at);
+        Self { id: user.id, clerk_id: user.clerk_id, told_at }
+    }
 }
 
 /// What a user whom Clerk has comes to here.
@@ -84,22 +103,35 @@ impl Store {
     }
 
     /// Begins a walk in the place of the one under way, if there is one, and says so in the log. There must be no marks of
-    /// another.
+    /// another. Until an event has said which Clerk instance is served here, it is that `instance`, unless the walk is dry.
     ///
     /// # Errors
     /// When the store takes no writes.
-    pub async fn begin_walk(&self, is_dry: bool, by: By) -> Result<Walk, Error> {
-        let now = self.now();
+    pub async fn begin_walk(&self, is_dry: bool, instance: Option<String>, by: By) -> Result<Walk, Error> {
+        let (now, is_set) = (self.now(), self.0.policy.instance.is_some());
         self.write(move |tx| {
-            // One that goes over again what the first has begun is still the first.
-            let before = tx.tables.meta.get(WALK)?.and_then(|row| serde_json::from_slice::<Walk>(row.value()).ok());
-            let is_empty = tx.state.stats.users == 0 && tx.state.stats.deleted == 0;
-            let is_first = is_empty || before.is_some_and(|before| before.is_first);
-            let (stage, report) = (Stage::List(None), Report::default());
-            let walk = Walk { started_at: now, is_dry, is_first, stage, report };
+            let is_first = tx.tables.meta.get(LAST)?.is_none();
+            let (stage, report, named) = (Stage::List(None), Report::default(), Named::default());
+            let walk = Walk { started_at: now, is_dry, is_first, stage, report, named };
+            if let Some(instance) = instance.as_ref().filter(|_| !is_dry && !is_set && tx.state.instance.is_none()) {
+                tx.tables.meta.insert("instance", instance.as_bytes())?;
+                tx.state.instance = Some(instance.clone());
+            }
             tx.append(&by.entry("sync.started").with("dry_run", is_dry.then_some(true)), now)?;
             tx.keep_walk(&walk)?;
             Ok(walk)
+        })
+        .await
+    }
+
+    /// Forgets the walk that was broken off: the next one begins anew.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    pub async fn abandon_walk(&self) -> Result<(), Error> {
+        self.write(|tx| {
+            tx.tables.meta.remove(WALK)?;
+            Ok(())
         })
         .await
     }
@@ -145,8 +177,7 @@ impl Store {
                 if marks.get((pass, id))?.is_none()
                     && let Some(row) = users.get(id)?
                 {
-                    let user = decode(id, row.value())?;
-                    found.users.push((user.id, user.clerk_id));
+                    found.users.push(Unmet::new(decode(id, row.value())?));
                 }
                 if found.users.len() == ITEMS {
                     break;
@@ -212,6 +243,13 @@ impl Tx<'_> {
         walk.report.fetched += 1;
         let clerk = self.without_erased_ids(&fetched.clerk)?;
         let met = self.compared(fetched, &clerk)?;
+        if walk.is_dry {
+            match &met {
+                Met::New => Named::add(&mut walk.named.created, &fetched.id),
+                Met::Behind(_) => Named::add(&mut walk.named.updated, &fetched.id),
+                Met::Apart | Met::Same | Met::Moved(_) => {}
+            }
+        }
         let count = match &met {
             Met::Apart => &mut walk.report.apart,
             Met::New => &mut walk.report.created,
@@ -287,6 +325,7 @@ impl Tx<'_> {
         }
         walk.report.deleted += 1;
         if walk.is_dry {
+            Named::add(&mut walk.named.deleted, id);
             return Ok(());
         }
         let (_, handles) = self.take_off_roll(id, now, policy)?;

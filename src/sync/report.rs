@@ -49,9 +49,47 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many users differed: as many as webhooks were lost for, or are still on their way.
+    /// How many users differed. But for the first time that all were compared, that is as many as webhooks were lost for, or
+    /// are still on their way.
     #[must_use]
     pub const fn drift(&self) -> u64 {
         self.created + self.updated + self.deleted
+    }
+
+    /// How many users should be found where Clerk counts `theirs` and `known` are on the roll: those who are apart as well,
+    /// and as many of those who could not be read as it takes, for some of them may be on the roll.
+    #[must_use]
+    pub fn counted(&self, known: u64, theirs: u64) -> u64 {
+        let ours = known + self.apart;
+        ours + self.failed.min(theirs.saturating_sub(ours))
+    }
+}
+
+/// So many of each are named.
+const NAMED: usize = 10;
+
+/// The first of those who differ, by Clerk's ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Those of whom nothing had come.
+    pub created: Vec<ClerkId>,
+    /// Those who are out of date.
+    pub updated: Vec<ClerkId>,
+    /// Those whom Clerk does not have any more.
+    pub deleted: Vec<ClerkId>,
+}
+
+impl Named {
+    /// Whether there is nobody to name.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.created.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    }
+
+    /// Takes somebody down, while there is room.
+    pub(crate) fn add(names: &mut Vec<ClerkId>, id: &ClerkId) {
+        if names.len() < NAMED {
+            names.push(id.clone());
+        }
     }
 }

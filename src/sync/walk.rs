@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fetched, Report};
+use super::{Fetched, Named, Report};
 use crate::clock::Timestamp;
 use crate::user::{ClerkId, UserId};
 
@@ -17,12 +17,15 @@ pub struct Walk {
     pub started_at: Timestamp,
     /// Whether it changes nothing.
     pub is_dry: bool,
-    /// Whether there was nobody on the roll before: then what it finds is no drift.
+    /// Whether none ever came to its end before: what differs then need not be lost webhooks.
     pub is_first: bool,
     /// How far it is.
     pub stage: Stage,
     /// What it found so far.
     pub report: Report,
+    /// Whom a dry one found. It is for whoever asked, and not for the file.
+    #[serde(skip)]
+    pub named: Named,
 }
 
 /// How far a walk is.
@@ -55,16 +58,22 @@ pub struct Walked {
     pub ended_at: Timestamp,
     /// Whether it changed nothing.
     pub is_dry: bool,
-    /// Whether there was nobody on the roll before.
+    /// Whether none ever came to its end before.
     pub is_first: bool,
     /// What it found.
     pub report: Report,
 }
 
 impl Walked {
-    /// How many users differed from Clerk's. The first walk fills an empty roll, which no webhook could have done.
+    /// How many users differed from Clerk's.
     #[must_use]
     pub const fn drift(&self) -> u64 {
+        self.report.drift()
+    }
+
+    /// How many lost webhooks may be behind that: the first walk finds whoever was there before the first webhook.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
         if self.is_first { 0 } else { self.report.drift() }
     }
 }

@@ -38,26 +38,42 @@ async fn a_comparison_is_begun_shown_and_seen_to() {
 
     let (running, page) = begin(&[("change", "nothing")]).await;
     assert!(running.contains("Comparing, without changing anything") && !running.contains("Compare now"), "{running}");
-    let said = "One user of Clerk’s compared: it would be 1 created, 1 deleted; nothing was changed.";
-    assert!(page.contains(said) && page.contains("never compared to the end"), "{page}");
+    let said = "Compared 1 user: 1 would be created, 1 would be deleted. Nothing was changed.";
+    assert!(
+        page.contains(said) && page.contains("No full comparison yet. It runs every 24 hours, or start one now."),
+        "{page}"
+    );
+    assert!(!running.contains("start one now"), "{running}");
+    for (what, id) in [("created", "user_Lost"), ("deleted", "user_Gone")] {
+        assert!(page.contains(&format!("Would be {what}: <code>{id}</code>.")), "{page}");
+    }
+    assert_eq!(site.newest("sync.read").await.leaf.actor, "admin:ada");
     assert!(!site.get("/admin", Some(&cookie)).await.body.contains("differed from Clerk"));
 
     let (running, page) = begin(&[]).await;
     assert!(running.contains("id=\"progress\"") && running.contains(">Comparing<"), "{running}");
-    assert!(page.contains("One user of Clerk’s compared: 1 created, 1 deleted."), "{page}");
-    assert!(page.contains("<dd>2 <span class=\"badge warn\">made good</span></dd>"), "{page}");
+    assert!(page.contains("Compared 1 user: 1 created, 1 deleted."), "{page}");
+    assert!(page.contains("<dd>2 <span class=\"badge good\">first comparison</span></dd>"), "{page}");
     assert!(!page.contains("user_") && !page.contains("Lost"), "{page}");
     assert_eq!(site.newest("sync.finished").await.leaf.actor, "admin:ada");
     let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(overview.contains("First compared with Clerk ") && overview.contains(": drift 2. "), "{overview}");
+    assert!(!overview.contains("differed from Clerk"), "whoever was there before is not lost: {overview}");
+    clerk.apply(&user_event("user.updated", "user_Lost", AT + 9, "Found")).unwrap();
+    clerk.apply(&user_event("user.created", "user_More", AT, "More")).unwrap();
+    let (_, page) = begin(&[]).await;
+    assert!(page.contains("<dd>2 <span class=\"badge warn\">made good</span></dd>"), "{page}");
+    let overview = site.get("/admin", Some(&cookie)).await.body;
     assert!(
-        overview.contains("2 users differed from Clerk’s (just now).") && overview.contains("drift 2"),
+        overview.contains("2 users differed from Clerk’s (just now).") && overview.contains(": drift 2. "),
         "{overview}"
     );
 
     // Once nothing differs, there is nothing to see to.
     let (_, page) = begin(&[]).await;
-    assert!(page.contains("nothing differed") && page.contains(">even<"), "{page}");
-    assert!(!site.get("/admin", Some(&cookie)).await.body.contains("differed from Clerk"));
+    assert!(page.contains("Compared 2 users: no differences.") && page.contains(">even<"), "{page}");
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(!overview.contains("differed from Clerk") && overview.contains(": no differences. "), "{overview}");
     assert_eq!(site.post(HERE, Some(&cookie), &[("change", "all")]).await.status, 400);
 
     clerk.stop().await;
@@ -66,6 +82,6 @@ async fn a_comparison_is_begun_shown_and_seen_to() {
     site.app.walks.suspend();
     site.app.walks.idle().await;
     let page = site.get(HERE, Some(&cookie)).await.body;
-    assert!(page.contains("The users were not compared: broken off"), "{page}");
+    assert!(page.contains("The users were not compared to the end: broken off"), "{page}");
     assert!(site.get("/admin", Some(&cookie)).await.body.contains("could not be compared with Clerk"));
 }

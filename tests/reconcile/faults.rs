@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use rollbook::audit::{Actor, Source};
 use rollbook::clock::Clock;
 use rollbook::reconcile::NotBegun;
 use rollbook::stand_in::StandIn;
+use rollbook::store::By;
 use rollbook::sync::Report;
 use tokio::sync::oneshot;
 use warp::Filter as _;
@@ -14,7 +16,7 @@ use warp::path::FullPath;
 use super::{Pair, by, created, deleted, of_sync, server, updated, walk};
 use crate::common::TestServer;
 
-/// Whom to answer something else than Clerk would: an end of a path, and the status.
+/// Whom to answer something else than Clerk would: an end of a path, and the status, where 200 is an empty list.
 type Faults = Arc<Mutex<Vec<(&'static str, u16)>>>;
 
 /// What stands before Clerk, and is now and then out of order.
@@ -38,7 +40,8 @@ impl Front {
                 let request = client.get(url).header("authorization", key);
                 async move {
                     if let Some(status) = fault {
-                        return answered(StatusCode::from_u16(status).unwrap(), "{\"errors\":[]}".to_owned());
+                        let body = if status == 200 { "[]" } else { "{\"errors\":[]}" };
+                        return answered(StatusCode::from_u16(status).unwrap(), body.to_owned());
                     }
                     let answer = request.send().await.unwrap();
                     answered(answer.status(), answer.text().await.unwrap())
@@ -115,6 +118,72 @@ async fn a_key_of_another_instance_is_refused_before_anybody_is_compared() {
 }
 
 #[tokio::test]
+async fn until_a_webhook_comes_the_first_key_says_which_instance_it_is() {
+    let clerk = StandIn::start("ins_first", Clock::system()).await.unwrap();
+    let first = server(&clerk, &clerk.url, &[]).await;
+    clerk.apply(&created("user_Ann", "Ann")).unwrap();
+    walk(&first, true).await.unwrap();
+    assert_eq!(first.app.store.instance().unwrap(), None, "a dry one changes nothing");
+    walk(&first, false).await.unwrap();
+    assert_eq!(first.app.store.instance().unwrap().as_deref(), Some("ins_first"));
+    let other = StandIn::start("ins_other", Clock::system()).await.unwrap();
+    let key = [("CLERK_SECRET_KEY", other.secret_key()), ("CLERK_API_URL", other.url.as_str())];
+    let second = TestServer::open(first.stop().await, &key, Clock::system()).await;
+    let cause = walk(&second, false).await.unwrap_err();
+    assert!(cause.contains("ins_other") && cause.contains("ins_first"), "{cause}");
+    assert!(second.user("user_Ann").unwrap().deleted_at.is_none());
+}
+
+/// Why the last comparison did not come to its end, as the log has it.
+async fn reason(server: &TestServer) -> Option<String> {
+    of_sync(server).await.pop().unwrap().leaf.reason
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_those_whom_clerk_counts_deletes_nobody() {
+    let (clerk, front, server) = fronted().await;
+    let ids: Vec<String> = (0..11).map(|n| format!("user_{n}")).collect();
+    for id in &ids {
+        let event = created(id, "Ann");
+        clerk.apply(&event).unwrap();
+        assert_eq!(server.outcome(&event).await, "applied");
+    }
+    let nobody = ids.iter().map(|id| (&*format!("/{id}").leak(), 404));
+    front.fail(&nobody.chain([("/users", 200)]).collect::<Vec<_>>());
+    for is_dry in [true, false] {
+        let cause = walk(&server, is_dry).await.unwrap_err();
+        assert_eq!(cause, "Clerk counts 11 users and lists 0; nobody was deleted");
+        assert_eq!(reason(&server).await.as_deref(), Some("implausible"));
+    }
+    assert_eq!(server.app.store.counts().users, 11);
+    // It begins anew, and does not go on behind the end of such a list.
+    front.fail(&[]);
+    assert_eq!(walk(&server, false).await.unwrap().report, Report { fetched: 11, unchanged: 11, ..Report::default() });
+}
+
+#[tokio::test]
+async fn very_many_are_not_deleted_unless_somebody_wants_it() {
+    let pair = Pair::start(&[]).await;
+    for n in 0..101 {
+        assert_eq!(pair.server.outcome(&created(&format!("user_{n}"), "Ann")).await, "applied");
+    }
+    let (walks, store) = (&pair.server.app.walks, &pair.server.app.store);
+    let ourselves = By { actor: Actor::System, source: Source::System };
+    let cause = walks.follow(false, ourselves, |_| ()).await.unwrap().result.unwrap_err();
+    assert!(cause.starts_with("101 users of the roll are not in Clerk's list; nobody was deleted. Run"), "{cause}");
+    assert_eq!(reason(&pair.server).await.as_deref(), Some("too_many_missing"));
+    assert_eq!(store.counts().users, 101);
+    // Whoever asks for it gets it.
+    let begun = walks.follow(false, by(), |step| {
+        if step.done > 0 {
+            walks.suspend();
+        }
+    });
+    begun.await.unwrap().result.unwrap_err();
+    assert!(store.counts().users < 101);
+}
+
+#[tokio::test]
 async fn without_a_key_there_is_none() {
     let server = TestServer::start().await;
     assert_eq!(server.app.walks.begin(false, by()), Err(NotBegun::NoKey));
@@ -143,8 +212,8 @@ async fn it_goes_on_behind_where_clerk_stopped_answering() {
     let walked = walk(&server, false).await.unwrap();
     assert_eq!(walked.report, Report { fetched: 1200, created: 1200, ..Report::default() });
     assert!(walked.is_first);
-    // The number, and the pages that are left.
-    assert_eq!(clerk.requests() - before, 1 + (1200 - users).div_ceil(500));
+    // The instance, the number, and the pages that are left.
+    assert_eq!(clerk.requests() - before, 2 + (1200 - users).div_ceil(500));
 }
 
 #[tokio::test]
@@ -155,7 +224,7 @@ async fn it_begins_anew_when_the_user_it_stopped_at_is_gone() {
         pair.lose(&created(id, "Ann"));
     }
     let store = &pair.server.app.store;
-    let walk = store.begin_walk(false, by()).await.unwrap();
+    let walk = store.begin_walk(false, None, by()).await.unwrap();
     let after = rollbook::sync::Stage::List(Some("user_1".parse().unwrap()));
     store.reconcile(walk, Vec::new(), after).await.unwrap();
     pair.lose(&deleted("user_1"));

@@ -12,11 +12,11 @@ async fn the_metrics_tell_the_last_one() {
     assert_eq!(value("rollbook_sync_drift").await, None);
     pair.lose(&created("user_Ann", "Ann"));
     let walked = pair.walk(false).await;
-    assert_eq!(value("rollbook_sync_drift").await, Some(0.0), "the first one fills the roll");
+    assert_eq!(value("rollbook_sync_drift").await, Some(1.0), "the first one fills the roll");
     pair.lose(&updated("user_Ann", 5, "Anna"));
     pair.lose(&created("user_Bo", "Bo"));
     pair.walk(true).await;
-    assert_eq!(value("rollbook_sync_drift").await, Some(0.0), "a dry one leaves everything as it is");
+    assert_eq!(value("rollbook_sync_drift").await, Some(1.0), "a dry one leaves everything as it is");
     let then = value("rollbook_sync_last_success_timestamp_seconds").await.unwrap();
     let ended = std::time::Duration::from_millis(walked.ended_at.as_millis().unsigned_abs());
     assert!((then - ended.as_secs_f64()).abs() < 0.01);

@@ -29,6 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that is waited out; who asks for a longer one is asked another time.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// From here on it does not matter how long it is.
+const HOUR: Duration = Duration::from_hours(1);
+
 /// How long to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -48,7 +51,7 @@ pub enum Error {
     #[error("Clerk has no such thing")]
     NotFound,
     /// 429, still.
-    #[error("Clerk asks for fewer requests; try again in {} s", .0.as_secs().max(1))]
+    #[error("Clerk asks for fewer requests; try again in {}", in_words(*.0))]
     Limited(Duration),
     /// Another refusal, with Clerk's word for it.
     #[error("Clerk refuses with {status}: {code}")]
@@ -185,6 +188,11 @@ impl Backend {
             status => Err(Error::Refused { status: status.as_u16(), code: code(&body) }),
         }
     }
+}
+
+/// A wait, as far as anybody would wait.
+fn in_words(wait: Duration) -> String {
+    if wait < HOUR { format!("{} s", wait.as_secs().max(1)) } else { "an hour or more".to_owned() }
 }
 
 fn failure(error: &reqwest::Error) -> Error {

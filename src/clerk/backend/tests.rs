@@ -140,11 +140,36 @@ async fn asks_for_tokens_as_the_api_wants_it() {
 
 #[tokio::test]
 async fn a_token_is_known_even_if_its_link_leads_astray() {
-    for url in ["", r#","url":null"#, r#","url":"javascript:alert(1)""#, r#","url":"http://example.com/""#] {
+    for url in [
+        "",
+        r#","url":null"#,
+        r#","url":7"#,
+        r#","url":"ftp://127.0.0.1/""#,
+        r#","url":"javascript:alert(1)""#,
+        r#","url":"http://example.com/""#,
+    ] {
         let site = Site::start([say("200 OK", "", &format!(r#"{{"id":"act_1"{url}}}"#))]).await;
         let token = site.backend().actor_token(&"user_1".parse().unwrap(), "rollbook:cli").await.unwrap();
         // It can be taken back.
         assert_eq!((token.id.as_str(), token.url), ("act_1", None), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_what_a_browser_would_make_of_it() {
+    let made = r#"{"id":"act_1","url":" https://EXAMPLE.com/a\nb?\u0007\u001b[2J "}"#;
+    let site = Site::start([say("200 OK", "", made)]).await;
+    let token = site.backend().actor_token(&"user_1".parse().unwrap(), "rollbook:cli").await.unwrap();
+    assert_eq!(token.url.as_deref(), Some("https://example.com/ab?%07%1B[2J"));
+}
+
+#[tokio::test]
+async fn a_token_without_a_name_of_its_own_is_none() {
+    for id in [String::new(), "act_1\\u001b".to_owned(), "../users".to_owned(), "a".repeat(129)] {
+        let made = format!(r#"{{"id":"{id}","url":"https://example.com/"}}"#);
+        let site = Site::start([say("200 OK", "", &made)]).await;
+        let token = site.backend().actor_token(&"user_1".parse().unwrap(), "rollbook:cli").await;
+        assert_eq!(token.unwrap_err(), Error::Unreadable, "{id}");
     }
 }
 

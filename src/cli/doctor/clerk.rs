@@ -18,7 +18,8 @@ pub(super) async fn check(set: Option<&config::Backend>, health: Option<&Health>
     let answered = checks::answered(Some(&users), instance.as_deref(), ours);
     let is_other = instance.as_deref().zip(ours).is_some_and(|(theirs, ours)| theirs != ours);
     let counted = users.ok().zip(health).filter(|_| !is_other);
-    let counted = counted.map(|(users, health)| checks::counted_there(users, health.users, health.apart));
+    let counted =
+        counted.map(|(users, health)| checks::counted_there(users, health.users, health.apart, health.failed));
     [answered].into_iter().chain(counted).collect()
 }
 

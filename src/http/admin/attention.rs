@@ -74,7 +74,7 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
 fn of_clerk(app: &App, now: Timestamp) -> Result<Vec<Attention>, Problem> {
     let (href, label) = (clerk::HERE, "Clerk");
     let mut found = Vec::new();
-    if let Some(walked) = app.store.last_walk()?.filter(|walked| walked.drift() > 0) {
+    if let Some(walked) = app.store.last_walk()?.filter(|walked| walked.lost() > 0) {
         let ago = When::ago(walked.ended_at, now).words;
         let title = format!("{} differed from Clerk’s ({ago}).", plural(walked.drift(), "user", "users"));
         let advice = "They are as Clerk has them now. Webhooks of them were lost: see that the endpoint has no failed messages, and is for all events.";

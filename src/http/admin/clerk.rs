@@ -6,8 +6,9 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::brief::brief;
 use super::session::{self, Admin};
-use super::view::{Frame, html, number};
+use super::view::{Frame, NAME, html, number};
 use super::when::When;
 use super::{Stop, assets, form};
 use crate::audit::{Actor, Source};
@@ -17,7 +18,7 @@ use crate::http::problem::Problem;
 use crate::http::{App, reply};
 use crate::reconcile::{Counted, NotBegun, Outcome, Step};
 use crate::store::By;
-use crate::sync::{Report, Walked};
+use crate::sync::{Named, Report, Walked};
 
 pub(super) const HERE: &str = "/admin/clerk";
 
@@ -30,6 +31,10 @@ struct Page {
     running: Option<Running>,
     /// How the last one ended since the start: its tone, when, and what to say.
     ended: Option<(&'static str, When, String)>,
+    /// Whom the last one would change, if it was to change nothing: what of them, whom, and how many more.
+    named: Vec<(&'static str, Vec<String>, Option<String>)>,
+    /// How often users are compared, in words; `None` for never.
+    every: Option<String>,
     /// Since when one waits to go on.
     suspended: Option<When>,
     last: Option<Last>,
@@ -75,7 +80,7 @@ pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
         Method::GET => {
             let admin = session::reader(&call, HERE).await?;
             call.no_query()?;
-            show(&call.app, &admin)
+            show(&call.app, &admin).await
         }
         Method::POST => {
             let admin = session::writer(&call).await?;
@@ -103,15 +108,22 @@ fn begin(app: &App, admin: &Admin, change: Option<&str>) -> Result<Response, Sto
     }
 }
 
-fn show(app: &App, admin: &Admin) -> Result<Response, Stop> {
+async fn show(app: &App, admin: &Admin) -> Result<Response, Stop> {
     let now = app.clock.now();
     let running = app.walks.running();
     let suspended = if running.is_none() { app.store.suspended_walk()? } else { None };
+    let outcome = app.walks.last();
+    let named = outcome.as_ref().filter(|_| running.is_none()).map(named).unwrap_or_default();
+    if !named.is_empty() {
+        app.store.record(admin.did("sync.read")).await?;
+    }
     let page = Page {
         frame: Frame::new(app, admin, HERE),
         has_key: app.walks.has_key(),
         running: running.map(|step| Running { done: number(step.done), of: step.of.map(number), step }),
-        ended: app.walks.last().map(|outcome| ended(&outcome, now)),
+        ended: outcome.map(|outcome| ended(&outcome, now)),
+        named,
+        every: every(app),
         suspended: suspended.map(|walk| When::ago(walk.started_at, now)),
         last: app.store.last_walk()?.map(|walked| Last::new(&walked, now)),
         counted: app.walks.counted().map(|counted| Count::new(counted, now)),
@@ -123,25 +135,47 @@ fn show(app: &App, admin: &Admin) -> Result<Response, Stop> {
 fn ended(outcome: &Outcome, now: Timestamp) -> (&'static str, When, String) {
     let (tone, words) = match &outcome.result {
         Ok(walked) => (if walked.report.failed > 0 { "warn" } else { "good" }, said(walked)),
-        Err(cause) => ("bad", format!("The users were not compared: {cause}.")),
+        Err(cause) => ("bad", format!("The users were not compared to the end: {cause}.")),
     };
     (tone, When::ago(outcome.at, now), words)
+}
+
+/// Whom a dry one would change.
+fn named(outcome: &Outcome) -> Vec<(&'static str, Vec<String>, Option<String>)> {
+    let Ok(Walked { report, .. }) = outcome.result else { return Vec::new() };
+    let Named { created, updated, deleted } = &outcome.named;
+    let all = [
+        ("created", created, report.created),
+        ("updated", updated, report.updated),
+        ("deleted", deleted, report.deleted),
+    ];
+    let named = all.into_iter().filter(|(_, ids, _)| !ids.is_empty());
+    let named = named.map(|(what, ids, all)| {
+        let more = all.saturating_sub(ids.len() as u64);
+        (what, ids.iter().map(|id| brief(id.as_str(), NAME)).collect(), (more > 0).then(|| number(more)))
+    });
+    named.collect()
+}
+
+/// How often the server begins one by itself.
+fn every(app: &App) -> Option<String> {
+    let hours = app.settings.in_force.iter().find(|set| set.name == "ROLLBOOK_SYNC_INTERVAL")?.value.clone();
+    hours
+        .filter(|hours| hours != "off")
+        .map(|hours| if hours == "1" { "hour".to_owned() } else { format!("{hours} hours") })
 }
 
 /// What one came to, as sentences.
 fn said(walked: &Walked) -> String {
     let Report { fetched, created, updated, deleted, failed, .. } = walked.report;
+    let (would, nothing) = if walked.is_dry { ("would be ", " Nothing was changed.") } else { ("", "") };
     let counts = [(created, "created"), (updated, "updated"), (deleted, "deleted")];
     let found = counts.into_iter().filter(|(count, _)| *count > 0);
-    let found: Vec<String> = found.map(|(count, what)| format!("{} {what}", number(count))).collect();
-    let found = match (found.is_empty(), walked.is_dry) {
-        (true, _) => "nothing differed".to_owned(),
-        (false, true) => format!("it would be {}; nothing was changed", found.join(", ")),
-        (false, false) => found.join(", "),
-    };
+    let found: Vec<String> = found.map(|(count, what)| format!("{} {would}{what}", number(count))).collect();
+    let found = if found.is_empty() { "no differences".to_owned() } else { found.join(", ") };
     let failed = if failed > 0 { format!(" {} could not be compared.", number(failed)) } else { String::new() };
-    let users = if fetched == 1 { "One user" } else { &format!("{} users", number(fetched)) };
-    format!("{users} of Clerk’s compared: {found}.{failed}")
+    let users = if fetched == 1 { "1 user" } else { &format!("{} users", number(fetched)) };
+    format!("Compared {users}: {found}.{failed}{nothing}")
 }
 
 impl Last {

@@ -36,8 +36,8 @@ struct Page {
     attention: Vec<Attention>,
     deliveries: Bars,
     users: Option<Curve>,
-    /// When the users were last compared with Clerk's, and how many differed then.
-    compared: Option<(When, String)>,
+    /// The last comparison with Clerk's users.
+    compared: Option<Compared>,
     rows: Vec<Row>,
     log: Option<Log>,
 }
@@ -112,11 +112,24 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         attention: attention::of(&call.app, now, day.as_ref().unwrap_or(&traffic)).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),
-        compared: store.last_walk()?.map(|walked| (When::ago(walked.ended_at, now), number(walked.drift()))),
+        compared: store.last_walk()?.map(|walked| Compared {
+            at: When::ago(walked.ended_at, now),
+            is_first: walked.is_first,
+            is_even: walked.drift() == 0,
+            drift: number(walked.drift()),
+        }),
         rows: Rows::new(store, now).of(newest)?,
         log: Log::of(&call.app, counts.entries, now),
     };
     Ok(html(StatusCode::OK, &page)?)
+}
+
+/// When the users were last compared with Clerk's, and how many differed then.
+struct Compared {
+    at: When,
+    is_first: bool,
+    is_even: bool,
+    drift: String,
 }
 
 impl Tiles {

@@ -85,7 +85,7 @@ fn sync(page: &mut Families, app: &App) {
     let Report { created, updated, deleted, unchanged, failed, apart, .. } = walked.report;
     page.gauge(
         "rollbook_sync_drift",
-        "Users who differed from Clerk's at the last comparison; 0 where it filled an empty roll.",
+        "Users who differed from Clerk's at the last comparison.",
         number(walked.drift()),
     );
     page.gauge(
