@@ -233,6 +233,8 @@ async fn a_target_is_paused_moved_tried_out_changed_and_removed() {
         let asked = site.get(&format!("{replay}?{query}"), Some(&cookie)).await;
         let path = format!("{replay}/{place}");
         assert_eq!((asked.status, asked.location()), (303, &*path), "{}", asked.body);
+        // While it stands still, so does what lies between.
+        press(&site, &cookie, "/admin/targets/crm/pause", "paused").await;
         let next = status(&site, "crm").unwrap().course.after.unwrap() + 1;
         let ask = page(&site, &cookie, &path).await;
         let between = next - place.parse().unwrap_or(0);
@@ -244,6 +246,7 @@ async fn a_target_is_paused_moved_tried_out_changed_and_removed() {
         assert_eq!(status(&site, "crm").unwrap().course.after.unwrap() + 1, next, "nothing was moved");
         let answer = site.post(&path, Some(&cookie), &[("password", PASSWORD)]).await;
         assert_eq!((answer.status, answer.location()), (303, "/admin/targets/crm?done=moved"), "{}", answer.body);
+        press(&site, &cookie, "/admin/targets/crm/resume", "resumed").await;
         let calls = receiver.after(n + 2).await;
         assert_eq!(calls.last().unwrap().header("webhook-id"), first.header("webhook-id"), "{query}");
         until(&site, "crm", |status| status.course.delivered == n as u64 + 2).await;

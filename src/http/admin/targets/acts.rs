@@ -113,7 +113,10 @@ pub(in super::super) async fn replay(desk: &Desk, mut call: Call, name: &str, pl
     }
     let page = address(&status.target.name);
     let oldest = call.app.store.place_at(None).await?;
-    let next = status.course.after.map_or(0, |after| after.saturating_add(1)).max(oldest);
+    // What lies before the entry that waits was passed over, if that is not written down yet.
+    let course = &status.course;
+    let next = course.after.map_or(0, |after| after.saturating_add(1)).max(oldest);
+    let next = course.failing.as_ref().map_or(next, |failing| failing.seq.max(next));
     let first = first.max(oldest);
     let question = Question {
         here: HERE,
