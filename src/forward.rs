@@ -6,7 +6,9 @@ mod bearer;
 mod change;
 mod compose;
 mod course;
+mod error;
 mod secrets;
+mod status;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -21,12 +23,14 @@ use tokio::task::JoinHandle;
 
 use crate::audit::{Actor, Draft, Source};
 use crate::clerk::backend::Backend;
-use crate::clerk::courier::{Address, BadAddress, BadCourier, NoAnswer};
+use crate::clerk::courier::{Address, BadAddress};
 use crate::clock::{Clock, Timestamp};
 use crate::store::{self, FeedItem, Store};
 use crate::target::{Course, Kind, Target, TargetName};
 
+pub use self::error::Error;
 pub use self::secrets::{BadSecret, NoRandomness, Secret, SecretsError};
+pub use self::status::{Origin, Status, Stuck};
 
 use self::compose::Mark;
 use self::secrets::{Kept, Secrets};
@@ -112,75 +116,6 @@ impl Live {
     }
 }
 
-/// Where a target is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The settings; it can only be changed there.
-    Settings,
-    /// The admin page.
-    Page,
-}
-
-/// How a target stands.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// The target.
-    pub target: Target,
-    /// Where it is from.
-    pub origin: Origin,
-    /// How far it has come, whether it is paused, and what is wrong at the other end.
-    pub course: Course,
-    /// So many entries of the log were not looked at for it yet; not all of them are told.
-    pub behind: u64,
-    /// When it is tried again, after a failure.
-    pub next_try_at: Option<Timestamp>,
-    /// How the answer of the last failure begins. It is the other's text, and not kept.
-    pub said: Option<String>,
-    /// What is wrong at this end, so that nothing is tried.
-    pub stuck: Option<Stuck>,
-    /// How often it did not take what it was sent, since the start.
-    pub failures: u64,
-    /// Whether there is a secret to sign with.
-    pub has_secret: bool,
-}
-
-impl Status {
-    /// Whether it takes what it is told, as far as is known; whatever is paused does not.
-    #[must_use]
-    pub const fn is_well(&self) -> bool {
-        !self.course.paused && self.stuck.is_none() && self.course.failing.is_none()
-    }
-}
-
-/// Why nothing is sent to a target.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Stuck {
-    /// There is no secret to sign with.
-    #[error("its secret is not here: it is not in copies of the data file; give it a new one")]
-    NoSecret,
-    /// Its address cannot be called, or no longer.
-    #[error("{0}")]
-    Address(#[from] BadAddress),
-    /// It cannot be called.
-    #[error("{0}")]
-    Courier(#[from] BadCourier),
-    /// It wants session tokens, which Clerk does not make without the key.
-    #[error("its calls are to carry session tokens, for which CLERK_SECRET_KEY has to be set")]
-    NoKey,
-    /// Its place is not in the log.
-    #[error("the log ends before its place; replay from another one")]
-    Ahead,
-    /// The log may not be what it says.
-    #[error("the log is in doubt")]
-    Doubt,
-    /// The log cannot be read.
-    #[error("the data file cannot be read")]
-    Store,
-    /// What tells it has ended by a fault of its own.
-    #[error("what tells it has failed; pause and resume it, and please report this")]
-    Failed,
-}
-
 /// Where in the log a target goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -192,59 +127,6 @@ pub enum Start {
     At(u64),
     /// With the first entry written at that time or later.
     Since(Timestamp),
-}
-
-/// Why a target could not be changed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is none of that name.
-    #[error("there is no target of that name")]
-    Unknown,
-    /// There is one of that name.
-    #[error("there is a target of that name already")]
-    Taken,
-    /// It is the settings' to change.
-    #[error("this target is that of the settings (ROLLBOOK_FORWARD_URL…), and can be changed there only")]
-    OfSettings,
-    /// There are as many as there can be.
-    #[error("there are {MOST} targets already; remove one first")]
-    TooMany,
-    /// The address cannot be called.
-    #[error("{0}")]
-    Address(#[from] BadAddress),
-    /// Session tokens are for calls of users.
-    #[error("only calls that create, update and delete users can carry session tokens")]
-    BearerOfEvents,
-    /// Session tokens cannot be made.
-    #[error("for calls to carry session tokens, CLERK_SECRET_KEY has to be set")]
-    NoKey,
-    /// That entry is not in the way.
-    #[error("that entry is not what the target fails at")]
-    NotFailing,
-    /// The log ends before that entry.
-    #[error("the log ends before that entry")]
-    Ahead,
-    /// Nothing can be sent to it.
-    #[error("{0}")]
-    Stuck(Stuck),
-    /// It does not answer.
-    #[error("{0}")]
-    NoAnswer(#[from] NoAnswer),
-    /// The secret is none.
-    #[error(transparent)]
-    BadSecret(#[from] BadSecret),
-    /// No secret can be made.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-    /// The file of the secrets cannot be used.
-    #[error(transparent)]
-    Secrets(#[from] SecretsError),
-    /// The store takes no writes, or cannot be read.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// The server stops.
-    #[error("the server stops")]
-    Stopping,
 }
 
 impl fmt::Debug for Setup {

@@ -138,7 +138,8 @@ struct ListQuery {
     #[serde(default)]
     #[schemars(schema_with = "seq")]
     after: Option<Seq>,
-    #[serde(default)]
+    // Or the description would name nothing at all as what is wanted by default.
+    #[serde(default, skip_serializing_if = "Types::are_all")]
     #[schemars(schema_with = "types")]
     types: Types,
     #[serde(default)]
