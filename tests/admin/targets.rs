@@ -315,6 +315,9 @@ async fn the_target_of_the_settings_is_shown_and_moved_but_not_changed() {
             && one.contains(&format!("<bdi>{}/</bdi>", receiver.url)),
         "{one}"
     );
+    let list = page(&site, &cookie, "/admin/targets").await;
+    let row = "\">settings</a> <span class=\"badge\">events</span> <span class=\"badge\">from the settings</span>";
+    assert!(list.contains(row) && list.matches(">settings<").count() == 1, "{list}");
     for absent in ["/remove", "/secret", "name=\"url\"", &SECRET[6..]] {
         assert!(!one.contains(absent), "{absent}: {one}");
     }

@@ -235,9 +235,10 @@ async fn test(call: &Call, admin: &Admin, status: &Status) -> Result<Response, S
     entry.target = name.as_str().parse().ok().map(|id| audit::Target::Object(ObjectKey { kind: "target".into(), id }));
     call.app.store.record(if is_good { entry } else { entry.ended("error", "not_taken") }).await?;
     let alert = match answer {
-        Ok(_) if is_good => {
-            return Ok(done(status, if kind == Kind::Api { Done::Reached } else { Done::Tested }));
+        Ok(answer) if kind == Kind::Api => {
+            return Ok(reply::see_other(&format!("{}?done=reached&answered={}", address(name), answer.status)));
         }
+        Ok(_) if is_good => return Ok(done(status, Done::Tested)),
         Ok(answer) => match answer.said {
             Some(said) => Alert::quoting(format!("The test was answered {}:", answer.status), brief(&said, SENTENCE)),
             None => Alert::of("", format!("The test was answered {}.", answer.status)),

@@ -21,12 +21,12 @@ use crate::http::reply;
 
 #[derive(Template)]
 #[template(path = "target.html")]
-struct Page {
+struct Page<'a> {
     frame: Frame,
     address: String,
     name: String,
     state: State,
-    done: &'static str,
+    done: &'a str,
     alert: Alert,
     /// The last entry it is past, as a number and as people read it.
     after: Option<(u64, String)>,
@@ -84,7 +84,7 @@ impl Done {
             Self::Moved => "It goes on from there.",
             Self::Secret => "It has its new secret.",
             Self::Tested => "A signed test was sent, and it took it.",
-            Self::Reached => "It can be reached: it answered a GET of its address.",
+            Self::Reached => "It can be reached. The secret and the calls were not tested.",
         }
     }
 }
@@ -93,6 +93,20 @@ impl Done {
 #[serde(deny_unknown_fields)]
 struct Query {
     done: Option<Done>,
+    /// The status that a `GET` of its address was answered with.
+    answered: Option<u16>,
+}
+
+impl Query {
+    /// What was just done, in words.
+    fn says(&self) -> String {
+        match (self.done, self.answered) {
+            (Some(Done::Reached), Some(status)) => {
+                format!("It answered {status} to a GET. The secret and the calls were not tested.")
+            }
+            (done, _) => done.map_or("", Done::says).to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -111,7 +125,7 @@ pub(in super::super) async fn serve(desk: &Desk, mut call: Call, name: &str) -> 
     let status = known(&call, name)?;
     if call.method == Method::GET {
         let query: Query = call.query()?;
-        return show(&call, &admin, &status, StatusCode::OK, query.done.map_or("", Done::says), Alert::default(), None);
+        return show(&call, &admin, &status, StatusCode::OK, &query.says(), Alert::default(), None);
     }
     call.no_query()?;
     let form = form::posted(&mut call).await?;
@@ -162,7 +176,7 @@ pub(super) fn show(
     admin: &Admin,
     status: &Status,
     code: StatusCode,
-    done: &'static str,
+    done: &str,
     alert: Alert,
     typed: Option<Typed>,
 ) -> Result<Response, Stop> {
