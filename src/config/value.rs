@@ -60,7 +60,7 @@ pub(super) fn hours(text: &str) -> Parsed<Option<NonZeroU32>> {
 pub(super) fn secret_key(text: &str) -> Parsed<String> {
     let text = text.trim();
     let is_one = text.strip_prefix("sk_").is_some_and(|rest| {
-        (1..=256).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        (1..=256).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
     if is_one {
         Ok(text.to_owned())
