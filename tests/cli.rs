@@ -527,7 +527,7 @@ async fn somebody_is_signed_in_as_a_user_from_the_terminal() {
             assert!(err.starts_with(&format!("nobody was signed in: {why}")), "{line}: {err}");
         }
         let mut silent = rollbook(folder, &format!("actor-token {user}"));
-        assert!(Said::of(silent.args(["--reason", " "])).failed(1).contains("say why"));
+        assert!(Said::of(silent.args(["--reason", " "])).failed(1).contains("give a reason"));
         run(folder, &format!("actor-token {user}")).failed(2);
         if let Some(server) = server.take() {
             assert_eq!(server.stop("TERM").0, Some(0));

@@ -6,7 +6,7 @@ use crate::forward::{Status, Stuck};
 use crate::target::Failing;
 
 /// What the checks of services that are told are called.
-pub const TARGETS: &str = "forwarding";
+pub const TARGETS: &str = "targets";
 
 /// After how long a service that does not take what it is told is a failure, in milliseconds: an hour.
 const OUTAGE: i64 = 60 * 60 * 1000;
@@ -28,7 +28,7 @@ pub struct Standing {
 #[must_use]
 pub fn targets(all: &[Status], now: Timestamp) -> Vec<Check> {
     if all.is_empty() {
-        return vec![Check::ok(TARGETS, "no service is told of what happens (ROLLBOOK_FORWARD_URL)")];
+        return vec![Check::ok(TARGETS, "no target is told of what happens (ROLLBOOK_FORWARD_URL)")];
     }
     let check = |status: &Status| {
         let Standing { level, word, found, advice } = standing(status, now);
@@ -36,7 +36,7 @@ pub fn targets(all: &[Status], now: Timestamp) -> Vec<Check> {
         Check {
             name: TARGETS,
             level,
-            found: format!("service {}: {found}", status.target.name),
+            found: format!("target {}: {found}", status.target.name),
             advice: advice.to_owned(),
         }
     };
@@ -71,8 +71,8 @@ fn failure(failing: &Failing, now: Timestamp) -> Standing {
     Standing {
         level: if age < OUTAGE { Level::Warning } else { Level::Failure },
         word: "failing",
-        found: format!("{why}; entry {seq} was {tried}, first {}", ago(age / 1000)),
-        advice: "see to the service: what it is to be told waits for it",
+        found: format!("{why}; entry {seq} was {tried}, since {}", ago(age / 1000)),
+        advice: "check the target; its events are kept and will be sent",
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
                 failing_since(59),
                 Level::Warning,
                 "failing",
-                "it answers 503; entry 12 was tried 4 times, first 59 minutes",
+                "it answers 503; entry 12 was tried 4 times, since 59 minutes",
             ),
             (failing_since(60), Level::Failure, "failing", "it answers 503; entry 12"),
             (
@@ -149,7 +149,7 @@ mod tests {
     fn there_is_a_check_for_each_service_or_one_that_says_there_is_none() {
         assert!(targets(&[], NOW)[0].found.contains("ROLLBOOK_FORWARD_URL"));
         let found = targets(&[status(), failing_since(1)], NOW);
-        assert_eq!(found.iter().map(|check| &*check.found).next(), Some("service crm: up to date"));
-        assert!(found.len() == 2 && found[1].sentence().ends_with("waits for it"), "{found:?}");
+        assert_eq!(found.iter().map(|check| &*check.found).next(), Some("target crm: up to date"));
+        assert!(found.len() == 2 && found[1].sentence().ends_with("will be sent"), "{found:?}");
     }
 }

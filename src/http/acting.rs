@@ -26,7 +26,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no reason, or one that is too long.
-    #[error("say why, in at most 1,000 characters")]
+    #[error("give a reason (at most 1,000 characters)")]
     Reason,
     /// There is no such user.
     #[error("there is no such user")]
@@ -126,10 +126,7 @@ pub async fn sign_in_as(store: &Store, backend: &Backend, order: Order, entry: D
 
 /// The link, once `entry` is in the log.
 async fn make(store: &Store, backend: &Backend, order: &Order, entry: &mut Draft) -> Result<String, Error> {
-    let reason = order.reason.trim();
-    if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
-        return Err(Error::Reason);
-    }
+    let reason = reason(&order.reason)?;
     let user = living(store, &order.user, reason, entry)?;
     let actor = actor(store, order, &entry.actor)?;
     if actor == user.clerk_id {
@@ -150,6 +147,15 @@ async fn make(store: &Store, backend: &Backend, order: &Order, entry: &mut Draft
         return Err(error.into());
     }
     Ok(url)
+}
+
+/// The reason, if it is one.
+///
+/// # Errors
+/// [`Error::Reason`].
+pub fn reason(given: &str) -> Result<&str, Error> {
+    let given = given.trim();
+    if given.is_empty() || given.chars().count() > LONGEST_REASON { Err(Error::Reason) } else { Ok(given) }
 }
 
 /// The user, if they may come in themselves. The entry is about somebody who is on the roll, and says nothing of anybody

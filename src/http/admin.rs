@@ -3,6 +3,7 @@
 //! in the book before it is an answer.
 
 mod admins;
+mod alert;
 mod assets;
 mod attention;
 mod audit;
@@ -161,7 +162,8 @@ async fn route(desk: &Desk, path: &str, call: Call) -> Result<Response, Stop> {
         ["targets", name, "resume"] => targets::acts::serve(call, name, Act::Resume).await,
         ["targets", name, "retry"] => targets::acts::serve(call, name, Act::Retry).await,
         ["targets", name, "test"] => targets::acts::serve(call, name, Act::Test).await,
-        ["targets", name, "replay"] => targets::acts::replay(call, name).await,
+        ["targets", name, "replay"] => targets::acts::place(call, name).await,
+        ["targets", name, "replay", place] => targets::acts::replay(desk, call, name, place).await,
         ["targets", name, "secret"] => targets::secret::serve(desk, call, name).await,
         ["targets", name, "skip", seq] => targets::acts::skip(desk, call, name, seq).await,
         ["targets", name, "remove"] => targets::acts::remove(desk, call, name).await,

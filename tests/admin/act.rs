@@ -49,7 +49,7 @@ fn form<'a>(reason: &'a str, actor: &'a str, password: &'a str) -> [(&'static st
 
 /// The link on the page.
 fn link(page: &str) -> String {
-    let link = page.split("<code>http").nth(1).unwrap().split('<').next().unwrap();
+    let link = page.split("readonly").next().unwrap().rsplit("value=\"http").next().unwrap().split('"').next().unwrap();
     format!("http{}", link.replace("&#38;", "&"))
 }
 
@@ -67,9 +67,10 @@ async fn the_link_is_shown_once_and_kept_nowhere() {
     let made = site.post(&format!("{user}/act"), Some(&cookie), &form(REASON, "", PASSWORD)).await;
     assert_eq!((made.status, made.header("cache-control")), (200, "no-store"), "{}", made.body);
     let link = link(&made.body);
-    assert!(made.body.contains(&format!(
-        "<a class=\"button plain\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"
-    )));
+    assert!(
+        made.body
+            .contains(&format!("<a class=\"second\" href=\"{link}\" target=\"_blank\" rel=\"noreferrer noopener\">"))
+    );
     let entry = site.newest("actor_token.created").await;
     assert_eq!((entry.leaf.actor.as_str(), entry.target_user), ("admin:ada", Some(clerk_id("user_1"))));
     let detail = entry.detail.unwrap();
@@ -126,7 +127,7 @@ async fn a_colleague_may_act_by_their_own_id() {
     for actor in ["rollbook:admin:eve", "two words", nobody, "user_1"] {
         let refused = site.post(&format!("{user}/act"), Some(&cookie), &form(REASON, actor, PASSWORD)).await;
         assert_eq!(refused.status, 400, "{actor}");
-        assert!(refused.body.contains("role=\"alert\"") && refused.body.contains("Nobody was signed in: "), "{actor}");
+        assert!(refused.body.contains("role=\"alert\"") && refused.body.contains("No link was made: "), "{actor}");
         assert!(refused.body.contains(REASON), "what was typed is still there");
     }
     assert_eq!(clerk.requests(), 3);
@@ -145,7 +146,7 @@ async fn who_may_not_come_in_is_nobody_to_act_as() {
         let refused = site.post(&format!("{user}/act"), Some(&cookie), &form(REASON, "", PASSWORD)).await;
         assert_eq!(refused.status, 400, "{reason}");
         assert!(refused.body.contains(&format!(
-            "Nobody was signed in: this user {}",
+            "No link was made: this user {}",
             if reason == "banned" { "is banned" } else { "was deleted" }
         )));
         let entry = site.newest("actor_token.refused").await;
@@ -161,7 +162,18 @@ async fn who_may_not_come_in_is_nobody_to_act_as() {
     for reason in ["", "  ", &"x".repeat(1001)] {
         let refused = site.post(&format!("{user}/act"), Some(&cookie), &form(reason, "", PASSWORD)).await;
         assert_eq!(refused.status, 400);
-        assert!(refused.body.contains("say why, in at most 1,000 characters"));
+        assert!(
+            refused
+                .body
+                .contains("<a href=\"#reason\">No link was made: give a reason (at most 1,000 characters).</a>")
+        );
+    }
+    let empty = site.post(&format!("{user}/act"), Some(&cookie), &form("", "", "")).await;
+    assert_eq!(empty.status, 403);
+    for shown in
+        ["<a href=\"#reason\">", "<a href=\"#password\">", "<title>Error: ", "aria-describedby=\"fault-reason "]
+    {
+        assert!(empty.body.contains(shown), "{shown}: {}", empty.body);
     }
     assert_eq!(clerk.requests(), 0, "Clerk is asked for none of this");
     // Whom Clerk has deleted meanwhile.
@@ -213,6 +225,8 @@ async fn what_clerk_refuses_is_said_in_plain_words() {
 async fn without_the_key_the_page_says_what_to_set() {
     let (site, cookie) = Site::with_admin().await;
     let user = site.add_user("user_1", &json!({})).await;
+    let page = site.get(&user, Some(&cookie)).await.body;
+    assert!(page.contains("set <code>CLERK_SECRET_KEY") && !page.contains(&format!("{user}/act")), "{page}");
     let page = site.get(&format!("{user}/act"), Some(&cookie)).await.body;
     assert!(page.contains("CLERK_SECRET_KEY") && !page.contains("type=\"password\""), "{page}");
     assert_eq!(site.post(&format!("{user}/act"), Some(&cookie), &form(REASON, "", PASSWORD)).await.status, 400);

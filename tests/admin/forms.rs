@@ -49,8 +49,8 @@ fn form(path: &str, needs: Needs, has_page: bool, fields: &[(&'static str, &'sta
 /// Forms that do nothing which [`Stage::state`] would see.
 const UNSEEN: [&str; 5] = ["/ever", "/reprocess", "/backups", "/clerk", "/retry"];
 
-/// A new service.
-const SERVICE: &[(&str, &str)] = &[
+/// A new target.
+const TARGET: &[(&str, &str)] = &[
     ("name", "billing"),
     ("url", "https://hooks.example.com/"),
     ("kind", "events"),
@@ -62,7 +62,7 @@ const SERVICE: &[(&str, &str)] = &[
 ];
 
 /// Every form there is. `user` is the page of a user whom Clerk has not deleted, `key` the id of an API key, `session` that
-/// of another session of an admin's, `waiting` the page of a delivery in quarantine; there is an admin `eve`, and a service
+/// of another session of an admin's, `waiting` the page of a delivery in quarantine; there is an admin `eve`, and a target
 /// `crm` that fails at the entry `stuck`.
 fn forms(user: &str, key: &str, session: &str, waiting: &str, stuck: u64) -> Vec<Form> {
     use Needs::{Nobody, Password, Session};
@@ -103,13 +103,13 @@ fn forms(user: &str, key: &str, session: &str, waiting: &str, stuck: u64) -> Vec
             true,
             &[("password", "seven calm blue whales"), ("again", "seven calm blue whales")],
         ),
-        form("/admin/targets", Password("password"), true, SERVICE),
-        form("/admin/targets/crm", Password("password"), true, &[SERVICE[1], SERVICE[2], SERVICE[3]]),
+        form("/admin/targets", Password("password"), true, TARGET),
+        form("/admin/targets/crm", Password("password"), true, &[TARGET[1], TARGET[2], TARGET[3]]),
         form("/admin/targets/crm/pause", Session, false, &[]),
         form("/admin/targets/crm/resume", Session, false, &[]),
         form("/admin/targets/crm/retry", Session, false, &[]),
         form("/admin/targets/crm/test", Session, false, &[]),
-        form("/admin/targets/crm/replay", Session, false, &[("from", "all"), ("entry", ""), ("day", "")]),
+        form("/admin/targets/crm/replay/all", Password("password"), true, &[]),
         form("/admin/targets/crm/secret", Password("password"), true, &[("secret", "")]),
         form(&format!("/admin/targets/crm/skip/{stuck}"), Password("password"), true, &[]),
         form("/admin/targets/crm/remove", Password("password"), true, &[]),

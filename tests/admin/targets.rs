@@ -1,4 +1,4 @@
-//! Services that are told of what happens, as admins see and move them.
+//! Targets, as admins see and move them.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use serde_json::json;
 use super::site::{Answer, PASSWORD, Site};
 use crate::receiver::{Receiver, SECRET};
 
-/// Services on this machine may be called.
+/// Targets on this machine may be called.
 const NEAR: (&str, &str) = ("ROLLBOOK_FORWARD_PRIVATE", "127.0.0.0/8");
 
-/// The form for a new service, some of its fields with other values.
+/// The form for a new target, some of its fields with other values.
 fn form<'a>(name: &'a str, url: &'a str, changed: &[(&'static str, &'a str)]) -> Vec<(&'static str, &'a str)> {
     let fields = [("name", name), ("url", url), ("kind", "events"), ("types", ""), ("from", "now")];
     let empty = [("entry", ""), ("day", ""), ("secret", ""), ("password", PASSWORD)];
@@ -46,7 +46,7 @@ fn status(site: &Site, name: &str) -> Option<Status> {
     site.app.forwarder.status(&name.parse().unwrap())
 }
 
-/// Waits until that is so of the service.
+/// Waits until that is so of the target.
 pub(crate) async fn until(site: &Site, name: &str, so: impl Fn(&Status) -> bool) -> Status {
     let since = Instant::now();
     loop {
@@ -64,12 +64,12 @@ async fn somebody_comes(site: &Site, id: &str) {
 }
 
 #[tokio::test]
-async fn a_service_is_added_and_its_secret_shown_once() {
+async fn a_target_is_added_and_its_secret_shown_once() {
     let (receiver, site) = (Receiver::start().await, Site::start_with(&[NEAR], None).await);
     let cookie = site.set_up().await;
     let empty = page(&site, &cookie, "/admin/targets").await;
-    assert!(empty.contains("No service is told of anything yet. Add the first one below"), "{empty}");
-    assert!(empty.contains("aria-current=\"page\">Forwarding"), "{empty}");
+    assert!(empty.contains("There is no target yet. Add the first one below"), "{empty}");
+    assert!(empty.contains("aria-current=\"page\">Targets"), "{empty}");
     somebody_comes(&site, "user_1").await;
 
     let made = add(&site, &cookie, &form("billing", &receiver.url, &[("from", "all"), ("types", "user.*")])).await;
@@ -88,6 +88,7 @@ async fn a_service_is_added_and_its_secret_shown_once() {
     }
     let list = page(&site, &cookie, "/admin/targets").await;
     assert!(list.contains("href=\"/admin/targets/billing\"") && list.contains(">Up to date<"), "{list}");
+    assert!(list.contains("<details class=\"adds\">") && empty.contains("<details class=\"adds\" open>"), "{list}");
 
     let answer = add(&site, &cookie, &form("crm", &receiver.url, &[("secret", SECRET)])).await;
     assert_eq!((answer.status, answer.location()), (303, "/admin/targets/crm?done=added"), "{}", answer.body);
@@ -101,26 +102,28 @@ async fn what_cannot_be_is_refused_with_a_sentence_and_nothing_is_added() {
     let site = Site::start().await;
     let cookie = site.set_up().await;
     let fine = "https://hooks.example.com/rollbook";
-    for (fields, told) in [
-        (form("Billing", fine, &[]), "its name is 1 to 32 characters"),
-        (form("settings", fine, &[]), "that name is kept"),
-        (form("a", "hooks", &[]), "the address must be an https or http URL"),
-        (form("a", "https://user:pass@hooks.example.com", &[]), "no user, query or fragment"),
-        (form("a", "http://hooks.example.com", &[]), "over the internet it has to be https"),
+    for (fields, told, field) in [
+        (form("Billing", fine, &[]), "its name is 1 to 32 characters", "name"),
+        (form("settings", fine, &[]), "that name is kept", "name"),
+        (form("a", "hooks", &[]), "the address must be an https or http URL", "url"),
+        (form("a", "https://user:pass@hooks.example.com", &[]), "no user, query or fragment", "url"),
+        (form("a", "http://hooks.example.com", &[]), "over the internet it has to be https", "url"),
         // Inside, however it is written: only the settings open that.
-        (form("a", "https://10.0.0.1/hooks", &[]), "ROLLBOOK_FORWARD_PRIVATE"),
-        (form("a", "http://127.0.0.1:8080", &[]), "ROLLBOOK_FORWARD_PRIVATE"),
-        (form("a", "https://[::ffff:169.254.169.254]", &[]), "ROLLBOOK_FORWARD_PRIVATE"),
-        (form("a", "https://2130706433/", &[]), "ROLLBOOK_FORWARD_PRIVATE"),
-        (form("a", fine, &[("kind", "all")]), "choose what it is told"),
-        (form("a", fine, &[("types", "user.created user.deleted")]), "events are up to 32 names"),
-        (form("a", fine, &[("bearer", "yes")]), "only calls that create"),
-        (form("a", fine, &[("bearer", "yes"), ("kind", "api")]), "CLERK_SECRET_KEY has to be set"),
-        (form("a", fine, &[("from", "somewhere")]), "choose where it begins"),
-        (form("a", fine, &[("from", "entry"), ("entry", "+1")]), "the number of the entry"),
-        (form("a", fine, &[("from", "entry"), ("entry", "900")]), "the log ends before that entry"),
-        (form("a", fine, &[("from", "day"), ("day", "yesterday")]), "the day is missing"),
-        (form("a", fine, &[("secret", "whsec_short")]), "24 to 64 random bytes"),
+        (form("a", "https://10.0.0.1/hooks", &[]), "ROLLBOOK_FORWARD_PRIVATE", "url"),
+        (form("a", "http://127.0.0.1:8080", &[]), "ROLLBOOK_FORWARD_PRIVATE", "url"),
+        (form("a", "https://[::ffff:169.254.169.254]", &[]), "ROLLBOOK_FORWARD_PRIVATE", "url"),
+        (form("a", "https://2130706433/", &[]), "ROLLBOOK_FORWARD_PRIVATE", "url"),
+        (form("a", fine, &[("kind", "all")]), "choose what it is told", "kind"),
+        (form("a", fine, &[("types", "user.created user.deleted")]), "events are up to 32 names", "types"),
+        (form("a", fine, &[("bearer", "yes")]), "only calls that create", "bearer"),
+        (form("a", fine, &[("bearer", "yes"), ("kind", "api")]), "CLERK_SECRET_KEY has to be set", "bearer"),
+        (form("a", fine, &[("from", "somewhere")]), "choose where it begins", "from"),
+        (form("a", fine, &[("from", "entry"), ("entry", "+1")]), "the number of the entry", "entry"),
+        (form("a", fine, &[("from", "entry"), ("entry", "900")]), "the log ends before that entry", "entry"),
+        (form("a", fine, &[("from", "day"), ("day", "yesterday")]), "the day is missing", "day"),
+        (form("a", fine, &[("secret", "whsec_short")]), "24 to 64 random bytes", "secret"),
+        (form("a", fine, &[("kind", "api"), ("types", "session.*,user.assigned")]), "none of them is named", "types"),
+        (form("a", fine, &[("from", "day"), ("day", "2999-01-01")]), "that day has not come yet", "day"),
     ] {
         let answer = add(&site, &cookie, &fields).await;
         assert_eq!(answer.status, 400, "{fields:?}");
@@ -131,6 +134,12 @@ async fn what_cannot_be_is_refused_with_a_sentence_and_nothing_is_added() {
             &alert[..400]
         );
         assert!(!answer.body.contains(PASSWORD) && !answer.body.contains("whsec_short"), "{fields:?}");
+        assert!(alert.contains(&format!("<a href=\"#{field}\">Nothing was added")), "{fields:?}");
+        assert!(answer.body.contains("<title>Error: Targets"), "{fields:?}");
+        let marked = answer.body.contains(&format!("aria-describedby=\"fault-{field}"));
+        let (main, h1) = (answer.body.find("<main").unwrap(), answer.body.find("<h1").unwrap());
+        let at = answer.body.find("role=\"alert\"").unwrap();
+        assert!(marked && main < at && at < h1 && answer.body.contains("class=\"adds\" open"), "{fields:?}");
         let url = fields[1].1;
         assert!(answer.body.contains(&format!("value=\"{url}\"")), "{fields:?}: what was typed is gone");
     }
@@ -142,7 +151,7 @@ async fn what_cannot_be_is_refused_with_a_sentence_and_nothing_is_added() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_is_seen_everywhere_and_can_be_helped_on() {
+async fn a_target_that_fails_is_seen_everywhere_and_can_be_helped_on() {
     let (receiver, site) = (Receiver::start().await, Site::start_with(&[NEAR], None).await);
     let cookie = site.set_up().await;
     receiver.say(|_| Some((503, "", "<script>down</script> for tea")));
@@ -154,7 +163,8 @@ async fn a_service_that_fails_is_seen_everywhere_and_can_be_helped_on() {
     let one = page(&site, &cookie, "/admin/targets/crm").await;
     for shown in [
         ">Failing<",
-        "It answers 503; entry",
+        "<p>It answers 503.</p>",
+        "tried ",
         "It says: <bdi>&#60;script&#62;down&#60;/script&#62; for tea</bdi>",
         &format!("href=\"/admin/audit/{seq}\""),
         &format!("href=\"/admin/targets/crm/skip/{seq}\""),
@@ -166,7 +176,7 @@ async fn a_service_that_fails_is_seen_everywhere_and_can_be_helped_on() {
     for path in ["/admin", "/admin/system"] {
         let page = page(&site, &cookie, path).await;
         assert!(
-            page.contains("ervice crm: it answers 503") && page.contains("href=\"/admin/targets\""),
+            page.contains("arget crm: it answers 503") && page.contains("href=\"/admin/targets\""),
             "{path}: {page}"
         );
     }
@@ -192,7 +202,7 @@ async fn a_service_that_fails_is_seen_everywhere_and_can_be_helped_on() {
     press(&site, &cookie, "/admin/targets/crm/retry", "tried").await;
     until(&site, "crm", |status| status.course.delivered == 1 && status.behind == 0).await;
     assert!(page(&site, &cookie, "/admin/targets/crm").await.contains(">Up to date<"));
-    assert!(!page(&site, &cookie, "/admin").await.contains("ervice crm"));
+    assert!(!page(&site, &cookie, "/admin").await.contains("arget crm: "));
     let metrics = site.get("/metrics", None).await.body;
     for line in ["rollbook_forward_up{target=\"crm\"} 1", "rollbook_forward_delivered_total{target=\"crm\"} 1"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
@@ -200,7 +210,7 @@ async fn a_service_that_fails_is_seen_everywhere_and_can_be_helped_on() {
 }
 
 #[tokio::test]
-async fn a_service_is_paused_moved_tried_out_changed_and_removed() {
+async fn a_target_is_paused_moved_tried_out_changed_and_removed() {
     let (receiver, site) = (Receiver::start().await, Site::start_with(&[NEAR], None).await);
     let cookie = site.set_up().await;
     assert_eq!(add(&site, &cookie, &form("crm", &receiver.url, &[("secret", SECRET)])).await.status, 303);
@@ -208,28 +218,58 @@ async fn a_service_is_paused_moved_tried_out_changed_and_removed() {
     somebody_comes(&site, "user_1").await;
     let paused = page(&site, &cookie, "/admin/targets/crm").await;
     assert!(paused.contains(">Paused<") && paused.contains("action=\"/admin/targets/crm/resume\""), "{paused}");
-    assert!(page(&site, &cookie, "/admin").await.contains("ervice crm: paused"));
+    assert!(page(&site, &cookie, "/admin").await.contains("arget crm: paused"));
     press(&site, &cookie, "/admin/targets/crm/resume", "resumed").await;
     let first = receiver.after(1).await.remove(0);
 
     let replay = "/admin/targets/crm/replay";
     let seq = first.seq().to_string();
-    let places = [("entry", seq.as_str(), ""), ("day", "", "2024-05-28"), ("all", "", "")];
-    for (n, (from, entry, day)) in places.into_iter().enumerate() {
-        let answer = site.post(replay, Some(&cookie), &[("from", from), ("entry", entry), ("day", day)]).await;
+    let places = [
+        (format!("from=entry&entry={seq}&day="), &*seq),
+        ("from=day&entry=&day=2024-05-28".into(), "0"),
+        ("from=all".into(), "all"),
+    ];
+    for (n, (query, place)) in places.iter().enumerate() {
+        let asked = site.get(&format!("{replay}?{query}"), Some(&cookie)).await;
+        let path = format!("{replay}/{place}");
+        assert_eq!((asked.status, asked.location()), (303, &*path), "{}", asked.body);
+        // While it stands still, so does what lies between.
+        press(&site, &cookie, "/admin/targets/crm/pause", "paused").await;
+        let next = status(&site, "crm").unwrap().course.after.unwrap() + 1;
+        let ask = page(&site, &cookie, &path).await;
+        let between = next - place.parse().unwrap_or(0);
+        let between =
+            if between == 1 { "1 entry of the log lies".into() } else { format!("{between} entries of the log lie") };
+        assert!(ask.contains("Move <bdi>crm</bdi>?") && ask.contains(&between), "{between}: {ask}");
+        let wrong = site.post(&path, Some(&cookie), &[("password", "not the password")]).await;
+        assert!(wrong.status == 403 && wrong.body.contains("<title>Error: "), "{}", wrong.body);
+        assert_eq!(status(&site, "crm").unwrap().course.after.unwrap() + 1, next, "nothing was moved");
+        let answer = site.post(&path, Some(&cookie), &[("password", PASSWORD)]).await;
         assert_eq!((answer.status, answer.location()), (303, "/admin/targets/crm?done=moved"), "{}", answer.body);
+        press(&site, &cookie, "/admin/targets/crm/resume", "resumed").await;
         let calls = receiver.after(n + 2).await;
-        assert_eq!(calls.last().unwrap().header("webhook-id"), first.header("webhook-id"), "{from}");
+        assert_eq!(calls.last().unwrap().header("webhook-id"), first.header("webhook-id"), "{query}");
+        until(&site, "crm", |status| status.course.delivered == n as u64 + 2).await;
     }
-    let refused = site.post(replay, Some(&cookie), &[("from", "entry"), ("entry", "99999"), ("day", "")]).await;
-    assert!(refused.status == 400 && refused.body.contains("It stays where it is: the log ends"), "{}", refused.body);
+    for (query, told, field) in [
+        ("", "choose where it begins", "from"),
+        ("?from=entry&entry=", "the number of the entry is missing", "entry"),
+        ("?from=day&day=2999-01-01", "that day has not come yet", "day"),
+        ("/99999", "the log ends", "entry"),
+    ] {
+        let refused = site.get(&format!("{replay}{query}"), Some(&cookie)).await;
+        let alert = format!("<a href=\"#{field}\">It stays where it is: {told}");
+        assert!(refused.status == 400 && refused.body.contains(&alert), "{query}: {}", refused.body);
+    }
+    assert_eq!(site.get(&format!("{replay}/x"), Some(&cookie)).await.status, 404);
+    assert_eq!(site.post(replay, Some(&cookie), &[]).await.status, 405);
 
     press(&site, &cookie, "/admin/targets/crm/test", "tested").await;
     let test = receiver.calls().pop().unwrap();
     assert!(test.is_genuine && test.json()["type"] == "rollbook.test", "{test:?}");
     receiver.say(|_| Some((400, "", "not <b>you</b>")));
     let failed = site.post("/admin/targets/crm/test", Some(&cookie), &[]).await;
-    assert!(failed.status == 502 && failed.body.contains("answered 400: not &#60;b&#62;you"), "{}", failed.body);
+    assert!(failed.status == 502 && failed.body.contains("answered 400: <bdi>not &#60;b&#62;you"), "{}", failed.body);
     assert_eq!(site.newest("target.tested").await.leaf.outcome, "error");
     receiver.take();
 
@@ -263,16 +303,21 @@ async fn a_service_is_paused_moved_tried_out_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn the_service_of_the_settings_is_shown_and_moved_but_not_changed() {
+async fn the_target_of_the_settings_is_shown_and_moved_but_not_changed() {
     let receiver = Receiver::start().await;
     let set = [NEAR, ("ROLLBOOK_FORWARD_URL", receiver.url.as_str()), ("ROLLBOOK_FORWARD_SECRET", SECRET)];
     let site = Site::start_with(&set, None).await;
     let cookie = site.set_up().await;
     let one = page(&site, &cookie, "/admin/targets/settings").await;
     assert!(
-        one.contains("It comes from the settings") && one.contains(&format!("<bdi>{}/</bdi>", receiver.url)),
+        one.contains("It comes from the settings")
+            && one.contains(">from the settings</span>")
+            && one.contains(&format!("<bdi>{}/</bdi>", receiver.url)),
         "{one}"
     );
+    let list = page(&site, &cookie, "/admin/targets").await;
+    let row = "\">settings</a> <span class=\"badge\">events</span> <span class=\"badge\">from the settings</span>";
+    assert!(list.contains(row) && list.matches(">settings<").count() == 1, "{list}");
     for absent in ["/remove", "/secret", "name=\"url\"", &SECRET[6..]] {
         assert!(!one.contains(absent), "{absent}: {one}");
     }
@@ -292,7 +337,7 @@ async fn the_service_of_the_settings_is_shown_and_moved_but_not_changed() {
 }
 
 #[tokio::test]
-async fn a_restored_copy_says_that_a_service_has_no_secret_and_takes_one() {
+async fn a_restored_copy_says_that_a_target_has_no_secret_and_takes_one() {
     let receiver = Receiver::start().await;
     let site = Site::start_with(&[NEAR], None).await;
     let cookie = site.set_up().await;
@@ -303,7 +348,7 @@ async fn a_restored_copy_says_that_a_service_has_no_secret_and_takes_one() {
     until(&site, "crm", |status| status.stuck.is_some()).await;
     let one = page(&site, &cookie, "/admin/targets/crm").await;
     assert!(one.contains(">No secret<") && one.contains("Give it one…"), "{one}");
-    assert!(page(&site, &cookie, "/admin").await.contains("ervice crm: its secret is not here"));
+    assert!(page(&site, &cookie, "/admin").await.contains("arget crm: its secret is not here"));
     somebody_comes(&site, "user_1").await;
     let given =
         site.post("/admin/targets/crm/secret", Some(&cookie), &[("secret", SECRET), ("password", PASSWORD)]).await;

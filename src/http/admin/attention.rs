@@ -37,7 +37,7 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
         .map(|check| {
             let (href, label) = match check.name {
                 checks::BACKUPS => ("/admin/backups", "Backups"),
-                checks::TARGETS => ("/admin/targets", "Forwarding"),
+                checks::TARGETS => ("/admin/targets", "Targets"),
                 _ => ("/admin/system", "All checks"),
             };
             let tone = if check.level == Level::Failure { "bad" } else { "warn" };

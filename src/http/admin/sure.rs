@@ -5,6 +5,7 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::alert::Alert;
 use super::password::Password;
 use super::session::Admin;
 use super::view::{Frame, html};
@@ -37,7 +38,7 @@ pub(super) struct Question<'a> {
 struct Page<'a> {
     frame: Frame,
     question: Question<'a>,
-    alert: &'a str,
+    alert: Alert,
 }
 
 #[derive(Deserialize)]
@@ -62,11 +63,12 @@ pub(super) async fn ask(
     };
     call.no_query()?;
     if call.method == Method::GET {
-        return Ok(Some(page(call, StatusCode::OK, "")?));
+        return Ok(Some(page(call, StatusCode::OK, Alert::default())?));
     }
     let Form { password } = form::posted(call).await?;
     if sign_in::is_theirs(desk, call, admin, password).await? {
         return Ok(None);
     }
-    Ok(Some(page(call, StatusCode::FORBIDDEN, "That is not your password. Nothing was done.")?))
+    let alert = Alert::of("password", "That is not your password. Nothing was done.");
+    Ok(Some(page(call, StatusCode::FORBIDDEN, alert)?))
 }

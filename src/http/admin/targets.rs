@@ -1,4 +1,4 @@
-//! The services that are told of what happens: the list, and the form that adds one.
+//! The targets: the list, and the form that adds one.
 
 pub(super) mod acts;
 mod fields;
@@ -10,7 +10,8 @@ use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use self::fields::{Choice, KINDS, Typed, WAYS, refusal, start, target};
+use self::fields::{Choice, KINDS, Typed, WAYS, Wrong, refusal, start, target};
+use super::alert::Alert;
 use super::brief::brief;
 use super::password::Password;
 use super::session::{self, Admin};
@@ -29,24 +30,27 @@ use crate::target::TargetName;
 
 const HERE: &str = "/admin/targets";
 
-/// What an address may weigh in the list, in bytes of HTML, and what is said about a service.
+/// What an address may weigh in the list, in bytes of HTML, and what is said about a target.
 const ADDRESS: usize = 256;
 const SENTENCE: usize = 512;
 
+/// What a name is, and that the one given is none.
+const NAME: Wrong = ("name", "its name is 1 to 32 characters out of a to z, 0 to 9 and “-”, and begins with a letter");
+
 #[derive(Template)]
 #[template(path = "targets.html")]
-struct Page<'a> {
+struct Page {
     frame: Frame,
     rows: Vec<Row>,
     done: &'static str,
-    alert: &'a str,
+    alert: Alert,
     typed: Typed,
     kinds: &'static [Choice],
     ways: &'static [Choice],
     can_bear: bool,
 }
 
-/// A service in the list.
+/// A target in the list.
 struct Row {
     name: String,
     kind: &'static str,
@@ -57,7 +61,7 @@ struct Row {
     delivered_at: Option<When>,
 }
 
-/// How a service stands.
+/// How a target stands.
 struct State {
     word: String,
     tone: &'static str,
@@ -92,7 +96,7 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
     if call.method == Method::GET {
         let query: Query = call.query()?;
         let done = query.removed.map_or("", |_| "Removed. It is told nothing any more.");
-        return list(&call, &admin, StatusCode::OK, done, "", Typed::proposed());
+        return list(&call, &admin, StatusCode::OK, done, Alert::default(), Typed::proposed());
     }
     call.no_query()?;
     let form = form::posted(&mut call).await?;
@@ -102,29 +106,29 @@ pub(super) async fn serve(desk: &Desk, mut call: Call) -> Result<Response, Stop>
 async fn add(desk: &Desk, call: &Call, admin: &Admin, form: Form) -> Result<Response, Stop> {
     let Form { name, url, kind, types, bearer, from, entry, day, secret, password } = form;
     let typed = Typed { name, url, kind, types, bearer: bearer.is_some(), from, entry, day };
-    let refused = |status, alert: &str| list(call, admin, status, "", alert, typed.cut());
+    let refused = |status, alert: Alert| list(call, admin, status, "", alert, typed.cut());
     let read = || {
-        let name: TargetName =
-            typed.name.trim().parse().map_err(
-                |_| "its name is 1 to 32 characters out of a to z, 0 to 9 and “-”, and begins with a letter",
-            )?;
+        let name: TargetName = typed.name.trim().parse().map_err(|_| NAME)?;
         if name == TargetName::of_settings() {
-            return Err("that name is kept for the service that the settings name");
+            return Err(("name", "that name is kept for the target that the settings name"));
         }
-        Ok((target(name, &typed)?, secret::read(&secret)?, start(&typed)?))
+        Ok((target(name, &typed)?, secret::read(&secret)?, start(&typed, call.app.clock.now())?))
     };
     let (target, secret, start) = match read() {
         Ok(read) => read,
-        Err(cause) => return refused(StatusCode::BAD_REQUEST, &format!("Nothing was added: {cause}.")),
+        Err((field, cause)) => {
+            return refused(StatusCode::BAD_REQUEST, Alert::of(field, format!("Nothing was added: {cause}.")));
+        }
     };
     if !sign_in::is_theirs(desk, call, admin, password).await? {
-        return refused(StatusCode::FORBIDDEN, "That is not your password. Nothing was added.");
+        let alert = Alert::of("password", "That is not your password. Nothing was added.");
+        return refused(StatusCode::FORBIDDEN, alert);
     }
     let (name, is_theirs) = (target.name.clone(), secret.is_some());
     match call.app.forwarder.add(target, secret, start, by(admin)).await {
         Ok(_) if is_theirs => Ok(reply::see_other(&format!("{}?done=added", address(&name)))),
         Ok(secret) => secret::made(call, admin, &name, &secret),
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("Nothing was added: {}.", refusal(error)?)),
+        Err(error) => refused(StatusCode::BAD_REQUEST, refusal("Nothing was added", error)?),
     }
 }
 
@@ -134,7 +138,7 @@ fn list(
     admin: &Admin,
     status: StatusCode,
     done: &'static str,
-    alert: &str,
+    alert: Alert,
     typed: Typed,
 ) -> Result<Response, Stop> {
     let now = call.app.clock.now();
@@ -151,13 +155,13 @@ fn list(
     Ok(html(status, &page)?)
 }
 
-/// The service that an address names.
+/// The target that an address names.
 fn known(call: &Call, name: &str) -> Result<Status, Problem> {
     let name = name.parse().map_err(|_| Problem::not_found())?;
     call.app.forwarder.status(&name).ok_or_else(Problem::not_found)
 }
 
-/// The page of a service.
+/// The page of a target.
 fn address(name: &TargetName) -> String {
     format!("{HERE}/{name}")
 }

@@ -55,6 +55,8 @@ struct Page {
     deletable: bool,
     /// Whether somebody can be signed in as them.
     enterable: bool,
+    /// Whether Clerk can be asked to.
+    has_key: bool,
 }
 
 /// The primary address.
@@ -205,6 +207,7 @@ async fn show(call: &Call, admin: &Admin, user: User, notice: Notice) -> Result<
         timeline,
         deletable: is_deletable(store, &user),
         enterable: user.deleted_at.is_none() && !profile.banned,
+        has_key: call.app.backend.is_some(),
     };
     Ok(html(status, &page)?)
 }

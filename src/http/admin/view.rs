@@ -36,7 +36,7 @@ const PARTS: [Part; 5] = [
             ("/admin/log", "Log and key"),
             ("/admin/clerk", "Clerk"),
             ("/admin/backups", "Backups"),
-            ("/admin/targets", "Forwarding"),
+            ("/admin/targets", "Targets"),
             ("/admin/keys", "API keys"),
             ("/admin/admins", "Admins"),
         ],

@@ -54,6 +54,18 @@ impl When {
         Self { exact: at.to_string(), words }
     }
 
+    /// How long until then, `in 3 minutes`.
+    pub(super) fn ahead(at: Timestamp, now: Timestamp) -> Self {
+        let seconds = (at.as_millis() - now.as_millis() + 999) / 1000;
+        let words = match seconds {
+            ..1 => "now".to_owned(),
+            1..60 => "in less than a minute".to_owned(),
+            60..7200 => format!("in {}", many(seconds / 60, "minute")),
+            _ => format!("in {}", many(seconds / 3600, "hour")),
+        };
+        Self { exact: at.to_string(), words }
+    }
+
     fn written(at: Timestamp, form: &str) -> Self {
         let exact = at.to_string();
         let words = civil(at).map_or_else(|| exact.clone(), |t| t.strftime(form).to_string());
@@ -80,7 +92,11 @@ fn civil(at: Timestamp) -> Option<DateTime> {
 }
 
 fn plural(n: i64, unit: &str) -> String {
-    format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" })
+    format!("{} ago", many(n, unit))
+}
+
+fn many(n: i64, unit: &str) -> String {
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -109,6 +125,13 @@ mod tests {
         let expected =
             ["just now", "just now", "1 minute ago", "119 minutes ago", "2 hours ago", "47 hours ago", "2 days ago"];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn says_how_long_until_then() {
+        let ahead = |seconds: i64| When::ahead(AT.plus_millis(seconds * 1000), AT).words;
+        let said = [-5, 0, 1, 60, 7199, 7200].map(ahead);
+        assert_eq!(said, ["now", "now", "in less than a minute", "in 1 minute", "in 119 minutes", "in 2 hours"]);
     }
 
     #[test]

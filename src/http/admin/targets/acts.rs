@@ -1,20 +1,24 @@
-//! What an admin does with a service that is told.
+//! What an admin does with a target.
+
+use std::cmp::Ordering;
 
 use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::super::alert::Alert;
 use super::super::brief::brief;
 use super::super::form::Nothing;
 use super::super::session::{self, Admin};
 use super::super::sure::{self, Question};
+use super::super::view::number;
 use super::super::{Desk, Stop, form};
 use super::fields::{Typed, refusal, start};
 use super::one::{Done, done, show};
 use super::{HERE, SENTENCE, address, by, known};
 use crate::audit;
 use crate::event::ObjectKey;
-use crate::forward::{Error, Status};
+use crate::forward::{Error, Start, Status};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::reply;
@@ -33,10 +37,20 @@ pub(in super::super) enum Act {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Place {
+    #[serde(default)]
     from: String,
+    #[serde(default)]
     entry: String,
+    #[serde(default)]
     day: String,
 }
+
+/// The places that have no number of their own, in addresses.
+const NOW: &str = "now";
+const ALL: &str = "all";
+
+/// What is said of a target that was not moved.
+const STAYS: &str = "It stays where it is";
 
 /// `POST /admin/targets/{name}/pause`, `…/resume`, `…/retry` and `…/test`.
 pub(in super::super) async fn serve(mut call: Call, name: &str, act: Act) -> Result<Response, Stop> {
@@ -53,29 +67,94 @@ pub(in super::super) async fn serve(mut call: Call, name: &str, act: Act) -> Res
     match ended {
         Ok(ended) => Ok(done(&status, ended)),
         Err(error) => {
-            let alert = format!("Nothing was done: {}.", refusal(error)?);
-            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", &alert, None)
+            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", refusal("Nothing was done", error)?, None)
         }
     }
 }
 
-/// `POST /admin/targets/{name}/replay`.
-pub(in super::super) async fn replay(mut call: Call, name: &str) -> Result<Response, Stop> {
-    let admin = session::writer(&call).await?;
-    let Place { from, entry, day } = form::posted(&mut call).await?;
+/// `GET /admin/targets/{name}/replay`: from the place that was chosen to the page that asks whether to go there.
+pub(in super::super) async fn place(call: Call, name: &str) -> Result<Response, Stop> {
+    let admin = session::reader(&call, HERE).await?;
+    let Place { from, entry, day } = call.query()?;
     let status = known(&call, name)?;
     let typed = Typed { from, entry, day, ..Typed::of(&status.target) };
-    let refused = |cause: &str| {
-        let alert = format!("It stays where it is: {cause}.");
-        show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", &alert, Some(typed.cut()))
+    let place = match start(&typed, call.app.clock.now()) {
+        Ok(Start::Now) => NOW.to_owned(),
+        Ok(Start::Beginning) => ALL.to_owned(),
+        Ok(Start::At(seq)) => seq.to_string(),
+        Ok(Start::Since(at)) => call.app.store.place_at(Some(at)).await?.to_string(),
+        Err((field, cause)) => {
+            let alert = Alert::of(field, format!("{STAYS}: {cause}."));
+            return show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", alert, Some(typed.cut()));
+        }
     };
-    let start = match start(&typed) {
-        Ok(start) => start,
-        Err(cause) => return refused(cause),
+    Ok(reply::see_other(&format!("{}/replay/{place}", address(&status.target.name))))
+}
+
+/// `GET` and `POST /admin/targets/{name}/replay/{place}`.
+pub(in super::super) async fn replay(desk: &Desk, mut call: Call, name: &str, place: &str) -> Result<Response, Stop> {
+    let admin = session::either(&call, HERE).await?;
+    let status = known(&call, name)?;
+    let refused = |call: &Call, alert| {
+        let typed = Typed { from: "entry".to_owned(), entry: place.to_owned(), ..Typed::of(&status.target) };
+        show(call, &admin, &status, StatusCode::BAD_REQUEST, "", alert, Some(typed.cut()))
     };
+    let end = call.app.store.counts().entries;
+    let (start, first) = match place {
+        NOW => (Start::Now, end),
+        ALL => (Start::Beginning, 0),
+        seq => {
+            let seq = seq.parse().map_err(|_| Problem::not_found())?;
+            (Start::At(seq), seq)
+        }
+    };
+    if first > end {
+        return refused(&call, refusal(STAYS, Error::Ahead)?);
+    }
+    let page = address(&status.target.name);
+    let oldest = call.app.store.place_at(None).await?;
+    // What lies before the entry that waits was passed over, if that is not written down yet.
+    let course = &status.course;
+    let next = course.after.map_or(0, |after| after.saturating_add(1)).max(oldest);
+    let next = course.failing.as_ref().map_or(next, |failing| failing.seq.max(next));
+    let first = first.max(oldest);
+    let question = Question {
+        here: HERE,
+        back: (&page, status.target.name.as_str()),
+        verb: "Move",
+        name: status.target.name.as_str(),
+        lines: &[&way(next, first, end), "That you moved it, and where to, is noted in the log."],
+        action: &format!("{page}/replay/{place}"),
+        button: "Go there",
+        is_loss: first > next,
+    };
+    if let Some(page) = sure::ask(desk, &mut call, &admin, question).await? {
+        return Ok(page);
+    }
     match call.app.forwarder.replay(status.target.name.clone(), start, by(&admin)).await {
         Ok(()) => Ok(done(&status, Done::Moved)),
-        Err(error) => refused(&refusal(error)?),
+        Err(error) => refused(&call, refusal(STAYS, error)?),
+    }
+}
+
+/// What it means for a target that goes on with the entry `next` to go to `first`, in a log of `end` entries.
+fn way(next: u64, first: u64, end: u64) -> String {
+    let between = match first.abs_diff(next) {
+        1 => "1 entry".to_owned(),
+        many => format!("{} entries", number(many)),
+    };
+    let lie = if first.abs_diff(next) == 1 { "lies" } else { "lie" };
+    let place = if first == end { "what comes from now on".to_owned() } else { format!("entry {}", number(first)) };
+    match first.cmp(&next) {
+        Ordering::Less => format!(
+            "It goes back to {place}: {between} of the log {lie} between. The events among them are sent again, with \
+             the ids they had."
+        ),
+        Ordering::Equal => format!("It goes on with {place}, as it would without this: nothing lies between."),
+        Ordering::Greater => format!(
+            "It goes on to {place}: {between} of the log {lie} between. The events among them are not sent, unless it \
+             goes back there."
+        ),
     }
 }
 
@@ -95,7 +174,7 @@ pub(in super::super) async fn skip(desk: &Desk, mut call: Call, name: &str, seq:
         verb: "Skip",
         name: &format!("entry {seq}"),
         lines: &[
-            "The service is never told of this one entry, unless it is told all again from there or before.",
+            "The target is never told of this one entry, unless it goes back to it or before.",
             "It goes on with what comes behind.",
             "That you skipped it is noted in the log.",
         ],
@@ -110,8 +189,7 @@ pub(in super::super) async fn skip(desk: &Desk, mut call: Call, name: &str, seq:
         Ok(()) => Ok(done(&status, Done::Skipped)),
         Err(Error::NotFailing) => Ok(done(&status, Done::Past)),
         Err(error) => {
-            let alert = format!("Nothing was skipped: {}.", refusal(error)?);
-            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", &alert, None)
+            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", refusal("Nothing was skipped", error)?, None)
         }
     }
 }
@@ -141,8 +219,7 @@ pub(in super::super) async fn remove(desk: &Desk, mut call: Call, name: &str) ->
     match call.app.forwarder.remove(status.target.name.clone(), by(&admin)).await {
         Ok(()) => Ok(reply::see_other(&format!("{HERE}?removed"))),
         Err(error) => {
-            let alert = format!("Nothing was removed: {}.", refusal(error)?);
-            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", &alert, None)
+            show(&call, &admin, &status, StatusCode::BAD_REQUEST, "", refusal("Nothing was removed", error)?, None)
         }
     }
 }
@@ -163,10 +240,10 @@ async fn test(call: &Call, admin: &Admin, status: &Status) -> Result<Response, S
         }
         Ok(_) if is_good => return Ok(done(status, Done::Tested)),
         Ok(answer) => match answer.said {
-            Some(said) => format!("The test was answered {}: {}", answer.status, brief(&said, SENTENCE)),
-            None => format!("The test was answered {}.", answer.status),
+            Some(said) => Alert::quoting(format!("The test was answered {}:", answer.status), brief(&said, SENTENCE)),
+            None => Alert::of("", format!("The test was answered {}.", answer.status)),
         },
-        Err(error) => format!("The test did not arrive: {}.", refusal(error)?),
+        Err(error) => refusal("The test did not arrive", error)?,
     };
-    show(call, admin, status, StatusCode::BAD_GATEWAY, "", &alert, None)
+    show(call, admin, status, StatusCode::BAD_GATEWAY, "", alert, None)
 }

@@ -1,14 +1,31 @@
-//! What a service is and where it begins, as forms have it.
+//! What a target is and where it begins, as forms have it.
 
+use super::super::alert::Alert;
 use super::super::brief::{FIELD, brief, cut};
 use super::super::form::filled;
 use super::super::when::day_begins;
+use crate::audit::feed::Types;
+use crate::clock::Timestamp;
 use crate::forward::{self, Start};
 use crate::http::problem::{Kind as Fault, Problem};
 use crate::target::{Kind, Target, TargetName};
 
 /// The longest address, in bytes.
 const LONGEST: usize = 1024;
+
+/// The field that something is wrong with, and what, in words behind a colon.
+pub(super) type Wrong = (&'static str, &'static str);
+
+/// The events out of which calls are made. Of other types alone a target would never be called.
+const CALLS: [&str; 7] = [
+    "user.created",
+    "user.provisioned",
+    "user.updated",
+    "user.deleted",
+    "sync.user_created",
+    "sync.user_updated",
+    "sync.user_deleted",
+];
 
 /// One of several.
 pub(super) struct Choice {
@@ -17,7 +34,7 @@ pub(super) struct Choice {
     pub(super) hint: &'static str,
 }
 
-/// What a service can be told.
+/// What a target can be told.
 pub(super) const KINDS: [Choice; 2] = [
     Choice {
         value: "events",
@@ -31,7 +48,7 @@ pub(super) const KINDS: [Choice; 2] = [
     },
 ];
 
-/// Where a service can begin, or go on.
+/// Where a target can begin, or go on.
 pub(super) const WAYS: [Choice; 4] = [
     Choice { value: "now", label: "What comes from now on", hint: "" },
     Choice { value: "all", label: "The oldest entry there is", hint: "" },
@@ -58,7 +75,7 @@ impl Typed {
         Self { kind: KINDS[0].value.to_owned(), from: WAYS[0].value.to_owned(), ..Self::default() }
     }
 
-    /// What a service is.
+    /// What a target is.
     pub(super) fn of(target: &Target) -> Self {
         Self {
             url: cut(&target.url, LONGEST).0.to_owned(),
@@ -85,40 +102,53 @@ impl Typed {
     }
 }
 
-/// The service of that name that was given.
+/// The target of that name that was given.
 ///
 /// # Errors
 /// What is wrong with it, in words behind a colon.
-pub(super) fn target(name: TargetName, given: &Typed) -> Result<Target, &'static str> {
+pub(super) fn target(name: TargetName, given: &Typed) -> Result<Target, Wrong> {
     let kind = match &*given.kind {
         "events" => Kind::Events,
         "api" => Kind::Api,
-        _ => return Err("choose what it is told"),
+        _ => return Err(("kind", "choose what it is told")),
     };
     let types = filled(Some(&given.types)).map(|types| types.replace(", ", ",").parse()).transpose();
-    let types = types.map_err(|_| "events are up to 32 names such as user.created or user.*, separated by commas")?;
+    let types: Types = types
+        .map_err(|_| ("types", "events are up to 32 names such as user.created or user.*, separated by commas"))?
+        .unwrap_or_default();
+    // Sign-ins make calls for those with a token, whatever the types.
+    if kind == Kind::Api && !given.bearer && !CALLS.iter().any(|action| types.fit(action)) {
+        return Err((
+            "types",
+            "calls are made of user.created, user.updated and user.deleted, and none of them is named",
+        ));
+    }
     let url = given.url.trim().to_owned();
     if url.len() > LONGEST {
-        return Err("its address is longer than any should be");
+        return Err(("url", "its address is longer than any should be"));
     }
-    Ok(Target { name, url, kind, types: types.unwrap_or_default(), bearer: given.bearer })
+    Ok(Target { name, url, kind, types, bearer: given.bearer })
 }
 
 /// Where to begin.
 ///
 /// # Errors
 /// What is wrong with it, in words behind a colon.
-pub(super) fn start(typed: &Typed) -> Result<Start, &'static str> {
+pub(super) fn start(typed: &Typed, now: Timestamp) -> Result<Start, Wrong> {
     match &*typed.from {
         "now" => Ok(Start::Now),
         "all" => Ok(Start::Beginning),
         "entry" => {
             let digits = typed.entry.trim();
             let seq = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
-            seq.map(Start::At).ok_or("the number of the entry is missing, or is none")
+            seq.map(Start::At).ok_or(("entry", "the number of the entry is missing, or is none"))
         }
-        "day" => day_begins(&typed.day).map(Start::Since).ok_or("the day is missing, or is none"),
-        _ => Err("choose where it begins"),
+        "day" => match day_begins(&typed.day) {
+            Some(at) if at > now => Err(("day", "that day has not come yet")),
+            Some(at) => Ok(Start::Since(at)),
+            None => Err(("day", "the day is missing, or is none")),
+        },
+        _ => Err(("from", "choose where it begins")),
     }
 }
 
@@ -130,12 +160,19 @@ pub(super) const fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// Why nothing was changed, in words behind a colon, where whoever asked can do something about it.
+/// Why nothing was changed, where whoever asked can do something about it; `said` is what was not done.
 ///
 /// # Errors
 /// Where they cannot.
-pub(super) fn refusal(error: forward::Error) -> Result<String, Problem> {
+pub(super) fn refusal(said: &str, error: forward::Error) -> Result<Alert, Problem> {
     use forward::Error;
+    let field = match &error {
+        Error::Address(_) => "url",
+        Error::BearerOfEvents | Error::NoKey => "bearer",
+        Error::Taken => "name",
+        Error::Ahead => "entry",
+        _ => "",
+    };
     match error {
         Error::Unknown => Err(Problem::not_found()),
         Error::Store(error) => Err(error.into()),
@@ -147,7 +184,7 @@ pub(super) fn refusal(error: forward::Error) -> Result<String, Problem> {
             let detail = "The secrets beside the data file cannot be written. Nothing was changed.";
             Err(Problem::unavailable(detail, 60).because(cause))
         }
-        error => Ok(error.to_string()),
+        error => Ok(Alert::of(field, format!("{said}: {error}."))),
     }
 }
 

@@ -1,17 +1,18 @@
-//! One service: how far it is, what it is, and what can be done about it.
+//! One target: how far it is, what it is, and what can be done about it.
 
 use askama::Template;
 use serde::Deserialize;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::super::alert::Alert;
 use super::super::brief::brief;
 use super::super::password::Password;
 use super::super::session::{self, Admin};
 use super::super::view::{Frame, html, number};
 use super::super::when::When;
 use super::super::{Desk, Stop, form, sign_in};
-use super::fields::{Choice, KINDS, Typed, WAYS, refusal, target};
+use super::fields::{Choice, KINDS, Typed, WAYS, refusal, sentence, target};
 use super::{HERE, SENTENCE, State, address, by, known};
 use crate::clock::Timestamp;
 use crate::forward::{Origin, Status};
@@ -26,7 +27,7 @@ struct Page<'a> {
     name: String,
     state: State,
     done: &'a str,
-    alert: &'a str,
+    alert: Alert,
     /// The last entry it is past, as a number and as people read it.
     after: Option<(u64, String)>,
     behind: String,
@@ -48,6 +49,8 @@ struct Failing {
     said: Option<String>,
     seq: u64,
     shown: String,
+    /// How often.
+    tried: String,
     next: Option<When>,
 }
 
@@ -122,7 +125,7 @@ pub(in super::super) async fn serve(desk: &Desk, mut call: Call, name: &str) -> 
     let status = known(&call, name)?;
     if call.method == Method::GET {
         let query: Query = call.query()?;
-        return show(&call, &admin, &status, StatusCode::OK, &query.says(), "", None);
+        return show(&call, &admin, &status, StatusCode::OK, &query.says(), Alert::default(), None);
     }
     call.no_query()?;
     let form = form::posted(&mut call).await?;
@@ -132,17 +135,20 @@ pub(in super::super) async fn serve(desk: &Desk, mut call: Call, name: &str) -> 
 async fn change(desk: &Desk, call: &Call, admin: &Admin, status: &Status, form: Form) -> Result<Response, Stop> {
     let Form { url, kind, types, bearer, password } = form;
     let typed = Typed { url, kind, types, bearer: bearer.is_some(), ..Typed::default() };
-    let refused = |code, alert: &str| show(call, admin, status, code, "", alert, Some(typed.cut()));
+    let refused = |code, alert: Alert| show(call, admin, status, code, "", alert, Some(typed.cut()));
     let target = match target(status.target.name.clone(), &typed) {
         Ok(target) => target,
-        Err(cause) => return refused(StatusCode::BAD_REQUEST, &format!("Nothing was saved: {cause}.")),
+        Err((field, cause)) => {
+            return refused(StatusCode::BAD_REQUEST, Alert::of(field, format!("Nothing was saved: {cause}.")));
+        }
     };
     if !sign_in::is_theirs(desk, call, admin, password).await? {
-        return refused(StatusCode::FORBIDDEN, "That is not your password. Nothing was saved.");
+        let alert = Alert::of("password", "That is not your password. Nothing was saved.");
+        return refused(StatusCode::FORBIDDEN, alert);
     }
     match call.app.forwarder.change(target, by(admin)).await {
         Ok(()) => Ok(done(status, Done::Saved)),
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("Nothing was saved: {}.", refusal(error)?)),
+        Err(error) => refused(StatusCode::BAD_REQUEST, refusal("Nothing was saved", error)?),
     }
 }
 
@@ -171,15 +177,20 @@ pub(super) fn show(
     status: &Status,
     code: StatusCode,
     done: &str,
-    alert: &str,
+    alert: Alert,
     typed: Option<Typed>,
 ) -> Result<Response, Stop> {
     let (now, course) = (call.app.clock.now(), &status.course);
+    let mut state = State::new(status, now);
+    if let (Some(failing), "Failing") = (&course.failing, &*state.word) {
+        // What was tried, and since when, stands below.
+        state.sentence = sentence(&failing.why, SENTENCE);
+    }
     let page = Page {
         frame: Frame::new(&call.app, admin, HERE),
         address: address(&status.target.name),
         name: status.target.name.to_string(),
-        state: State::new(status, now),
+        state,
         done,
         alert,
         after: course.after.map(|seq| (seq, number(seq))),
@@ -205,7 +216,8 @@ impl Failing {
             said: status.said.as_ref().map(|said| brief(said, SENTENCE)),
             seq: failing.seq,
             shown: number(failing.seq),
-            next: status.next_try_at.map(When::exact),
+            tried: if failing.attempts == 1 { "once".to_owned() } else { format!("{} times", failing.attempts) },
+            next: status.next_try_at.map(|at| When::ahead(at, now)),
         })
     }
 }

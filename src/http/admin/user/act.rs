@@ -7,7 +7,8 @@ use warp::reply::Response;
 
 use super::object::here;
 use crate::clerk::backend::{ACTOR_SESSION_LIFE, ACTOR_TOKEN_LIFE, Backend};
-use crate::http::acting::{Error, LONGEST_REASON, Order, sign_in_as};
+use crate::http::acting::{self, Error, LONGEST_REASON, Order, sign_in_as};
+use crate::http::admin::alert::Alert;
 use crate::http::admin::brief::{FIELD, cut};
 use crate::http::admin::password::Password;
 use crate::http::admin::session::Admin;
@@ -32,7 +33,7 @@ struct Page<'a> {
     is_allowed: bool,
     minutes: (u32, u32),
     longest: usize,
-    alert: &'a str,
+    alert: Alert,
     reason: &'a str,
     actor: &'a str,
 }
@@ -66,13 +67,14 @@ pub(in crate::http::admin) async fn serve(desk: &Desk, mut call: Call, id: &str)
     let user = call.app.store.user(id.id())?.ok_or(Problem::not_found())?;
     let Some(form) = form else {
         call.app.store.record(admin.did("user.read").about(&user.clerk_id)).await?;
-        return ask(&call, &admin, &user, StatusCode::OK, "", None);
+        return ask(&call, &admin, &user, StatusCode::OK, Alert::default(), None);
     };
     let Some(backend) = call.app.backend.clone() else {
-        return ask(&call, &admin, &user, StatusCode::BAD_REQUEST, "Nothing was done.", Some(&form));
+        return ask(&call, &admin, &user, StatusCode::BAD_REQUEST, Alert::of("", "No link was made."), Some(&form));
     };
     if !sign_in::is_theirs(desk, &call, &admin, form.password.clone()).await? {
-        let alert = "That is not your password. Nothing was done.";
+        let alert = acting::reason(&form.reason).err().map_or_else(Alert::default, |error| refusal(&error));
+        let alert = alert.and("password", "That is not your password. No link was made.");
         return ask(&call, &admin, &user, StatusCode::FORBIDDEN, alert, Some(&form));
     }
     act(&call, &admin, &user, &backend, &form).await
@@ -81,8 +83,7 @@ pub(in crate::http::admin) async fn serve(desk: &Desk, mut call: Call, id: &str)
 async fn act(call: &Call, admin: &Admin, user: &User, backend: &Backend, form: &Form) -> Result<Response, Stop> {
     let store = &call.app.store;
     let Ok(actor) = form::filled(Some(&form.actor)).map(str::parse).transpose() else {
-        let alert = sentence(&Error::Actor);
-        return ask(call, admin, user, StatusCode::BAD_REQUEST, &alert, Some(form));
+        return ask(call, admin, user, StatusCode::BAD_REQUEST, refusal(&Error::Actor), Some(form));
     };
     let order = Order { user: UserRef::Id(user.id), actor, reason: form.reason.clone() };
     match sign_in_as(store, backend, order, admin.did("actor_token.created")).await {
@@ -90,13 +91,18 @@ async fn act(call: &Call, admin: &Admin, user: &User, backend: &Backend, form: &
         Err(Error::Store(error)) => Err(error.into()),
         Err(error) => {
             let status = if error.is_theirs() { StatusCode::BAD_REQUEST } else { StatusCode::BAD_GATEWAY };
-            ask(call, admin, user, status, &sentence(&error), Some(form))
+            ask(call, admin, user, status, refusal(&error), Some(form))
         }
     }
 }
 
-fn sentence(error: &Error) -> String {
-    format!("Nobody was signed in: {error}.")
+fn refusal(error: &Error) -> Alert {
+    let field = match error {
+        Error::Reason => "reason",
+        Error::Actor | Error::Same => "actor",
+        _ => "",
+    };
+    Alert::of(field, format!("No link was made: {error}."))
 }
 
 /// The page that asks why. Without a key it says what to set.
@@ -105,7 +111,7 @@ fn ask(
     admin: &Admin,
     user: &User,
     status: StatusCode,
-    alert: &str,
+    alert: Alert,
     typed: Option<&Form>,
 ) -> Result<Response, Stop> {
     let page = Page {
