@@ -23,7 +23,7 @@ impl Forwarder {
         self.apart(async move |this| {
             this.check(&target)?;
             this.room_for(&target.name)?;
-            this.usable().await?;
+            this.usable().await.map_err(Error::Stuck)?;
             let secret = secret.map_or_else(Secret::random, Ok)?;
             let course = Course { after: this.before(start).await?, ..Course::default() };
             this.keep(target.name.clone(), secret.clone()).await?;
@@ -166,7 +166,7 @@ impl Forwarder {
         self.apart(async move |this| {
             let target = this.of_page(&name)?;
             let secret = secret.map_or_else(Secret::random, Ok)?;
-            this.usable().await?;
+            this.usable().await.map_err(Error::Stuck)?;
             let entry = about(&target, by.entry("target.changed")).with("secret", Some("renewed"));
             let before = this.secrets().find(&name).cloned();
             let (kept, now, at) = (secret.clone(), this.0.clock.now(), name.clone());
@@ -299,17 +299,15 @@ impl Forwarder {
 
     /// What a target of the page signs with.
     pub(super) async fn kept(&self, name: &TargetName) -> Result<Option<super::Kept>, Stuck> {
-        let this = self.clone();
-        let usable = tokio::task::spawn_blocking(move || this.secrets().usable()).await;
-        usable.map_err(|_| Stuck::Store)?.map_err(Stuck::Secrets)?;
+        self.usable().await?;
         Ok(self.secrets().find(name).cloned())
     }
 
     /// Whether the file of the secrets can be used.
-    async fn usable(&self) -> Result<(), Error> {
+    async fn usable(&self) -> Result<(), Stuck> {
         let this = self.clone();
         let usable = tokio::task::spawn_blocking(move || this.secrets().usable()).await;
-        Ok(usable.map_err(|_| crate::store::Error::Panicked)?.map_err(Stuck::Secrets).map_err(Error::Stuck)?)
+        usable.map_err(|_| Stuck::Store)?.map_err(Stuck::Secrets)
     }
 
     async fn keep(&self, name: TargetName, secret: Secret) -> Result<(), Error> {
