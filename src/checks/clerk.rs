@@ -151,6 +151,9 @@ mod tests {
         assert_eq!(compared(true, None, None, now).unwrap().level, Level::Ok);
         let failed = compared(true, None, Some("Clerk is out of order"), now).unwrap();
         assert!(failed.level == Level::Warning && failed.found.ends_with("out of order"), "{failed:?}");
+        let many = crate::reconcile::Error::TooManyMissing(101).to_string();
+        let many = compared(true, None, Some(&many), now).unwrap();
+        assert!(many.level == Level::Warning && many.advice.is_empty(), "{many:?}");
         assert_eq!([0, 8, 9].map(|days| of(days, even).level), [Level::Ok, Level::Ok, Level::Warning]);
         assert!(of(1, even).found.ends_with("24 hours ago"), "{:?}", of(1, even));
         let drifted = of(1, Report { created: 1, deleted: 2, ..even });

@@ -276,6 +276,7 @@ mod tests {
         let failed = house.told("sync.finished", 3).await;
         assert!(failed.iter().all(|entry| entry.leaf.reason.as_deref() == Some("key_refused")));
         drop(stop);
+        house.desk.idle().await;
     }
 
     #[tokio::test]
