@@ -91,7 +91,7 @@ pub struct Target {
 }
 
 /// The actions that lead to calls.
-const CALLS: &[&str] = &[
+pub const CALLS: &[&str] = &[
     "sync.user_created",
     "sync.user_deleted",
     "sync.user_updated",

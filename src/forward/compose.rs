@@ -79,23 +79,18 @@ pub(super) fn step(target: &Target, entry: &Entry) -> Step {
 }
 
 fn call(target: &Target, entry: &Entry) -> Option<Step> {
-    let (action, user) = (entry.leaf.action.as_str(), entry.target_user.clone()?);
-    if !matches!(entry.leaf.outcome.as_str(), "ok" | "applied") {
-        return None;
-    }
+    let user = entry.target_user.clone().filter(|_| target.is_told(&entry.leaf))?;
     // No path can name them: these would lead to what stands above.
     if matches!(user.as_str(), "." | "..") {
         return None;
     }
-    // Whoever had no session when they came is created once they have one, of whatever types is told besides.
-    let step = match action {
-        "session.created" if target.bearer => return Some(Step::Save(user, Verb::Post)),
-        "user.created" | "user.provisioned" | "sync.user_created" => Step::Save(user, Verb::Post),
+    Some(match entry.leaf.action.as_str() {
+        // Whoever had no session when they came is created once they have one.
+        "user.created" | "user.provisioned" | "sync.user_created" | "session.created" => Step::Save(user, Verb::Post),
         "user.updated" | "sync.user_updated" => Step::Save(user, Verb::Patch),
         "user.deleted" | "sync.user_deleted" => Step::Delete(user),
         _ => return None,
-    };
-    target.types.fit(action).then_some(step)
+    })
 }
 
 /// The message that brings an event.

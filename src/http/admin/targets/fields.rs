@@ -8,24 +8,13 @@ use crate::audit::feed::Types;
 use crate::clock::Timestamp;
 use crate::forward::{self, Start};
 use crate::http::problem::{Kind as Fault, Problem};
-use crate::target::{Kind, Target, TargetName};
+use crate::target::{CALLS, Kind, Target, TargetName};
 
 /// The longest address, in bytes.
 const LONGEST: usize = 1024;
 
 /// The field that something is wrong with, and what, in words behind a colon.
 pub(super) type Wrong = (&'static str, &'static str);
-
-/// The events out of which calls are made. Of other types alone a target would never be called.
-const CALLS: [&str; 7] = [
-    "user.created",
-    "user.provisioned",
-    "user.updated",
-    "user.deleted",
-    "sync.user_created",
-    "sync.user_updated",
-    "sync.user_deleted",
-];
 
 /// One of several.
 pub(super) struct Choice {
