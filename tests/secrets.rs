@@ -395,7 +395,7 @@ async fn act(visitor: &mut Visitor, hunt: &mut Hunt, cookie: &str) {
     let heard = std::mem::take(&mut visitor.heard);
     let page = visitor.hear(200, visitor.form("/admin/users/user_2/act", cookie, &fields(PASSWORD))).await;
     visitor.heard = heard;
-    let link = page.split("<code>http").nth(1).unwrap().split('<').next().unwrap();
+    let link = page.split("value=\"http").nth(1).unwrap().split('"').next().unwrap();
     redeemed(hunt, &format!("http{link}")).await;
     for path in ["/admin/users/user_2/act", "/admin/users/user_2", "/admin/audit", "/admin/settings", "/admin/targets"]
     {
