@@ -553,7 +553,10 @@ mod tests {
         for alone in [secret, ("ROLLBOOK_FORWARD_KIND", "api"), ("ROLLBOOK_FORWARD_TYPES", "user.*")] {
             assert_eq!(faulty(&[alone]), ["ROLLBOOK_FORWARD_URL"], "{alone:?}");
         }
-        assert_eq!(faulty(&[url, ("ROLLBOOK_FORWARD_SECRET", "whsec_short")]), ["ROLLBOOK_FORWARD_SECRET"]);
+        let long = format!("whsec_{}", "A".repeat(88));
+        for bad in ["whsec_short", &long] {
+            assert_eq!(faulty(&[url, ("ROLLBOOK_FORWARD_SECRET", bad)]), ["ROLLBOOK_FORWARD_SECRET"], "{bad}");
+        }
     }
 
     #[test]

@@ -51,6 +51,15 @@ pub(super) fn builder(allowed: impl Fn(IpAddr) -> bool + Send + Sync + 'static) 
         .dns_resolver(Arc::new(Guard { allowed: Arc::new(allowed) }))
 }
 
+/// The pause before another try, less up to half of it, so that those who failed together do not come again together.
+#[must_use]
+pub fn shortened(pause: Duration) -> Duration {
+    let mut chance = [0; 2];
+    // Without randomness the whole pause does no harm.
+    let _ = getrandom::fill(&mut chance);
+    pause.mul_f64(1.0 - f64::from(u16::from_be_bytes(chance)) / f64::from(u16::MAX) / 2.0)
+}
+
 /// What time it was at the other end when it answered, to the second.
 pub(super) fn server_time(answer: &Response) -> Option<Timestamp> {
     let date = answer.headers().get(DATE)?.to_str().ok()?;

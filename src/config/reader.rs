@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         if secret.is_none() && !self.is_set(&names::FORWARD_SECRET) {
             self.fault(
                 names::FORWARD_SECRET.name,
-                "set it too: what is sent is signed with it, and the receiver checks that (whsec_ and 24 random bytes or more in base64)",
+                "set it too: what is sent is signed with it, and the receiver checks that (whsec_ and 24 to 64 random bytes in base64)",
             );
         }
         let wants_key = bearer == Some(true) && !self.is_set(&names::SECRET_KEY);

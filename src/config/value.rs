@@ -143,7 +143,7 @@ pub(super) fn instance(text: &str) -> Parsed<String> {
 
 /// Checks one signing secret: at least 24 bytes of base64, `whsec_` before them or not.
 pub(super) fn signing_secret(text: &str) -> Parsed<()> {
-    if is_signing_secret(text) {
+    if length_of_key(text).is_some_and(|length| length >= 24) {
         Ok(())
     } else {
         Err("is not a signing secret; copy it whole from the endpoint's page (Clerk dashboard, Webhooks): whsec_…"
@@ -153,18 +153,20 @@ pub(super) fn signing_secret(text: &str) -> Parsed<()> {
 
 /// The secret of a target, which its operator makes.
 pub(super) fn target_secret(text: &str) -> Parsed<String> {
-    if is_signing_secret(text) {
+    // As Standard Webhooks has it; Clerk's own may be longer.
+    if length_of_key(text).is_some_and(|length| (24..=64).contains(&length)) {
         Ok(text.to_owned())
     } else {
-        Err("is not a signing secret: whsec_ and 24 random bytes or more in base64; make one with \
+        Err("is not a signing secret: whsec_ and 24 to 64 random bytes in base64; make one with \
              echo \"whsec_$(openssl rand -base64 32)\""
             .into())
     }
 }
 
-fn is_signing_secret(text: &str) -> bool {
+/// How many bytes the key of a signing secret has.
+fn length_of_key(text: &str) -> Option<usize> {
     let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    key.is_ok_and(|key| key.len() >= 24)
+    key.ok().map(|key| key.len())
 }
 
 /// Reads an RSA public key in PEM. Lost line breaks, `\n` written as two characters and a missing first

@@ -15,6 +15,7 @@ use super::secrets::Kept;
 use super::{Forwarder, Live, Stuck, change};
 use crate::clerk::backend;
 use crate::clerk::courier::{Answer, Courier, Message, NoAnswer, Verb};
+use crate::clerk::http::shortened;
 use crate::clock::Timestamp;
 use crate::page::Limit;
 use crate::store::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
@@ -310,15 +311,10 @@ fn judge_creation(answer: Answer) -> Told {
     if answer.status == 409 { Told::Taken } else { judge(answer, Verb::Post) }
 }
 
-/// How long to wait after so many failures in a row: twice as long each time, less up to half of it, so that those who
-/// failed together do not come again together.
+/// How long to wait after so many failures in a row: twice as long each time.
 fn pause_after(attempts: u64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-    let mut chance = [0; 2];
-    // Without randomness the whole pause does no harm.
-    let _ = getrandom::fill(&mut chance);
-    pause.mul_f64(1.0 - f64::from(u16::from_be_bytes(chance)) / f64::from(u16::MAX) / 2.0)
+    shortened(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
 }
 
 impl Failure {

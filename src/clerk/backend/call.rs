@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Backend;
-use crate::clerk::http::is_off_limits;
+use crate::clerk::http::{is_off_limits, shortened};
 
 /// The longest answer, in bytes: a page of 500 users with all the metadata they may have.
 const LONGEST: usize = 64 << 20;
@@ -226,14 +226,6 @@ fn code(body: &[u8]) -> String {
     let plain =
         |code: &String| (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     first.map(|fault| fault.code).filter(plain).unwrap_or_else(|| "no reason given".to_owned())
-}
-
-/// The pause, less up to half of it, so that those who failed together do not come again together.
-fn shortened(pause: Duration) -> Duration {
-    let mut chance = [0; 2];
-    // Without randomness the whole pause does no harm.
-    let _ = getrandom::fill(&mut chance);
-    pause.mul_f64(1.0 - f64::from(u16::from_be_bytes(chance)) / f64::from(u16::MAX) / 2.0)
 }
 
 #[cfg(test)]
