@@ -182,8 +182,8 @@ async fn a_receiver_that_dies_and_comes_back_misses_nothing() {
     for n in 0..10 {
         create(&server, &format!("user_{n}")).await;
     }
-    let mut seen = seqs(&receiver.after(3).await);
-    drop(receiver);
+    receiver.after(3).await;
+    let mut seen = seqs(&receiver.die().await);
     until(&server, "crm", |status| status.course.failing.is_some() || status.behind == 0).await;
     for n in 10..20 {
         create(&server, &format!("user_{n}")).await;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
     calls: Arc<watch::Sender<Vec<Call>>>,
     script: Arc<Mutex<Script>>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Receiver {
@@ -104,7 +104,7 @@ impl Receiver {
                 connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { url, calls, script, task: task.abort_handle() }
+        Self { url, calls, script, task }
     }
 
     /// The address without the scheme.
@@ -120,6 +120,13 @@ impl Receiver {
     /// From now on takes everything.
     pub(crate) fn take(&self) {
         self.say(|_| Some((204, "", "")));
+    }
+
+    /// Dies, and says what all it has taken: also what came between the last look and the end.
+    pub(crate) async fn die(mut self) -> Vec<Call> {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.calls()
     }
 
     /// All calls so far.
