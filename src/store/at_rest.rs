@@ -22,6 +22,7 @@ const PAGE: u64 = 4096;
 pub struct AtRest {
     db: Arc<Database>,
     path: PathBuf,
+    schema: u32,
 }
 
 impl std::fmt::Debug for AtRest {
@@ -49,8 +50,8 @@ impl AtRest {
                 schema::builder(cache_bytes).create_with_backend(overlay)
             };
             let db = schema::open_patiently(path, open)?;
-            schema::complete(path, &db)?;
-            Ok(Self { db: Arc::new(db), path: path.to_owned() })
+            let schema = schema::complete(path, &db)?;
+            Ok(Self { db: Arc::new(db), path: path.to_owned(), schema })
         })
     }
 
@@ -58,6 +59,12 @@ impl AtRest {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The schema it was written in, which may be an older one.
+    #[must_use]
+    pub const fn schema(&self) -> u32 {
+        self.schema
     }
 
     /// The log's rows.
