@@ -57,7 +57,7 @@ use crate::user::{ClerkId, User, UserId};
 
 pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash};
 pub use self::api_keys::KeyError;
-pub use self::at_rest::AtRest;
+pub use self::at_rest::{AtRest, check_pages};
 pub use self::backup::CopyError;
 pub use self::erase::{EraseError, Extent, MANY, Order, Progress};
 pub use self::error::{Error, OpenError};

@@ -61,9 +61,17 @@ impl AtRest {
         &self.path
     }
 
-    /// The schema it was written in, which may be an older one.
+    pub(super) fn db(&self) -> &Database {
+        &self.db
+    }
+
+    /// Whether this binary's schema is the one it was written in, and not an older one.
     #[must_use]
-    pub const fn schema(&self) -> u32 {
+    pub const fn is_current(&self) -> bool {
+        self.schema == schema::SCHEMA
+    }
+
+    pub(super) const fn schema(&self) -> u32 {
         self.schema
     }
 
@@ -74,6 +82,24 @@ impl AtRest {
     pub fn evidence(&self) -> Result<Evidence, Error> {
         Evidence::open(self.db.clone(), None)
     }
+}
+
+/// Checks every page of the data file at `path`, which nobody may have open, and makes good what was left undone when it was
+/// copied: what this changes holds nothing. Opening a file looks at no more of it than it takes to open it. Blocks.
+///
+/// # Errors
+/// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
+pub fn check_pages(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let store = |cause| OpenError::Store { path: path.to_owned(), cause };
+    sound(path, || {
+        let before = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
+        let mut db = schema::open_patiently(path, || schema::builder(cache_bytes).open(path))?;
+        db.check_integrity().map_err(|cause| schema::refused(path, cause))?;
+        drop(db);
+        // What the newest write has left torn was rolled back to the one before.
+        let after = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
+        if after == before { Ok(()) } else { Err(OpenError::Damaged(path.to_owned())) }
+    })
 }
 
 /// A file under a layer of memory that takes what is written. The database marks its file as open and, after a crash,

@@ -38,10 +38,10 @@ pub fn former_copies(data: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) fn keep(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
     // For as long as this is open, nobody can write the file.
     let file = AtRest::open(path, cache_bytes)?;
-    let found = file.schema();
-    if found == schema::SCHEMA {
+    if file.is_current() {
         return Ok(());
     }
+    let found = file.schema();
     let head = head(&file).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
     let is_kept = |copy: &Path| is_copy(copy, found, head, cache_bytes);
     let mut copy = named(path, found, 1);

@@ -212,7 +212,7 @@ pub(super) fn has_facets(txn: &ReadTransaction) -> Result<bool, Error> {
     Ok(stamp.is_some_and(|stamp| stamp[..] >= FACETS.to_be_bytes()[..]))
 }
 
-fn refused(path: &Path, cause: DatabaseError) -> OpenError {
+pub(super) fn refused(path: &Path, cause: DatabaseError) -> OpenError {
     match cause {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.to_owned()),
         // No header of redb's, or one that speaks of more than there is.
