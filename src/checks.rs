@@ -18,7 +18,7 @@ use crate::clerk::jwks;
 use crate::clock::Timestamp;
 use crate::disk::{self, folder, size};
 use crate::notary::{key_path, mark_path};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 pub use self::clerk::{COMPARED, answered, compared, counted_there};
 pub use self::targets::{Standing, TARGETS, standing, targets};
@@ -146,6 +146,20 @@ pub fn log_files(data: &Path) -> Check {
     }
     let found = format!("{} and {}, for their owner only", key.display(), mark.display());
     Check { advice: "keep a copy of the key elsewhere".to_owned(), ..Check::ok(NAME, found) }
+}
+
+/// The copies that were kept of the data file before it was brought up to date; `None` when there are none.
+#[must_use]
+pub fn former_copies(data: &Path) -> Option<Check> {
+    let copies = store::former_copies(data).ok().filter(|copies| !copies.is_empty())?;
+    let names: Vec<String> = copies.iter().map(|copy| copy.display().to_string()).collect();
+    let taken = copies.iter().filter_map(|copy| copy.metadata().ok()).map(|file| disk::used(&file)).sum();
+    let found = format!(
+        "{} ({}) is the data file as an older Rollbook left it, with what was erased since",
+        names.join(", "),
+        size(taken)
+    );
+    Some(Check::warning("older copy", found, "remove it once you will not go back to that version"))
 }
 
 /// Whether the data file has room to grow, and to be rewritten.

@@ -17,6 +17,7 @@ pub mod local;
 pub mod output;
 pub mod progress;
 pub mod prune;
+pub mod restore;
 pub mod scrub;
 pub mod send_test;
 pub mod serve;
@@ -35,6 +36,7 @@ use crate::page::{Cursor, Limit};
 use crate::store::UserFilter;
 use crate::user::{BadName, HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 
+use self::restore::Restore;
 use self::verify::Verify;
 
 const START: &str = "\
@@ -143,6 +145,9 @@ pub enum Command {
     /// Remove the oldest entries of the log, once they need not be kept any more
     #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
     Prune(Prune),
+    /// Put a copy in the place of a data file that was lost, and say what is missing in it
+    #[command(after_help = format!("{}\n\n{ENDS}", restore::HELP))]
+    Restore(Restore),
     /// Rewrite the data file, so that no byte of removed or erased rows is left in it
     #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
     Scrub(LocalFlags),
@@ -425,6 +430,7 @@ impl Command {
             | Self::Adopt(Adopt { flags, .. })
             | Self::Verify(Verify { flags, .. })
             | Self::Prune(Prune { flags, .. })
+            | Self::Restore(Restore { flags, .. })
             | Self::Scrub(flags)
             | Self::Sync(Sync { flags, .. })
             | Self::ActorToken(ActorToken { flags, .. })
@@ -486,6 +492,11 @@ pub type ServeFlags = Flags<true>;
 pub type LocalFlags = Flags<false>;
 
 impl<const ALL: bool> Flags<ALL> {
+    /// The data file, if it was named by a flag: the commands that are told next need that flag too.
+    pub(super) fn data(&self) -> Option<&str> {
+        self.0.get("ROLLBOOK_DATA").map(String::as_str)
+    }
+
     /// Each setting that has a flag here, with its flag.
     fn settings() -> impl Iterator<Item = (&'static Setting, &'static str)> {
         SETTINGS.iter().filter(|setting| ALL || setting.everywhere).filter_map(|s| s.flag.map(|flag| (s, flag)))

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use rollbook::cli::{
-    Cli, Command, actor_token, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, sync,
-    verify,
+    Cli, Command, actor_token, demo, doctor, export, healthcheck, keys, local, prune, restore, scrub, send_test, serve,
+    sync, verify,
 };
 use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
 
@@ -111,6 +111,10 @@ fn run(command: &Command) -> Result<Done, Faults> {
         Command::Prune(command) => {
             let local = Local::read(get)?;
             block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
+        }
+        Command::Restore(command) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(restore::run(command, &local, &mut out).await?) })
         }
         Command::Scrub(_) => {
             let local = Local::read(get)?;

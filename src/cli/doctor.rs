@@ -46,6 +46,7 @@ pub async fn run(
     }];
     if let Ok(local) = &local {
         checks.extend([checks::data_file(&local.data), checks::log_files(&local.data), checks::room(&local.data)]);
+        checks.extend(checks::former_copies(&local.data));
     }
     if let Ok(config) = &config {
         checks.extend(signing_keys(&config.tokens).await);
