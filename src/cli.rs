@@ -5,6 +5,7 @@
 //! is wrong, so that trying again is useless.
 
 pub mod actor_token;
+pub mod backup;
 mod columns;
 pub mod demo;
 pub mod doctor;
@@ -26,6 +27,7 @@ pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use jiff::civil::Date;
@@ -125,6 +127,9 @@ pub enum Command {
     /// Write users or the log to a file, for other programs
     #[command(subcommand)]
     Export(export::Export),
+    /// Make a backup while the server runs, or of a stopped server's file, and prove it
+    #[command(after_help = format!("{}\n\n{ENDS}", backup::HELP))]
+    Backup(Backup),
     /// Compare all users with Clerk's, and make good what webhooks were lost
     #[command(after_help = format!("{SYNCING}\n\n{ENDS}"))]
     Sync(Sync),
@@ -376,6 +381,17 @@ pub struct Prune {
     pub flags: LocalFlags,
 }
 
+/// `rollbook backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A folder, or the name of a new file; otherwise the folder of the settings (ROLLBOOK_BACKUP_DIR)
+    #[arg(value_name = "DEST")]
+    pub to: Option<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
 /// `rollbook sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
@@ -432,6 +448,7 @@ impl Command {
             | Self::Prune(Prune { flags, .. })
             | Self::Restore(Restore { flags, .. })
             | Self::Scrub(flags)
+            | Self::Backup(Backup { flags, .. })
             | Self::Sync(Sync { flags, .. })
             | Self::ActorToken(ActorToken { flags, .. })
             | Self::Users(

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::{Actor, Draft, Source};
+use crate::backup;
 use crate::clerk::backend::{Backend, BadBackend};
 use crate::clerk::http::Url;
 use crate::clerk::jwks::Keys;
@@ -155,7 +156,7 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
-            backup_dir: config.backup_dir.map(absolute),
+            backups: config.backups.map(backup_rules),
             in_force,
         };
         let host = log_host(config.local.public_url.as_ref());
@@ -210,6 +211,7 @@ impl Server {
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
         chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
+        chores.spawn(backup::keep(self.app.backups.clone(), stopped.clone()));
         if let Some((listener, _)) = self.metrics {
             chores.spawn(show_metrics(listener, self.app.clone(), self.limits.clone(), stopped.clone()));
         }
@@ -239,6 +241,7 @@ impl Server {
         drop(stop);
         while chores.join_next().await.is_some() {}
         backups.idle().await;
+        drop(backups);
         forwarder.idle().await;
         drop(forwarder);
         walks.idle().await;
@@ -289,6 +292,13 @@ const fn rate(set: config::Rate) -> Rate {
     Rate { per_second: set.per_second, also_local: set.is_set }
 }
 
+/// The rules for backups that the settings come to.
+#[must_use]
+pub fn backup_rules(set: config::Backups) -> backup::Rules {
+    let config::Backups { folder, interval, keep } = set;
+    backup::Rules { folder: absolute(folder), every: interval, keep }
+}
+
 /// The same path whatever folder the process is in later.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
@@ -330,6 +340,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
         notary: app.notary.clone(),
         backend: app.backend.clone(),
         walks: app.walks.clone(),
+        backups: app.backups.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),
