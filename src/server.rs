@@ -1,6 +1,7 @@
 //! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+mod descriptors;
 mod in_force;
 mod self_check;
 
@@ -40,6 +41,9 @@ use self::accept::Limits;
 
 /// How often a checkpoint is signed, if the log has grown.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections at once to the metrics' own address.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// How often what is counted between times is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
@@ -176,7 +180,9 @@ impl Server {
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, notary, webhooks, sessions, abroad, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
-        let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
+        let limits = Limits::default();
+        let connections = descriptors::connections(limits.connections);
+        let limits = Limits { trusted: config.trusted_proxies, connections, ..limits };
         Ok(Self { listener, address, hosts, limits, app, metrics, keys, sync_interval: config.sync_interval, control })
     }
 
@@ -213,7 +219,8 @@ impl Server {
         chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
         chores.spawn(backup::keep(self.app.backups.clone(), stopped.clone()));
         if let Some((listener, _)) = self.metrics {
-            chores.spawn(show_metrics(listener, self.app.clone(), self.limits.clone(), stopped.clone()));
+            let limits = Limits { connections: METRICS_CONNECTIONS, ..self.limits.clone() };
+            chores.spawn(show_metrics(listener, self.app.clone(), limits, stopped.clone()));
         }
         if let Some(listener) = self.control {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));

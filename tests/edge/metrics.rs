@@ -62,6 +62,7 @@ async fn it_says_what_happened() {
         ("rollbook_log_in_doubt", 0.0),
         ("rollbook_write_queue_length", 0.0),
         ("rollbook_jwks_keys", 1.0),
+        ("rollbook_connections_closed_idle_total", 0.0),
         ("rollbook_connections_refused_total", 0.0),
         (r#"rollbook_forward_up{target="settings"}"#, 1.0),
         (r#"rollbook_forward_delivered_total{target="settings"}"#, 0.0),

@@ -187,8 +187,11 @@ fn targets(page: &mut Families, all: &[Status]) {
 }
 
 fn requests(page: &mut Families, app: &App) {
-    let (open, refused) = (&app.metrics.connections.open, app.metrics.connections.refused());
+    let connections = &app.metrics.connections;
+    let (open, idle, refused) = (&connections.open, &connections.closed_idle, connections.refused());
     page.gauge("rollbook_connections", "Open connections.", number(open.load(Ordering::Relaxed)));
+    let idle = idle.load(Ordering::Relaxed);
+    page.counter("rollbook_connections_closed_idle_total", "Idle connections closed to make room for others.", idle);
     page.counter("rollbook_connections_refused_total", "Connections closed at once, for want of room.", refused);
     let refusals = app.tally.refusals();
     page.counters(
