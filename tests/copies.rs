@@ -279,7 +279,8 @@ async fn a_file_of_the_backup_folder_is_a_safe_copy() {
     let by = By { actor: Actor::Cli, source: Source::Cli };
     let watch: backup::Watch = Box::new(|_| std::ops::ControlFlow::Continue(()));
     let (store, notary) = (&server.app.store, &server.app.notary);
-    let made = backup::make(store, notary, &Clock::system(), folder.path(), by, watch).await.unwrap();
+    let order = backup::Order { to: None, folder: Some(folder.path().to_owned()), by };
+    let made = backup::make(store, notary, &Clock::system(), order, watch).await.unwrap();
     // It is as of its beginning: what came later is not in it, and that is said.
     server.outcome(&user_event("user.created", "user_later", T, "Bo")).await;
     let dir = server.stop().await;
