@@ -19,7 +19,7 @@ mod file;
 mod promises;
 #[path = "faults/script.rs"]
 mod script;
-#[path = "faults/site.rs"]
+#[path = "common/site.rs"]
 mod site;
 #[path = "faults/state.rs"]
 mod state;

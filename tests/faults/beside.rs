@@ -139,7 +139,8 @@ fn a_crash_between_the_mark_and_the_checkpoint_leaves_the_mark_ahead() {
             let published = site.notary.publish().await;
             let broke = place.disk.is_broken();
             assert_eq!(published.is_err(), broke);
-            println!("{n} {published:?}");
+            // What is looked at before the mark is written may fail as well.
+            let is_marked = matches!(published, Ok(_) | Err(Error::Store(rollbook::store::Error::Failed)));
             let size = site.store.counts().entries;
             site.close().await;
             for survival in [Survival::All, Survival::None, Survival::Some(n), Survival::First(n)] {
@@ -149,12 +150,12 @@ fn a_crash_between_the_mark_and_the_checkpoint_leaves_the_mark_ahead() {
                 assert_eq!(site.store.doubt(), None, "{case}");
                 let keys = site.notary.verifiers();
                 let marked = Checkpoint::open(&left.mark().unwrap(), &keys).unwrap();
-                assert_eq!(marked.size, size, "{case}");
+                assert_eq!(marked.size, if is_marked { size } else { size - 1 }, "{case}");
                 let row = site.store.evidence().unwrap().newest_checkpoint().unwrap().unwrap();
                 ahead += usize::from(row.size < marked.size);
                 // What the mark says was never told, and may be.
                 let told = site.notary.publish().await.unwrap();
-                assert_eq!(told.checkpoint, marked, "{case}");
+                assert!(!is_marked || told.checkpoint == marked, "{case}");
                 site.close().await;
             }
             broke

@@ -1,4 +1,5 @@
 //! A store with its notary: the data file on a disk in memory, the files beside it in a folder.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::future::Future;
@@ -13,12 +14,12 @@ use tempfile::TempDir;
 use crate::disk::Disk;
 
 /// When everything here happens, but for what is old.
-pub(crate) const T: i64 = 1_750_000_000_000;
+pub const T: i64 = 1_750_000_000_000;
 
 /// A data file and the files beside it, as they are on the disk.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) disk: Disk,
+pub struct Place {
+    pub disk: Disk,
     folder: TempDir,
     /// Where the files are when they are not in that folder.
     elsewhere: Option<PathBuf>,
@@ -26,7 +27,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// With nothing in it yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::on(Disk::default())
     }
 
@@ -38,14 +39,14 @@ impl Place {
     }
 
     /// Another place with that disk, and with the files that are beside this one.
-    pub(crate) fn beside(&self, disk: Disk) -> Self {
+    pub fn beside(&self, disk: Disk) -> Self {
         let other = Self::on(disk);
         self.copy_files(other.folder.path());
         other
     }
 
     /// The same, with the files in that folder.
-    pub(crate) fn moved(self, to: &Path) -> Self {
+    pub fn moved(self, to: &Path) -> Self {
         self.copy_files(to);
         Self { elsewhere: Some(to.to_owned()), ..self }
     }
@@ -57,30 +58,34 @@ impl Place {
     }
 
     /// What the data file would be called.
-    pub(crate) fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.elsewhere.as_deref().unwrap_or(self.folder.path()).join("roll.redb")
     }
 
     /// What the high-water mark says.
-    pub(crate) fn mark(&self) -> Option<String> {
+    pub fn mark(&self) -> Option<String> {
         fs::read_to_string(mark_path(&self.data())).ok()
     }
 }
 
 /// A place that is open.
 #[derive(Debug)]
-pub(crate) struct Site {
-    pub(crate) store: Store,
-    pub(crate) notary: Notary,
-    pub(crate) clock: Clock,
+pub struct Site {
+    pub store: Store,
+    pub notary: Notary,
+    pub clock: Clock,
 }
 
 impl Site {
     /// Opens it, with so little cache that it must read too.
-    pub(crate) async fn open(place: &Place) -> Result<Self, String> {
-        let clock = Clock::fixed(Timestamp::from_millis(T));
+    pub async fn open(place: &Place) -> Result<Self, String> {
+        Self::open_with(place, Policy::default(), Clock::fixed(Timestamp::from_millis(T))).await
+    }
+
+    /// The same by that policy and that clock.
+    pub async fn open_with(place: &Place, policy: Policy, clock: Clock) -> Result<Self, String> {
         let cache = 64 * 1024;
-        let store = Store::with_backend(place.disk.clone(), &place.data(), cache, Policy::default(), clock.clone())
+        let store = Store::with_backend(place.disk.clone(), &place.data(), cache, policy, clock.clone())
             .map_err(|error| error.to_string())?;
         match Notary::open(store.clone(), clock.clone(), "rollbook.example.com").await {
             Ok(notary) => Ok(Self { store, notary, clock }),
@@ -91,13 +96,13 @@ impl Site {
         }
     }
 
-    pub(crate) async fn close(self) {
+    pub async fn close(self) {
         drop(self.notary);
         self.store.close().await;
     }
 }
 
 /// Runs it to its end.
-pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+pub fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
