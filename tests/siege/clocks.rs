@@ -149,6 +149,10 @@ fn killed_under_load_while_the_clock_jumps_it_loses_nothing() {
         ledger.run(server, 8, 1 + dice.below(100), Process::kill);
         ledger.check(&left_behind(dir.path()), &mut witness);
     }
-    println!("{rounds} kills, {} acknowledged, {} steps back told", ledger.acknowledged(), steps(dir.path(), &mut witness));
+    println!(
+        "{rounds} kills, {} acknowledged, {} steps back told",
+        ledger.acknowledged(),
+        steps(dir.path(), &mut witness)
+    );
     assert_verified(dir.path());
 }
