@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::{Actor, Draft, Source};
+use crate::backup;
 use crate::clerk::backend::{Backend, BadBackend};
 use crate::clerk::http::Url;
 use crate::clerk::jwks::Keys;
@@ -159,7 +160,7 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
-            backup_dir: config.backup_dir.map(absolute),
+            backups: config.backups.map(backup_rules),
             in_force,
         };
         let host = log_host(config.local.public_url.as_ref());
@@ -216,6 +217,7 @@ impl Server {
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
         chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
+        chores.spawn(backup::keep(self.app.backups.clone(), stopped.clone()));
         if let Some((listener, _)) = self.metrics {
             let limits = Limits { connections: METRICS_CONNECTIONS, ..self.limits.clone() };
             chores.spawn(show_metrics(listener, self.app.clone(), limits, stopped.clone()));
@@ -246,6 +248,7 @@ impl Server {
         drop(stop);
         while chores.join_next().await.is_some() {}
         backups.idle().await;
+        drop(backups);
         forwarder.idle().await;
         drop(forwarder);
         walks.idle().await;
@@ -296,6 +299,13 @@ const fn rate(set: config::Rate) -> Rate {
     Rate { per_second: set.per_second, also_local: set.is_set }
 }
 
+/// The rules for backups that the settings come to.
+#[must_use]
+pub fn backup_rules(set: config::Backups) -> backup::Rules {
+    let config::Backups { folder, interval, keep } = set;
+    backup::Rules { folder: absolute(folder), every: interval, keep }
+}
+
 /// The same path whatever folder the process is in later.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
@@ -337,6 +347,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
         notary: app.notary.clone(),
         backend: app.backend.clone(),
         walks: app.walks.clone(),
+        backups: app.backups.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),

@@ -1,6 +1,9 @@
-//! Backups of data that is not what it should be: there are none.
+//! Backups of data that is not what it should be: there are none. And the command that makes them.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "backup/command.rs"]
+mod command;
+mod common;
 #[path = "common/disk.rs"]
 mod disk;
 
@@ -12,7 +15,7 @@ use std::path::Path;
 use disk::{Call, Disk};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use rollbook::audit::{Actor, Draft, Source};
-use rollbook::backup::{self, Error, Made, Step, Watch};
+use rollbook::backup::{self, Error, Made, Order, Step, Watch};
 use rollbook::clock::{Clock, Timestamp};
 use rollbook::notary::Notary;
 use rollbook::store::{By, Store};
@@ -45,7 +48,8 @@ async fn make(store: &Store, notary: &Notary, folder: &Path) -> Result<Made, Err
 
 async fn make_while(store: &Store, notary: &Notary, folder: &Path, watch: Watch) -> Result<Made, Error> {
     let by = By { actor: Actor::Cli, source: Source::Cli };
-    backup::make(store, notary, &clock(), folder, by, watch).await
+    let order = Order { to: None, folder: Some(folder.to_owned()), by };
+    backup::make(store, notary, &clock(), order, watch).await
 }
 
 /// How the newest backup ended, as the log has it.

@@ -224,64 +224,8 @@ fn what_is_no_data_file_or_not_a_whole_one_is_refused() {
     change(&dir, |txn| assert!(txn.delete_table(index).unwrap()));
     assert_refused(dir.path(), "lacks the table `user_index-1`");
     restored();
-    let meta: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta-1");
-    change(&dir, |txn| drop(txn.open_table(meta).unwrap().insert("schema", &6_u32.to_be_bytes()[..]).unwrap()));
-    assert_refused(dir.path(), "was written by a newer Rollbook (schema 6, this one knows 5)");
-    restored();
     Process::start(serve(dir.path())).kill();
-
-    // As a version wrote it that signed nothing, erased nobody and knew no keys.
-    let older = |but: &dyn Fn(&redb::WriteTransaction)| {
-        restored();
-        for beside in ["rollbook.redb.key", "rollbook.redb.hwm"] {
-            fs::remove_file(dir.path().join(beside)).unwrap();
-        }
-        change(&dir, |txn| {
-            let checkpoints: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("audit_checkpoint-1");
-            let tags: TableDefinition<'_, (u64, &[u8; 32]), (u64, u64)> = TableDefinition::new("value_tags-1");
-            let erased: TableDefinition<'_, u128, i64> = TableDefinition::new("erased-1");
-            assert!(txn.delete_table(checkpoints).unwrap());
-            assert!(txn.delete_table(tags).unwrap() && txn.delete_table(erased).unwrap());
-            assert!(txn.delete_table(KEYS).unwrap() && txn.delete_table(FACETS).unwrap());
-            let log: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("audit_meta-1");
-            drop(txn.open_table(log).unwrap().remove("identity").unwrap());
-            drop(txn.open_table(meta).unwrap().insert("schema", &1_u32.to_be_bytes()[..]).unwrap());
-            but(txn);
-        });
-    };
-    older(&|txn| assert!(txn.delete_table(index).unwrap()));
-    assert_refused(dir.path(), "lacks the table `user_index-1`");
-    fs::write(dir.path().join("rollbook.redb.key"), "").unwrap();
-    fs::write(dir.path().join("rollbook.redb.hwm"), "").unwrap();
-    older(&|_| {});
-    let server = Process::start(serve(dir.path()));
-    assert_eq!(server.connect().deliver("msg_2", &nth(2).1).unwrap().0, 200);
-    assert_eq!(server.connect().deliver("msg_1", &nth(1).1).unwrap().0, 200, "the same message once more");
-    server.kill();
-
-    // As one wrote it that knew no keys: their table may be missing and what came later, and no other.
-    restored();
-    let second = |txn: &redb::WriteTransaction| {
-        assert!(txn.delete_table(KEYS).unwrap() && txn.delete_table(FACETS).unwrap());
-        drop(txn.open_table(meta).unwrap().insert("schema", &2_u32.to_be_bytes()[..]).unwrap());
-    };
-    change(&dir, second);
-    Process::start(serve(dir.path())).kill();
-    restored();
-    let erased: TableDefinition<'_, u128, i64> = TableDefinition::new("erased-1");
-    change(&dir, |txn| {
-        second(txn);
-        assert!(txn.delete_table(erased).unwrap());
-    });
-    assert_refused(dir.path(), "lacks the table `erased-1`");
-    restored();
-    change(&dir, |txn| assert!(txn.delete_table(FACETS).unwrap()));
-    assert_refused(dir.path(), "lacks the table `audit_by_facet-1`");
 }
-
-/// Tables that older files do not have.
-const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("api_keys-1");
-const FACETS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("audit_by_facet-1");
 
 /// Changes the data file by hand.
 fn change(dir: &TempDir, change: impl FnOnce(&redb::WriteTransaction)) {

@@ -300,7 +300,7 @@ async fn serve(store: Store) -> String {
         cors: None,
         rate_address: NO_LIMIT,
         rate_token: NO_LIMIT,
-        backup_dir: None,
+        backups: None,
         in_force: vec![],
     };
     let setup = forward::Setup {

@@ -223,7 +223,7 @@ async fn one_is_made_at_a_time_and_the_server_waits_for_none() {
     }
     let begin = || {
         let app = &site.app;
-        app.backups.begin(app.store.clone(), app.notary.clone(), app.clock.clone(), by())
+        app.backups.begin(by())
     };
     begin().unwrap();
     assert_eq!(begin(), Err(NotBegun::Busy));

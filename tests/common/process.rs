@@ -276,3 +276,23 @@ impl Line {
         Ok((status.unwrap(), String::from_utf8(body).unwrap()))
     }
 }
+
+/// What a command said, and how it ended.
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// `rollbook` with these arguments in that folder, with its data file and no other setting.
+pub fn rollbook(dir: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+    said(command.args(arguments).current_dir(dir).env_clear().env("ROLLBOOK_DATA", dir.join("rollbook.redb")))
+}
+
+/// The same, of any command.
+pub fn said(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}

@@ -99,7 +99,7 @@ pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
 /// Begins one in the background. The page then says how far it is.
 fn begin(app: &App, admin: &Admin) -> Result<Response, Stop> {
     let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
-    match app.backups.begin(app.store.clone(), app.notary.clone(), app.clock.clone(), by) {
+    match app.backups.begin(by) {
         Ok(()) | Err(NotBegun::Busy) => Ok(reply::see_other(HERE)),
         Err(NotBegun::NoFolder) => {
             Err(Problem::bad_request("No folder for backups is set: ROLLBOOK_BACKUP_DIR names one.").into())
@@ -120,7 +120,7 @@ pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, St
         }
         Proof::Locked(seconds) => return Err(Problem::too_many_requests(sign_in::LOCKED, seconds).into()),
     }
-    let folder = call.app.backups.folder().ok_or(Problem::not_found())?.to_owned();
+    let folder = call.app.backups.rules().ok_or(Problem::not_found())?.folder.clone();
     let wanted = name.clone();
     let opened = blocking(move || backup::open(&folder, &wanted)).await?;
     let opened = opened.map_err(|cause| Problem::unavailable("The backup cannot be read.", 60).because(cause))?;
@@ -175,7 +175,8 @@ impl Sending {
 
 async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chosen: &str) -> Result<Response, Stop> {
     let (app, now) = (&call.app, call.app.clock.now());
-    let folder = app.backups.folder().map(Path::to_owned);
+    let rules = app.backups.rules();
+    let folder = rules.map(|rules| rules.folder.clone());
     let data = app.store.path().to_owned();
     let looked = blocking(move || Looked::at(folder.as_deref(), &data)).await?;
     let (found, unreadable) = match looked.found {
@@ -186,7 +187,7 @@ async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chose
     let older = found.len().saturating_sub(LISTED);
     let page = Page {
         frame: Frame::new(app, admin, HERE),
-        folder: app.backups.folder().map(|folder| folder.display().to_string()),
+        folder: rules.map(|rules| rules.folder.display().to_string()),
         unreadable,
         running: app.backups.running(),
         last: app.backups.last().map(|outcome| {
