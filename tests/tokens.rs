@@ -1,5 +1,5 @@
-//! Session tokens through the front door: every attack of the catalogue, by its number, with the answer it must
-//! get, and that nothing was written because of it.
+//! Session tokens through the front door: every attack that is tried on them, with the answer it must get, and that
+//! nothing was written because of it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use stand::{ME, OTHER, Stand, T, assert_refused, at, raw};
 
 #[tokio::test]
-async fn j01_no_bearer_token_at_all() {
+async fn no_bearer_token_at_all() {
     let stand = Stand::pinned().await;
     let (good, before) = (CLERK.mint(&stand.good()), stand.server.state());
     let lines = [
@@ -75,7 +75,7 @@ async fn j01_no_bearer_token_at_all() {
 }
 
 #[tokio::test]
-async fn j02_unsigned_tokens() {
+async fn unsigned_tokens() {
     let stand = Stand::pinned().await;
     let (good, header) = (stand.good().to_string(), CLERK.header());
     let unsigned = |alg: &str| message(&with(&header, "alg", alg).to_string(), &good);
@@ -98,7 +98,7 @@ async fn j02_unsigned_tokens() {
 }
 
 #[tokio::test]
-async fn j03_the_public_key_as_a_shared_secret() {
+async fn the_public_key_as_a_shared_secret() {
     let stand = Stand::pinned().await;
     let pem = CLERK.pem();
     let modulus = PublicKeyComponents::<Vec<u8>>::from(CLERK.pair.public_key()).n;
@@ -128,7 +128,7 @@ async fn j03_the_public_key_as_a_shared_secret() {
 }
 
 #[tokio::test]
-async fn j04_other_algorithms_and_other_keys() {
+async fn other_algorithms_and_other_keys() {
     let stand = Stand::pinned().await;
     let (good, random) = (stand.good(), SystemRandom::new());
     let mut cases = Vec::new();
@@ -158,7 +158,7 @@ async fn j04_other_algorithms_and_other_keys() {
 }
 
 #[tokio::test]
-async fn j07_headers_that_would_change_the_rules() {
+async fn headers_that_would_change_the_rules() {
     let stand = Stand::pinned().await;
     let header = CLERK.header();
     let bad = [("crit", json!(["x"])), ("crit", json!(["exp"])), ("crit", json!([])), ("crit", Value::Null)];
@@ -173,7 +173,7 @@ async fn j07_headers_that_would_change_the_rules() {
 }
 
 #[tokio::test]
-async fn j08_members_named_twice() {
+async fn members_named_twice() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header().to_string(), stand.good().to_string());
     let first = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
@@ -203,7 +203,7 @@ async fn j08_members_named_twice() {
 }
 
 #[tokio::test]
-async fn j09_claims_that_are_no_object() {
+async fn claims_that_are_no_object() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header().to_string(), stand.good().to_string());
     let deep = with(&stand.good(), "x", 0).to_string();
@@ -244,7 +244,7 @@ fn signed(message: &str) -> String {
 }
 
 #[tokio::test]
-async fn j10_tokens_that_end_never_long_ago_or_in_no_number() {
+async fn tokens_that_end_never_long_ago_or_in_no_number() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let exps = [
@@ -267,7 +267,7 @@ async fn j10_tokens_that_end_never_long_ago_or_in_no_number() {
 }
 
 #[tokio::test]
-async fn j11_tokens_from_the_future_or_from_no_time() {
+async fn tokens_from_the_future_or_from_no_time() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let mut cases = Vec::new();
@@ -284,7 +284,7 @@ async fn j11_tokens_from_the_future_or_from_no_time() {
 }
 
 #[tokio::test]
-async fn j12_clocks_may_be_five_seconds_apart() {
+async fn clocks_may_be_five_seconds_apart() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let edges =
@@ -295,7 +295,7 @@ async fn j12_clocks_may_be_five_seconds_apart() {
 }
 
 #[tokio::test]
-async fn j13_other_issuers() {
+async fn other_issuers() {
     let stand = Stand::pinned().await;
     let good = stand.good();
     let upper = ISSUER.to_uppercase();
@@ -319,7 +319,7 @@ async fn j13_other_issuers() {
 }
 
 #[tokio::test]
-async fn j15_authorized_parties() {
+async fn authorized_parties() {
     let parties = format!("{PARTY}, https://admin.example.com");
     let settings = [("CLERK_AUTHORIZED_PARTIES", parties.as_str()), ("ROLLBOOK_REQUIRE_AZP", "true")];
     let strict = Stand::with(&settings).await;
@@ -348,7 +348,7 @@ async fn j15_authorized_parties() {
 }
 
 #[tokio::test]
-async fn j16_audiences() {
+async fn audiences() {
     let stand = Stand::with(&[("CLERK_AUDIENCE", "rollbook, roll")]).await;
     let good = with(&stand.good(), "aud", "rollbook");
     let before = stand.server.state();
@@ -376,7 +376,7 @@ async fn j16_audiences() {
 }
 
 #[tokio::test]
-async fn j17_tokens_that_are_no_sessions() {
+async fn tokens_that_are_no_sessions() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header(), stand.good());
     let mut cases = Vec::new();
@@ -406,7 +406,7 @@ async fn j17_tokens_that_are_no_sessions() {
 }
 
 #[tokio::test]
-async fn j20_text_that_is_nearly_a_token() {
+async fn text_that_is_nearly_a_token() {
     let stand = Stand::pinned().await;
     let token = CLERK.mint(&stand.good());
     let [header, claims, signature]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -448,7 +448,7 @@ async fn j20_text_that_is_nearly_a_token() {
 }
 
 #[tokio::test]
-async fn j21_tokens_too_long() {
+async fn tokens_too_long() {
     let stand = Stand::pinned().await;
     let good = stand.good();
     let padded = |length: usize| CLERK.mint(&with(&good, "x", "x".repeat(length)));
@@ -472,7 +472,7 @@ async fn j21_tokens_too_long() {
 }
 
 #[tokio::test]
-async fn j22_tokens_in_other_places() {
+async fn tokens_in_other_places() {
     let stand = Stand::pinned().await;
     let (token, before) = (CLERK.mint(&stand.good()), stand.server.state());
     for path in [ME, "/auth/me", "/api/users", "/api/users/user_1", "/api/users/user_1/audit", "/api/audit"] {
@@ -491,7 +491,7 @@ async fn j22_tokens_in_other_places() {
 }
 
 #[tokio::test]
-async fn j30_paths_that_are_nearly_ours_give_no_data() {
+async fn paths_that_are_nearly_ours_give_no_data() {
     let stand = Stand::pinned().await;
     stand.server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
     let before = stand.server.state();

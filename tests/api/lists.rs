@@ -402,7 +402,7 @@ const OF_BOOK: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn h11_parameters_unknown_doubled_or_impossible_are_refused() {
+async fn parameters_unknown_doubled_or_impossible_are_refused() {
     let server = TestServer::start().await;
     let admin = server.admin("user_boss").await;
     for n in 0..3 {

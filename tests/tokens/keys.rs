@@ -12,7 +12,7 @@ use crate::jwks_server::JwksServer;
 use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet, until};
 
 #[tokio::test]
-async fn j05_keys_that_come_with_the_token() {
+async fn keys_that_come_with_the_token() {
     let elsewhere = JwksServer::start(&OTHER.jwks()).await;
     let ours = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&ours).await;
@@ -43,7 +43,7 @@ async fn j05_keys_that_come_with_the_token() {
 }
 
 #[tokio::test]
-async fn j06_ids_that_name_no_key() {
+async fn ids_that_name_no_key() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     stand.takes("warm", &CLERK.mint(&stand.good())).await;
@@ -76,7 +76,7 @@ async fn j06_ids_that_name_no_key() {
 }
 
 #[tokio::test]
-async fn j14_another_instance_whose_key_is_known() {
+async fn another_instance_whose_key_is_known() {
     let keys = JwksServer::start(&jwks(&[CLERK.jwk(), OTHER.jwk()])).await;
     let stand = Stand::remote(&keys).await;
     stand.takes("warm", &CLERK.mint(&stand.good())).await;
@@ -93,7 +93,7 @@ async fn j14_another_instance_whose_key_is_known() {
 }
 
 #[tokio::test]
-async fn j23_keys_are_replaced_without_a_gap_and_retired_ones_end() {
+async fn keys_are_replaced_without_a_gap_and_retired_ones_end() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let (old, new) = (stand.lasting(&CLERK, "user_1"), stand.lasting(&OTHER, "user_1"));
@@ -123,7 +123,7 @@ async fn j23_keys_are_replaced_without_a_gap_and_retired_ones_end() {
 }
 
 #[tokio::test]
-async fn j24_made_up_key_ids_make_one_fetch_in_thirty_seconds() {
+async fn made_up_key_ids_make_one_fetch_in_thirty_seconds() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let good = stand.lasting(&CLERK, "user_1");
@@ -155,7 +155,7 @@ async fn j24_made_up_key_ids_make_one_fetch_in_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn j25_many_first_callers_make_one_fetch() {
+async fn many_first_callers_make_one_fetch() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     keys.hold();
@@ -178,7 +178,7 @@ async fn j25_many_first_callers_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn j26_warm_keys_serve_for_a_day_and_over_a_restart() {
+async fn warm_keys_serve_for_a_day_and_over_a_restart() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let token = stand.lasting(&CLERK, "user_1");
@@ -213,7 +213,7 @@ async fn j26_warm_keys_serve_for_a_day_and_over_a_restart() {
 }
 
 #[tokio::test]
-async fn j27_without_keys_nobody_is_judged() {
+async fn without_keys_nobody_is_judged() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     keys.fail();
     let stand = Stand::remote(&keys).await;
@@ -236,7 +236,7 @@ async fn j27_without_keys_nobody_is_judged() {
 }
 
 #[tokio::test]
-async fn j28_no_answer_takes_good_keys_away() {
+async fn no_answer_takes_good_keys_away() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let elsewhere = JwksServer::start(&OTHER.jwks()).await;
     let stand = Stand::remote(&keys).await;

@@ -68,7 +68,7 @@ fn cut(txn: &WriteTransaction, size: u64) {
     make_consistent(txn);
 }
 
-/// L-01: what the quick look at the start finds, and what the check in the background finds.
+/// What the quick look at the start finds, and what the check in the background finds.
 #[tokio::test]
 async fn a_server_on_a_changed_file_takes_no_writes() {
     let whole = Log::of(300).await;
@@ -94,7 +94,7 @@ async fn a_server_on_a_changed_file_takes_no_writes() {
     server.kill();
 }
 
-/// L-02: without the key, the newest entries removed and all that is left made to fit.
+/// Without the key, the newest entries removed and all that is left made to fit.
 #[tokio::test]
 async fn entries_taken_from_the_end() {
     let log = Log::of(300).await;
@@ -167,7 +167,6 @@ async fn a_forged_past() {
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
-/// L-03.
 #[tokio::test]
 async fn an_older_copy_of_the_file() {
     let log = Log::of(150).await;
@@ -195,7 +194,7 @@ async fn an_older_copy_of_the_file() {
     assert!(found[0].starts_with("kept.txt: the checkpoint of 300 entries "), "{found:?}");
 }
 
-/// L-04, L-05: the mark gone; the key gone; another's key in its place.
+/// The mark gone; the key gone; another's key in its place.
 #[tokio::test]
 async fn files_beside_the_data_file() {
     let (whole, other) = (Log::of(120).await, Log::of(5).await);
@@ -263,7 +262,6 @@ async fn a_changed_leaf_in_an_adopted_log() {
     assert!(found[0].starts_with("kept.txt: the checkpoint of 120 entries was signed over other entries"), "{found:?}");
 }
 
-/// L-12.
 #[tokio::test]
 async fn a_clock_that_is_turned_back() {
     let dir = tempfile::tempdir().unwrap();
