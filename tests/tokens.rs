@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/file.rs"]
+mod file;
 #[path = "common/jwks_server.rs"]
 mod jwks_server;
 #[path = "tokens/keys.rs"]
@@ -25,6 +27,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use common::tokens::{ISSUER, PARTY, message, with, without};
 use common::{Answer, CLERK, user_event};
+use file::state;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use stand::{ME, OTHER, Stand, T, assert_refused, at, raw};
@@ -32,7 +35,7 @@ use stand::{ME, OTHER, Stand, T, assert_refused, at, raw};
 #[tokio::test]
 async fn no_bearer_token_at_all() {
     let stand = Stand::pinned().await;
-    let (good, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (good, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     let lines = [
         String::new(),
         "authorization:\r\n".to_owned(),
@@ -66,7 +69,7 @@ async fn no_bearer_token_at_all() {
     }
     let latin = [b"authorization: Bearer \xe9".as_slice(), good.as_bytes(), b"\r\n"].concat();
     assert_eq!(raw(&stand.server, "GET /api/auth/me", &latin).await.0, 401);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     // The scheme's name is not a matter of case (RFC 9110), the rest is.
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let line = format!("authorization: {scheme} {good}\r\n");
@@ -351,7 +354,7 @@ async fn authorized_parties() {
 async fn audiences() {
     let stand = Stand::with(&[("CLERK_AUDIENCE", "rollbook, roll")]).await;
     let good = with(&stand.good(), "aud", "rollbook");
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let wrong = [
         json!("other"),
         json!("rollboo"),
@@ -369,7 +372,7 @@ async fn audiences() {
     for claims in wrong.into_iter().map(|aud| with(&good, "aud", aud)).chain([without(&good, "aud")]) {
         assert_refused(&stand.server.get_as(&CLERK.mint(&claims), ME).await, &claims);
     }
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     for aud in [json!("rollbook"), json!("roll"), json!(["other", "roll"])] {
         stand.takes("ours", &CLERK.mint(&with(&good, "aud", aud))).await;
     }
@@ -465,16 +468,16 @@ async fn tokens_too_long() {
         ("16 KiB", format!("{short}{}", "A".repeat(2 * limit - short.len()))),
     ];
     stand.refuses(cases).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let header = format!("authorization: Bearer {}\r\n", "A".repeat(64 * 1024));
     assert_eq!(raw(&stand.server, "GET /api/auth/me", header.as_bytes()).await.0, 431);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
 async fn tokens_in_other_places() {
     let stand = Stand::pinned().await;
-    let (token, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (token, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     for path in [ME, "/auth/me", "/api/users", "/api/users/user_1", "/api/users/user_1/audit", "/api/audit"] {
         for name in ["token", "access_token", "__session", "authorization"] {
             let answer = stand.server.get(&format!("{path}?{name}={token}")).await;
@@ -487,14 +490,14 @@ async fn tokens_in_other_places() {
     }
     let request = stand.server.request(Method::GET, "/api/session").header("cookie", format!("__session={token}"));
     assert_eq!(Answer::of(request.send().await.unwrap()).await.json(), json!({"signed_in": false}));
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
 async fn paths_that_are_nearly_ours_give_no_data() {
     let stand = Stand::pinned().await;
     stand.server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let paths = [
         "//api/users",
         "/api//users",
@@ -543,14 +546,14 @@ async fn paths_that_are_nearly_ours_give_no_data() {
     let absolute = format!("GET http://{}/api/users", stand.server.address);
     assert_eq!(raw(&stand.server, &absolute, b"").await.0, 401);
     assert_eq!(raw(&stand.server, "GET http://evil.example/api/users", b"").await.0, 400);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
 async fn every_door_asks_for_a_token() {
     let stand = Stand::pinned().await;
     stand.server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let expired = CLERK.mint(&with(&stand.good(), "exp", stand.now - 60));
     for path in [ME, "/auth/me", "/api/users", "/api/users/user_1", "/api/users/user_1/audit", "/api/audit"] {
         assert_refused(&stand.server.get(path).await, &path);
@@ -561,7 +564,7 @@ async fn every_door_asks_for_a_token() {
     // Strangers may ask whether they are signed in; who shows a token must show a good one.
     assert_eq!(stand.server.get("/api/session").await.json(), json!({"signed_in": false}));
     assert_refused(&stand.server.get_as(&expired, "/api/session").await, &"/api/session");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
@@ -572,12 +575,12 @@ async fn a_remembered_token_ends_with_its_time() {
         stand.clock.set(at(stand.now + second));
         stand.takes("remembered", &token).await;
     }
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     for second in [65, 66, 3600] {
         stand.clock.set(at(stand.now + second));
         assert_refused(&stand.server.get_as(&token, ME).await, &second);
     }
     stand.clock.set(at(stand.now - 16));
     assert_refused(&stand.server.get_as(&token, ME).await, &"before its time");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::tokens::{ISSUER, Issuer, jwks, message, with, without};
 use crate::common::{CLERK, TestServer};
+use crate::file::state;
 use crate::jwks_server::JwksServer;
 use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet, until};
 
@@ -129,7 +130,7 @@ async fn made_up_key_ids_make_one_fetch_in_thirty_seconds() {
     let good = stand.lasting(&CLERK, "user_1");
     stand.takes("warm", &good).await;
     kept_and_quiet(&stand, &keys, 1).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let (claims, signature) = (stand.good().to_string(), good.rsplit_once('.').unwrap().1);
     let mut seed = [0; 16];
     let mut made_up = Vec::new();
@@ -148,7 +149,7 @@ async fn made_up_key_ids_make_one_fetch_in_thirty_seconds() {
         stand.takes("a good token meanwhile", &good).await;
         stand.advance(10);
     }
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     let entries = after_restart(stand).await;
     let counted = entries.iter().find(|entry| entry.leaf.reason.as_deref() == Some("unknown_key")).unwrap();
     assert_eq!((counted.leaf.action.as_str(), counted.leaf.count), ("api.unauthenticated", Some(10_000)));
@@ -217,7 +218,7 @@ async fn without_keys_nobody_is_judged() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     keys.fail();
     let stand = Stand::remote(&keys).await;
-    let (token, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (token, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     for (seconds, retry_after) in [(0, "30"), (10, "20"), (19, "1")] {
         stand.advance(seconds);
         let answer = stand.server.get_as(&token, ME).await;
@@ -229,7 +230,7 @@ async fn without_keys_nobody_is_judged() {
     assert_eq!(keys.hits(), 1);
     // What no key could make good is refused all the same.
     assert_refused(&stand.server.get_as("x.y.z", ME).await, &"no token");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     keys.publish(&CLERK.jwks());
     stand.advance(1);
     stand.takes("they came", &token).await;
@@ -243,7 +244,7 @@ async fn no_answer_takes_good_keys_away() {
     let (good, theirs) = (stand.lasting(&CLERK, "user_1"), stand.lasting(&OTHER, "user_1"));
     stand.takes("warm", &good).await;
     kept_and_quiet(&stand, &keys, 1).await;
-    let (jwk, set, before) = (OTHER.jwk(), OTHER.jwks(), stand.server.state());
+    let (jwk, set, before) = (OTHER.jwk(), OTHER.jwks(), state(&stand.server.data()));
     let hundred: Vec<Value> = (0..100).map(|n| with(&jwk, "kid", format!("ins_{n}"))).chain([jwk.clone()]).collect();
     let weak = URL_SAFE_NO_PAD.encode([&[0x80; 127][..], &[1]].concat());
     let away = format!("location: {}\r\n", elsewhere.url());
@@ -277,7 +278,7 @@ async fn no_answer_takes_good_keys_away() {
         assert_eq!(keys.hits(), n + 2, "{case}");
         stand.takes(case, &good).await;
     }
-    assert_eq!((elsewhere.hits(), stand.server.state()), (0, before));
+    assert_eq!((elsewhere.hits(), state(&stand.server.data())), (0, before));
     // One that says nothing holds up nobody whose key is known.
     keys.hold();
     stand.advance(3600);

@@ -72,12 +72,15 @@ fn cut(txn: &WriteTransaction, size: u64) {
 #[tokio::test]
 async fn a_server_on_a_changed_file_takes_no_writes() {
     let whole = Log::of(300).await;
-    let harms: [fn(&WriteTransaction); 5] = [
+    let harms: [fn(&WriteTransaction); 7] = [
         |txn| flip(txn, LEAVES, 299, 9),
         |txn| flip(txn, META, "head", 30),
         |txn| flip(txn, LEAVES, 37, 9),
+        // A byte of the salt, and one of the detail behind it.
         |txn| flip(txn, DETAILS, 37, 9),
+        |txn| flip(txn, DETAILS, 37, 50),
         |txn| flip(txn, TILES, (0, 0), 9),
+        |txn| flip(txn, CHECKPOINTS, (1, 200), 40),
     ];
     for harm in harms {
         let log = whole.copy();
@@ -198,8 +201,9 @@ async fn an_older_copy_of_the_file() {
 #[tokio::test]
 async fn files_beside_the_data_file() {
     let (whole, other) = (Log::of(120).await, Log::of(5).await);
-    let harms: [&dyn Fn(&Log); 3] = [
+    let harms: [&dyn Fn(&Log); 4] = [
         &|log| fs::remove_file(log.path("rollbook.redb.hwm")).unwrap(),
+        &|log| fs::write(log.path("rollbook.redb.hwm"), [0xff; 90]).unwrap(),
         &|log| fs::remove_file(log.path("rollbook.redb.key")).unwrap(),
         &|log| assert!(fs::copy(other.path("rollbook.redb.key"), log.path("rollbook.redb.key")).unwrap() > 0),
     ];
