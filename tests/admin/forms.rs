@@ -247,11 +247,8 @@ async fn requests_of_other_sites_are_judged_as_by_go_or_more_strictly() {
             "POST" | "PUT" => ("/admin/users/ever", Some("value=ada%40example.org".to_owned())),
             _ => ("/admin/users", None),
         };
-        let headers = [
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("sec-fetch-site", sent_from),
-            ("origin", origin),
-        ];
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", sent_from), ("origin", origin)];
         let headers: Vec<_> = headers.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let method: Method = method.parse().unwrap();
         let answer = site.send(method.clone(), path, Some(&cookie), &headers, body).await;
