@@ -1,10 +1,12 @@
 //! The real program, serving, with an admin who is signed in.
 
+use std::fs::DirBuilder;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use reqwest::header::{COOKIE, SET_COOKIE};
+use reqwest::header::SET_COOKIE;
 use reqwest::{Client, RequestBuilder};
 use tempfile::TempDir;
 
@@ -24,6 +26,7 @@ impl Program {
     /// Started by a shell that first runs `before`.
     pub(crate) fn start(before: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
+        DirBuilder::new().mode(0o700).create(home.path().join("backups")).unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_rollbook"), "serve"]);
         command.current_dir(home.path()).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
@@ -65,12 +68,6 @@ impl Program {
         let answer = form.send().await.unwrap();
         assert_eq!(answer.status(), 303);
         answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned()
-    }
-
-    /// A page, for whoever has the cookie.
-    pub(crate) async fn page(&self, path: &str, cookie: &str) -> String {
-        let request = self.client.get(format!("{}{path}", self.address)).header(COOKIE, cookie);
-        request.send().await.unwrap().text().await.unwrap()
     }
 
     /// What the kernel says of the process.

@@ -71,6 +71,7 @@ impl Nginx {
                     listen 127.0.0.1:{port};
                     location / {{
                         proxy_pass http://rollbook; proxy_http_version 1.1; proxy_request_buffering off;
+                        proxy_ignore_client_abort on;
                         proxy_set_header Connection \"\"; proxy_set_header Host {server};
                     }}
                 }}

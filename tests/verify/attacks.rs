@@ -80,7 +80,7 @@ async fn a_server_on_a_changed_file_takes_no_writes() {
         |txn| flip(txn, DETAILS, 37, 9),
         |txn| flip(txn, DETAILS, 37, 50),
         |txn| flip(txn, TILES, (0, 0), 9),
-        |txn| flip(txn, CHECKPOINTS, (1, 200), 40),
+        |txn| flip(txn, CHECKPOINTS, (1, 300), 40),
     ];
     for harm in harms {
         let log = whole.copy();
