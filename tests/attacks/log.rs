@@ -52,7 +52,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         &[
             "tests/tlog/malformed.rs::wrong_proofs_of_inclusion_are_refused",
             "tests/tlog/malformed.rs::wrong_proofs_of_consistency_are_refused",
-            "tests/tlog/vectors.rs::the_vectors_of_transparency_dev_come_out_as_they_should",
+            "tests/tlog/crates.rs::roots_and_proofs_are_theirs",
             "tests/tlog/files.rs::malformed_proofs_to_be_handed_on_are_refused",
         ],
     ),

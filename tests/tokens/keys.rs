@@ -187,9 +187,11 @@ async fn warm_keys_serve_for_a_day_and_over_a_restart() {
     kept_and_quiet(&stand, &keys, 1).await;
     assert_eq!(stand.server.count("keys.changed").await, 1);
     keys.fail();
-    for _ in 0..23 {
+    for hour in 1..24 {
         stand.advance(3600);
         stand.takes("the address is down", &token).await;
+        let metrics = stand.server.get("/metrics").await.text;
+        assert!(metrics.contains(&format!("\nrollbook_jwks_age_seconds {}\n", hour * 3600)), "{metrics}");
     }
     stand.advance(3599);
     stand.takes("the last second of the day", &token).await;
