@@ -82,6 +82,31 @@ pub fn dump(db: &Database) -> BTreeMap<String, Table> {
     tables
 }
 
+/// Everything in the file of a server that runs, but for what it adds of itself while time passes: the entries and hours in
+/// which strangers are counted, and checkpoints. Tiles, head and indexes follow from the leaves.
+pub fn state(path: &Path) -> BTreeMap<String, Table> {
+    // A copy that was the same twice was not written to meanwhile.
+    let read = || std::fs::read(path).unwrap();
+    let mut bytes = read();
+    loop {
+        let again = read();
+        if again == bytes {
+            break;
+        }
+        bytes = again;
+    }
+    let copy = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(copy.path(), bytes).unwrap();
+    let mut tables = dump(&open(copy.path()));
+    let follow = |name: &str| name.starts_with("audit_") && !matches!(name, "audit_leaf" | "audit_detail");
+    tables.retain(|name, _| name != "hours" && !follow(name));
+    let leaves = tables.get_mut("audit_leaf").unwrap();
+    let counted: Vec<_> =
+        leaves.extract_if(.., |_, leaf| leaf.contains(r#"\"actor\":\"anonymous\""#)).map(|(seq, _)| seq).collect();
+    tables.get_mut("audit_detail").unwrap().retain(|seq, _| !counted.contains(seq));
+    tables
+}
+
 fn table<K: Key + 'static, V: Stored + 'static>(txn: &ReadTransaction, name: &str) -> Table {
     let rows = txn.open_table(TableDefinition::<K, V>::new(name)).unwrap();
     let shown = |value: V::SelfType<'_>| V::as_bytes(&value).as_ref().escape_ascii().to_string();
