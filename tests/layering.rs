@@ -55,6 +55,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "store",
             "notary",
             "verify",
+            "backup",
             "clerk",
             "reconcile",
             "checks",
