@@ -199,8 +199,8 @@ fn opened(disk: &Disk) -> Option<Store> {
 #[tokio::test]
 async fn a_disk_that_breaks_while_it_is_brought_up_to_date_leaves_all_or_nothing() {
     let dir = filled();
-    let log = leaves(&data(&dir));
     for schema in 1..CURRENT {
+        let log = leaves(&data(&dir));
         make_older(&data(&dir), schema);
         let old = fs::read(data(&dir)).unwrap();
         let wanted = {

@@ -92,6 +92,9 @@ async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Res
     let (copied, stop) = (copied.await?, stopped.clone());
     let proved = shown("checking entries", move |feed| copied.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
     let proved = proved.await?;
+    if stopped.load(Ordering::Relaxed) {
+        return Err(restore::Error::Stopped.into());
+    }
     Ok(blocking(move || proved.put_in_place()).await?)
 }
 
