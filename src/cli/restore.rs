@@ -16,6 +16,7 @@ use crate::control::{self, Feed, Parts, Reply, Request, ask, feed};
 use crate::disk::size;
 use crate::notary::{Marked, key_path, mark_path};
 use crate::restore::{self, Restored, Source, Standing};
+use crate::target::TargetName;
 
 pub(super) const HELP: &str = "\
 For a server that is stopped and whose data file is gone. The file that is named stays as it is: a backup, a copy of the data
@@ -105,7 +106,7 @@ async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Res
     if stopped.load(Ordering::Relaxed) {
         return Err(restore::Error::Stopped.into());
     }
-    Ok(blocking(move || proved.put_in_place()).await?)
+    blocking(move || proved.put_in_place()).await
 }
 
 /// Says how far it is, and whether it was broken off.
@@ -150,7 +151,7 @@ fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
         text += OLDER_SCHEMA;
     }
     if !standing.mute.is_empty() {
-        let names: Vec<&str> = standing.mute.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = standing.mute.iter().map(TargetName::as_str).collect();
         let _ = write!(
             text,
             "\nThese targets stand still until they have a secret to sign with, which is in no backup: {}.\n\
