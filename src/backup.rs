@@ -7,6 +7,7 @@
 
 mod desk;
 mod folder;
+mod gait;
 mod part;
 mod retention;
 mod schedule;
@@ -27,6 +28,7 @@ pub use self::desk::{Backups, NotBegun, Outcome, Rules, Step};
 pub use self::folder::{Backup, Newest, list, newest, open};
 pub use self::schedule::keep;
 
+use self::gait::Gait;
 use self::part::{Part, Place};
 
 /// How much of a backup is kept in memory while it is checked, in bytes.
@@ -205,13 +207,20 @@ fn copy(
     ensure_room(store, place.folder())?;
     // Before the copy, which then holds what they speak of.
     let terms = terms(notary);
-    let copied = store.copy_to(part.path(), &mut |done, of| watch(Step::copying(done, of)).is_continue());
+    let mut gait = Gait::beside(store);
+    let copied = store.copy_to(part.path(), &mut |done, of| {
+        gait.rest();
+        watch(Step::copying(done, of)).is_continue()
+    });
     copied.map_err(|error| match error {
         CopyError::Target(cause) => Error::Write { path: part.path().to_owned(), cause },
         CopyError::Stopped => Error::Stopped,
         CopyError::Store(cause) => cause.into(),
     })?;
-    let entries = prove(part.path(), &terms, &mut |done, of| watch(Step::checking(done, of)))?;
+    let entries = prove(part.path(), &terms, &mut |done, of| {
+        gait.rest();
+        watch(Step::checking(done, of))
+    })?;
     let (path, bytes) = part.keep()?;
     let named_for = folder.filter(|folder| place.is(folder)).and(folder::time_of(&path));
     Ok(Made { path, bytes, entries, took: 0, named_for })

@@ -54,8 +54,8 @@ At the start Rollbook compares the log in the data file with the newest checkpoi
 of its own beside it (.hwm), and with its signing key (.key). When they do not belong together, the file may be an older
 copy, or changed by somebody else's hand. Then nothing is written, and the admin page says why.
 
-First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
-none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
+First look for the right file: a newer copy of the data file (`rollbook restore`), or the .key and .hwm that belong to it. If
+there is none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
 
 const PRUNING: &str = "\

@@ -10,6 +10,7 @@ use rollbook::cli::{
     send_test, serve, sync, verify,
 };
 use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// The command line or a setting is wrong: trying again is useless.
 const WRONG: u8 = 2;
@@ -31,6 +32,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
+    dump_no_core();
     let Some(command) = Cli::parse().command else {
         // A reader that has gone away needs no help.
         let _ = Cli::command().print_help();
@@ -49,6 +51,12 @@ fn main() -> ExitCode {
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// A core dump would hold every secret that the program was given, in a file that nobody thinks of.
+fn dump_no_core() {
+    // Where there is no such limit, there is none to set.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// Reads the settings the command needs, and then does it.

@@ -43,7 +43,7 @@ impl Source {
         let found = fs::metadata(from).map_err(|cause| Error::Source { path: from.to_owned(), cause })?;
         ensure_free(from, &to)?;
         if found.is_dir() {
-            let newest = backup::newest(from).ok().flatten().map(|newest| from.join(newest.name));
+            let newest = backup::list(from).ok().and_then(|all| Some(from.join(&all.first()?.name)));
             return Err(Error::Folder { path: from.to_owned(), newest });
         }
         if !found.is_file() {

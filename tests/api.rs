@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/file.rs"]
+mod file;
 #[path = "common/jwks_server.rs"]
 mod jwks_server;
 #[path = "api/lists.rs"]
@@ -13,6 +15,7 @@ mod review;
 
 use common::tokens::{claims, with};
 use common::{Answer, CLERK, TestServer, deleted_event, sign, token, user_event};
+use file::state;
 use futures_util::future;
 use reqwest::{Method, StatusCode};
 use rollbook::audit::{Actor, Source};
@@ -199,11 +202,11 @@ async fn a_valid_token_creates_its_user_once() {
 #[tokio::test]
 async fn without_provisioning_who_is_not_synced_is_not_found() {
     let server = TestServer::with(&[("ROLLBOOK_PROVISION", "off")]).await;
-    let before = server.state();
+    let before = state(&server.data());
     for path in ["/api/auth/me", "/api/session", "/api/users", "/api/users/user_1", "/api/audit"] {
         assert_eq!(server.get_as(&token("user_1"), path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(server.state(), before);
+    assert_eq!(state(&server.data()), before);
     server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
     assert_eq!(server.get_as(&token("user_1"), "/api/auth/me").await.status, StatusCode::OK);
 }
@@ -263,7 +266,7 @@ async fn nothing_is_read_in_an_impersonated_session_without_an_entry() {
 async fn other_methods_are_named_in_the_refusal() {
     let server = TestServer::start().await;
     let admin = server.admin("user_boss").await;
-    let before = server.state();
+    let before = state(&server.data());
     let paths =
         ["/health", "/ready", "/api/auth/me", "/auth/me", "/api/session", "/api/users/user_1/audit", "/api/audit"];
     for path in paths {
@@ -274,7 +277,7 @@ async fn other_methods_are_named_in_the_refusal() {
             assert!(answer.header("allow").starts_with("GET, HEAD"), "{method} {path}");
         }
     }
-    assert_eq!(server.state(), before);
+    assert_eq!(state(&server.data()), before);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/deliveries.rs"]
+mod deliveries;
 #[path = "common/file.rs"]
 mod file;
 #[path = "common/process.rs"]
@@ -20,11 +22,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{TestServer, user_event};
+use deliveries::received;
 use process::{Line, Process, Said, rollbook, serve};
 use rollbook::audit::{Actor, Source};
 use rollbook::backup;
 use rollbook::clock::Clock;
-use rollbook::store::By;
+use rollbook::notary::Notary;
+use rollbook::store::{By, Store};
+use rollbook::sync::Policy;
 use tempfile::TempDir;
 
 const T: i64 = 1_750_000_000_000;
@@ -77,20 +82,30 @@ fn joined(first: &[u8], rest: &[u8], at: usize) -> Vec<u8> {
     [&first[..at], &rest[at..]].concat()
 }
 
+async fn ingest(store: &Store, range: std::ops::Range<u64>) {
+    for n in range {
+        store.ingest(received(&format!("msg_{n}"), &event(n))).await.unwrap();
+    }
+}
+
 /// `cp` reads a file from its beginning to its end, and the server writes meanwhile. Here that is done step by step.
-#[test]
-fn a_plain_copy_of_a_live_file_is_torn_or_lacks_what_was_acknowledged() {
+#[tokio::test]
+async fn a_plain_copy_of_a_live_file_is_torn_or_lacks_what_was_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Process::start(serve(dir.path()));
-    deliver(&server, 0..200);
-    let before = fs::read(data(dir.path())).unwrap();
-    deliver(&server, 200..201);
-    let one_later = fs::read(data(dir.path())).unwrap();
-    deliver(&server, 201..600);
-    let after = fs::read(data(dir.path())).unwrap();
-    stop(server);
-    let all = acknowledged(600);
-    assert_eq!(messages(&data(dir.path())), all);
+    let path = data(dir.path());
+    let read = || fs::read(&path).unwrap();
+    let store = Store::open(&path, 1 << 20, Policy::default(), Clock::system()).unwrap();
+    let notary = Notary::open(store.clone(), Clock::system(), "rollbook.example.com").await.unwrap();
+    ingest(&store, 0..200).await;
+    let before = read();
+    ingest(&store, 200..201).await;
+    let one_later = read();
+    ingest(&store, 201..600).await;
+    let after = read();
+    notary.publish().await.unwrap();
+    drop(notary);
+    store.close().await;
+    assert_eq!(messages(&path), acknowledged(600));
 
     // The first page, which says where everything is, was read before a write, and the rest after it: what was
     // acknowledged in between is not in the copy, and nothing in the copy says so. The mark beside it does.
@@ -279,7 +294,8 @@ async fn a_file_of_the_backup_folder_is_a_safe_copy() {
     let by = By { actor: Actor::Cli, source: Source::Cli };
     let watch: backup::Watch = Box::new(|_| std::ops::ControlFlow::Continue(()));
     let (store, notary) = (&server.app.store, &server.app.notary);
-    let made = backup::make(store, notary, &Clock::system(), folder.path(), by, watch).await.unwrap();
+    let order = backup::Order { to: None, folder: Some(folder.path().to_owned()), by };
+    let made = backup::make(store, notary, &Clock::system(), order, watch).await.unwrap();
     // It is as of its beginning: what came later is not in it, and that is said.
     server.outcome(&user_event("user.created", "user_later", T, "Bo")).await;
     let dir = server.stop().await;

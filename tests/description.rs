@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/file.rs"]
+mod file;
 #[path = "description/independent.rs"]
 mod independent;
 #[path = "description/operations.rs"]

@@ -405,7 +405,7 @@ async fn act(visitor: &mut Visitor, hunt: &mut Hunt, cookie: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s01_no_secret_is_kept_or_repeated() {
+async fn no_secret_is_kept_or_repeated() {
     let (home, logs): (TempDir, TempDir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let words = [SIGNING, PASSWORD, WRONG_PASSWORD, CLAIM, BODY, API_KEY];
     let mut secrets: Vec<_> = words.map(|word| ("a word", word.to_owned())).into();

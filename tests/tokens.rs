@@ -1,8 +1,10 @@
-//! Session tokens through the front door: every attack of the catalogue, by its number, with the answer it must
-//! get, and that nothing was written because of it.
+//! Session tokens through the front door: every attack that is tried on them, with the answer it must get, and that
+//! nothing was written because of it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/file.rs"]
+mod file;
 #[path = "common/jwks_server.rs"]
 mod jwks_server;
 #[path = "tokens/keys.rs"]
@@ -25,14 +27,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use common::tokens::{ISSUER, PARTY, message, with, without};
 use common::{Answer, CLERK, user_event};
+use file::state;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use stand::{ME, OTHER, Stand, T, assert_refused, at, raw};
 
 #[tokio::test]
-async fn j01_no_bearer_token_at_all() {
+async fn no_bearer_token_at_all() {
     let stand = Stand::pinned().await;
-    let (good, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (good, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     let lines = [
         String::new(),
         "authorization:\r\n".to_owned(),
@@ -66,7 +69,7 @@ async fn j01_no_bearer_token_at_all() {
     }
     let latin = [b"authorization: Bearer \xe9".as_slice(), good.as_bytes(), b"\r\n"].concat();
     assert_eq!(raw(&stand.server, "GET /api/auth/me", &latin).await.0, 401);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     // The scheme's name is not a matter of case (RFC 9110), the rest is.
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let line = format!("authorization: {scheme} {good}\r\n");
@@ -75,7 +78,7 @@ async fn j01_no_bearer_token_at_all() {
 }
 
 #[tokio::test]
-async fn j02_unsigned_tokens() {
+async fn unsigned_tokens() {
     let stand = Stand::pinned().await;
     let (good, header) = (stand.good().to_string(), CLERK.header());
     let unsigned = |alg: &str| message(&with(&header, "alg", alg).to_string(), &good);
@@ -98,7 +101,7 @@ async fn j02_unsigned_tokens() {
 }
 
 #[tokio::test]
-async fn j03_the_public_key_as_a_shared_secret() {
+async fn the_public_key_as_a_shared_secret() {
     let stand = Stand::pinned().await;
     let pem = CLERK.pem();
     let modulus = PublicKeyComponents::<Vec<u8>>::from(CLERK.pair.public_key()).n;
@@ -128,7 +131,7 @@ async fn j03_the_public_key_as_a_shared_secret() {
 }
 
 #[tokio::test]
-async fn j04_other_algorithms_and_other_keys() {
+async fn other_algorithms_and_other_keys() {
     let stand = Stand::pinned().await;
     let (good, random) = (stand.good(), SystemRandom::new());
     let mut cases = Vec::new();
@@ -158,7 +161,7 @@ async fn j04_other_algorithms_and_other_keys() {
 }
 
 #[tokio::test]
-async fn j07_headers_that_would_change_the_rules() {
+async fn headers_that_would_change_the_rules() {
     let stand = Stand::pinned().await;
     let header = CLERK.header();
     let bad = [("crit", json!(["x"])), ("crit", json!(["exp"])), ("crit", json!([])), ("crit", Value::Null)];
@@ -173,7 +176,7 @@ async fn j07_headers_that_would_change_the_rules() {
 }
 
 #[tokio::test]
-async fn j08_members_named_twice() {
+async fn members_named_twice() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header().to_string(), stand.good().to_string());
     let first = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
@@ -203,7 +206,7 @@ async fn j08_members_named_twice() {
 }
 
 #[tokio::test]
-async fn j09_claims_that_are_no_object() {
+async fn claims_that_are_no_object() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header().to_string(), stand.good().to_string());
     let deep = with(&stand.good(), "x", 0).to_string();
@@ -244,7 +247,7 @@ fn signed(message: &str) -> String {
 }
 
 #[tokio::test]
-async fn j10_tokens_that_end_never_long_ago_or_in_no_number() {
+async fn tokens_that_end_never_long_ago_or_in_no_number() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let exps = [
@@ -267,7 +270,7 @@ async fn j10_tokens_that_end_never_long_ago_or_in_no_number() {
 }
 
 #[tokio::test]
-async fn j11_tokens_from_the_future_or_from_no_time() {
+async fn tokens_from_the_future_or_from_no_time() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let mut cases = Vec::new();
@@ -284,7 +287,7 @@ async fn j11_tokens_from_the_future_or_from_no_time() {
 }
 
 #[tokio::test]
-async fn j12_clocks_may_be_five_seconds_apart() {
+async fn clocks_may_be_five_seconds_apart() {
     let stand = Stand::pinned().await;
     let (good, now) = (stand.good(), stand.now);
     let edges =
@@ -295,7 +298,7 @@ async fn j12_clocks_may_be_five_seconds_apart() {
 }
 
 #[tokio::test]
-async fn j13_other_issuers() {
+async fn other_issuers() {
     let stand = Stand::pinned().await;
     let good = stand.good();
     let upper = ISSUER.to_uppercase();
@@ -319,7 +322,7 @@ async fn j13_other_issuers() {
 }
 
 #[tokio::test]
-async fn j15_authorized_parties() {
+async fn authorized_parties() {
     let parties = format!("{PARTY}, https://admin.example.com");
     let settings = [("CLERK_AUTHORIZED_PARTIES", parties.as_str()), ("ROLLBOOK_REQUIRE_AZP", "true")];
     let strict = Stand::with(&settings).await;
@@ -348,10 +351,10 @@ async fn j15_authorized_parties() {
 }
 
 #[tokio::test]
-async fn j16_audiences() {
+async fn audiences() {
     let stand = Stand::with(&[("CLERK_AUDIENCE", "rollbook, roll")]).await;
     let good = with(&stand.good(), "aud", "rollbook");
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let wrong = [
         json!("other"),
         json!("rollboo"),
@@ -369,14 +372,14 @@ async fn j16_audiences() {
     for claims in wrong.into_iter().map(|aud| with(&good, "aud", aud)).chain([without(&good, "aud")]) {
         assert_refused(&stand.server.get_as(&CLERK.mint(&claims), ME).await, &claims);
     }
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     for aud in [json!("rollbook"), json!("roll"), json!(["other", "roll"])] {
         stand.takes("ours", &CLERK.mint(&with(&good, "aud", aud))).await;
     }
 }
 
 #[tokio::test]
-async fn j17_tokens_that_are_no_sessions() {
+async fn tokens_that_are_no_sessions() {
     let stand = Stand::pinned().await;
     let (header, good) = (CLERK.header(), stand.good());
     let mut cases = Vec::new();
@@ -406,7 +409,7 @@ async fn j17_tokens_that_are_no_sessions() {
 }
 
 #[tokio::test]
-async fn j20_text_that_is_nearly_a_token() {
+async fn text_that_is_nearly_a_token() {
     let stand = Stand::pinned().await;
     let token = CLERK.mint(&stand.good());
     let [header, claims, signature]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -448,7 +451,7 @@ async fn j20_text_that_is_nearly_a_token() {
 }
 
 #[tokio::test]
-async fn j21_tokens_too_long() {
+async fn tokens_too_long() {
     let stand = Stand::pinned().await;
     let good = stand.good();
     let padded = |length: usize| CLERK.mint(&with(&good, "x", "x".repeat(length)));
@@ -465,16 +468,16 @@ async fn j21_tokens_too_long() {
         ("16 KiB", format!("{short}{}", "A".repeat(2 * limit - short.len()))),
     ];
     stand.refuses(cases).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let header = format!("authorization: Bearer {}\r\n", "A".repeat(64 * 1024));
     assert_eq!(raw(&stand.server, "GET /api/auth/me", header.as_bytes()).await.0, 431);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
-async fn j22_tokens_in_other_places() {
+async fn tokens_in_other_places() {
     let stand = Stand::pinned().await;
-    let (token, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (token, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     for path in [ME, "/auth/me", "/api/users", "/api/users/user_1", "/api/users/user_1/audit", "/api/audit"] {
         for name in ["token", "access_token", "__session", "authorization"] {
             let answer = stand.server.get(&format!("{path}?{name}={token}")).await;
@@ -487,14 +490,14 @@ async fn j22_tokens_in_other_places() {
     }
     let request = stand.server.request(Method::GET, "/api/session").header("cookie", format!("__session={token}"));
     assert_eq!(Answer::of(request.send().await.unwrap()).await.json(), json!({"signed_in": false}));
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
-async fn j30_paths_that_are_nearly_ours_give_no_data() {
+async fn paths_that_are_nearly_ours_give_no_data() {
     let stand = Stand::pinned().await;
     stand.server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let paths = [
         "//api/users",
         "/api//users",
@@ -543,14 +546,14 @@ async fn j30_paths_that_are_nearly_ours_give_no_data() {
     let absolute = format!("GET http://{}/api/users", stand.server.address);
     assert_eq!(raw(&stand.server, &absolute, b"").await.0, 401);
     assert_eq!(raw(&stand.server, "GET http://evil.example/api/users", b"").await.0, 400);
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
 async fn every_door_asks_for_a_token() {
     let stand = Stand::pinned().await;
     stand.server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let expired = CLERK.mint(&with(&stand.good(), "exp", stand.now - 60));
     for path in [ME, "/auth/me", "/api/users", "/api/users/user_1", "/api/users/user_1/audit", "/api/audit"] {
         assert_refused(&stand.server.get(path).await, &path);
@@ -561,7 +564,7 @@ async fn every_door_asks_for_a_token() {
     // Strangers may ask whether they are signed in; who shows a token must show a good one.
     assert_eq!(stand.server.get("/api/session").await.json(), json!({"signed_in": false}));
     assert_refused(&stand.server.get_as(&expired, "/api/session").await, &"/api/session");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }
 
 #[tokio::test]
@@ -572,12 +575,12 @@ async fn a_remembered_token_ends_with_its_time() {
         stand.clock.set(at(stand.now + second));
         stand.takes("remembered", &token).await;
     }
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     for second in [65, 66, 3600] {
         stand.clock.set(at(stand.now + second));
         assert_refused(&stand.server.get_as(&token, ME).await, &second);
     }
     stand.clock.set(at(stand.now - 16));
     assert_refused(&stand.server.get_as(&token, ME).await, &"before its time");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
 }

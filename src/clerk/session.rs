@@ -193,3 +193,5 @@ fn admit(session: Session) -> Result<Session, Error> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

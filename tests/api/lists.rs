@@ -5,6 +5,7 @@ use rollbook::user::UserId;
 use serde_json::{Value, json};
 
 use crate::common::{TestServer, clerk_id, deleted_event, token, user_event};
+use crate::file::state;
 use crate::{T, assign};
 
 /// A list, page by page, to its end.
@@ -402,7 +403,7 @@ const OF_BOOK: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn h11_parameters_unknown_doubled_or_impossible_are_refused() {
+async fn parameters_unknown_doubled_or_impossible_are_refused() {
     let server = TestServer::start().await;
     let admin = server.admin("user_boss").await;
     for n in 0..3 {
@@ -415,7 +416,7 @@ async fn h11_parameters_unknown_doubled_or_impossible_are_refused() {
     let users = cursor("/api/users?limit=1").await;
     let search = cursor("/api/users?limit=1&query=ann").await;
     let book = cursor("/api/audit?limit=1").await;
-    let before = server.state();
+    let before = state(&server.data());
     let long = format!("cursor={}", "A".repeat(4000));
     let foreign = [format!("cursor={book}"), long.clone()];
     let mut cases: Vec<String> = Vec::new();
@@ -439,7 +440,7 @@ async fn h11_parameters_unknown_doubled_or_impossible_are_refused() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.text);
         assert_eq!(answer.json()["type"], "urn:rollbook:problem:bad-request", "{path}");
     }
-    assert_eq!(server.state(), before, "nothing was shown, so nothing was noted");
+    assert_eq!(state(&server.data()), before, "nothing was shown, so nothing was noted");
     for query in ["limit=1", "limit=500", "limit=050", ""] {
         assert_eq!(server.get_as(&admin, &format!("/api/users?{query}")).await.status, StatusCode::OK, "{query}");
     }

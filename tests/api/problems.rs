@@ -61,7 +61,7 @@ fn assert_problem(answer: &Answer, status: u16, slug: &str, case: &str) {
     assert_secured(answer, case);
 }
 
-/// H-09.
+/// Nothing that tells an attacker what is inside: version, path, part.
 fn assert_says_nothing_of_the_inside(answer: &Answer, case: &str) {
     let headers = format!("{:?}", answer.headers);
     for text in [&answer.text, &headers] {
@@ -82,7 +82,7 @@ fn assert_secured(answer: &Answer, case: &str) {
 }
 
 #[tokio::test]
-async fn h09_every_refusal_has_one_form_and_an_id_that_the_log_shares() {
+async fn every_refusal_has_one_form_and_an_id_that_the_log_shares() {
     LazyLock::force(&LOG);
     let server = TestServer::start().await;
     let admin = server.admin("user_boss").await;
@@ -127,7 +127,7 @@ async fn h09_every_refusal_has_one_form_and_an_id_that_the_log_shares() {
 }
 
 #[tokio::test]
-async fn h09_our_own_trouble_is_told_to_the_log_alone() {
+async fn our_own_trouble_is_told_to_the_log_alone() {
     LazyLock::force(&LOG);
     let server = TestServer::start().await;
     server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
@@ -183,7 +183,7 @@ async fn every_answer_carries_the_security_headers() {
         let answer = server.get_as(&admin, path).await;
         assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"), "{path}");
         assert_secured(&answer, path);
-        // H-13: another site's page learns nothing.
+        // Another site's page learns nothing.
         for origin in ["https://evil.example", "null", "http://localhost:3000"] {
             let asked = server.request(Method::GET, path).bearer_auth(&admin).header("origin", origin);
             assert_secured(&Answer::of(asked.send().await.unwrap()).await, path);

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use rollbook::audit::{Actor, Doubt, Draft, Entry, Filter, Source};
 use rollbook::notary::mark_path;
 use rollbook::page::PageRequest;
-use rollbook::store::Store;
+use rollbook::store::{By, Store};
 use rollbook::sync::Policy;
 use tempfile::TempDir;
 
@@ -178,61 +178,89 @@ async fn large() -> TestServer {
     let server = TestServer::start().await;
     let noted =
         |n| Draft::new("test.noted", Actor::System, Source::System).with("of", Some(format!("{n}{}", "x".repeat(900))));
-    for noted in join_all((0..20_000).map(|n| server.app.store.record(noted(n)))).await {
+    for noted in join_all((0..6_000).map(|n| server.app.store.record(noted(n)))).await {
         noted.unwrap();
     }
     server
 }
 
-/// Begins one, and returns once it is being written; `None` when it was over before that was seen.
-fn begin(here: &TempDir, data: &Path, name: &str) -> Option<Child> {
+/// Begins one, which then is being written, unless it was too quick for us.
+fn begin(here: &TempDir, data: &Path, name: &str) -> Child {
     let mut command = backup(here.path(), data, &[name]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !here.path().join(format!("{name}.part")).exists() {
-        if child.try_wait().unwrap().is_some() {
-            return None;
-        }
+    while !here.path().join(format!("{name}.part")).exists() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    Some(child)
+    child
 }
 
-fn interrupt(child: &mut Child) -> Option<i32> {
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
-    child.wait().unwrap().code()
+/// Begins one and interrupts it, until one was not over by then.
+fn interrupt(here: &TempDir, data: &Path) {
+    for _ in 0..50 {
+        let mut child = begin(here, data, "copy.redb");
+        let kill = format!("kill -INT {}", child.id());
+        let _ = Command::new("/bin/sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+        match child.wait().unwrap().code() {
+            Some(0) => fs::remove_file(here.path().join("copy.redb")).unwrap(),
+            code => return assert_eq!(code, Some(1)),
+        }
+    }
+    panic!("never in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_is_made_at_a_time_and_ctrl_c_leaves_nothing() {
+async fn ctrl_c_leaves_nothing() {
     let here = tempfile::tempdir().unwrap();
     let server = large().await;
-    let data = server.data();
-    let mut first = begin(&here, &data, "first.redb").unwrap();
-    assert!(refused(backup(here.path(), &data, &["second.redb"])).contains("a backup is being made already"));
-    assert_eq!(interrupt(&mut first), Some(1));
+    interrupt(&here, &server.data());
     server.app.backups.idle().await;
     assert_eq!(names(here.path()), [""; 0]);
     let ended = made(&server.app.store, "backup.made").await;
-    assert_eq!((ended.len(), ended[0].leaf.reason.as_deref()), (1, Some("stopped")));
+    assert_eq!(ended[0].leaf.reason.as_deref(), Some("stopped"));
     assert_eq!(server.app.backups.failures(), 0, "it was wanted no more");
     // And so it is without a server.
     let dir = server.stop().await;
     let data = dir.path().join("rollbook.redb");
-    let mut child = begin(&here, &data, "third.redb").unwrap();
-    assert_eq!(interrupt(&mut child), Some(1));
+    interrupt(&here, &data);
     assert_eq!(names(here.path()), [""; 0]);
-    done(backup(here.path(), &data, &["fourth.redb"]));
-    assert_whole(&here.path().join("fourth.redb"));
+    done(backup(here.path(), &data, &["whole.redb"]));
+    assert_whole(&here.path().join("whole.redb"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_gives_it_up() {
+async fn one_is_made_at_a_time_and_a_server_that_stops_gives_it_up() {
     let here = tempfile::tempdir().unwrap();
     let server = large().await;
-    let mut child = begin(&here, &server.data(), "copy.redb").unwrap();
-    let dir = server.stop().await;
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let by = By { actor: Actor::Cli, source: Source::Cli };
+    // While somebody writes it gives way, so it takes a while; each round makes sure that it was still under way.
+    let mut was_refused = false;
+    for _ in 0..50 {
+        let path = here.path().join("first.redb");
+        let first = server.app.backups.follow(Some(path.clone()), by.clone(), |_| ());
+        let second = async {
+            while server.app.backups.running().is_none() {
+                tokio::task::yield_now().await;
+            }
+            let command = backup(here.path(), &server.data(), &["second.redb"]);
+            tokio::task::spawn_blocking(move || run(command)).await.unwrap()
+        };
+        let (first, (status, _, err)) = tokio::join!(first, second);
+        assert!(first.unwrap().result.is_ok());
+        fs::remove_file(&path).unwrap();
+        if status == Some(1) {
+            assert!(err.contains("a backup is being made already"), "{err}");
+            was_refused = true;
+            break;
+        }
+        fs::remove_file(here.path().join("second.redb")).unwrap();
+    }
+    assert!(was_refused, "never while another was made");
     assert_eq!(names(here.path()), [""; 0]);
-    drop(dir);
+
+    let mut child = begin(&here, &server.data(), "last.redb");
+    drop(server.stop().await);
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(0 | 1)));
+    let left = if code == Some(0) { vec!["last.redb".to_owned()] } else { Vec::new() };
+    assert_eq!(names(here.path()), left);
 }

@@ -142,11 +142,6 @@ impl TestServer {
         token
     }
 
-    /// Everything a caller could have changed, as one text: users, tombstones by way of counts, and the log's size.
-    pub fn state(&self) -> String {
-        format!("{:?}", self.app.store.counts())
-    }
-
     /// All entries of the log, oldest first.
     pub async fn entries(&self) -> Vec<rollbook::audit::Entry> {
         let mut page = rollbook::page::PageRequest { limit: rollbook::page::Limit::MAX, cursor: None };

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::operations::{Operation, all};
 use crate::common::{Answer, TestServer, sign, token, user_event};
+use crate::file::state;
 
 const ANN: &str = "user_ann";
 const BOB: &str = "user_bob";
@@ -80,7 +81,7 @@ async fn no_route_shows_one_user_anything_of_another() {
 #[tokio::test]
 async fn without_a_token_only_open_operations_answer() {
     let (server, bob) = with_two().await;
-    let before = server.state();
+    let before = state(&server.data());
     for operation in all(&server).await {
         let path = operation.path(&bob);
         let signed = operation.schemes() == ["signature"];
@@ -103,7 +104,7 @@ async fn without_a_token_only_open_operations_answer() {
             assert!(operation.documents(answer.status.as_u16()), "{what}");
         }
     }
-    assert_eq!(server.state(), before);
+    assert_eq!(state(&server.data()), before);
 }
 
 #[tokio::test]

@@ -182,8 +182,10 @@ async fn the_readme_lists_all_of_them() {
         .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
         .map(|cell| cell.trim().trim_matches('`'))
         .collect();
-    // A key from the settings is never fetched and has no age; without the secret key nothing is compared with Clerk's.
+    // A key from the settings is never fetched and has no age; without the secret key nothing is compared with Clerk's;
+    // without a folder there are no backups.
     let elsewhere = BTreeSet::from([
+        "rollbook_backup_last_success_timestamp_seconds",
         "rollbook_jwks_age_seconds",
         "rollbook_jwks_fetches_total",
         "rollbook_sync_drift",

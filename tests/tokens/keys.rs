@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use crate::common::tokens::{ISSUER, Issuer, jwks, message, with, without};
 use crate::common::{CLERK, TestServer};
+use crate::file::state;
 use crate::jwks_server::JwksServer;
 use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet, until};
 
 #[tokio::test]
-async fn j05_keys_that_come_with_the_token() {
+async fn keys_that_come_with_the_token() {
     let elsewhere = JwksServer::start(&OTHER.jwks()).await;
     let ours = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&ours).await;
@@ -43,7 +44,7 @@ async fn j05_keys_that_come_with_the_token() {
 }
 
 #[tokio::test]
-async fn j06_ids_that_name_no_key() {
+async fn ids_that_name_no_key() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     stand.takes("warm", &CLERK.mint(&stand.good())).await;
@@ -76,7 +77,7 @@ async fn j06_ids_that_name_no_key() {
 }
 
 #[tokio::test]
-async fn j14_another_instance_whose_key_is_known() {
+async fn another_instance_whose_key_is_known() {
     let keys = JwksServer::start(&jwks(&[CLERK.jwk(), OTHER.jwk()])).await;
     let stand = Stand::remote(&keys).await;
     stand.takes("warm", &CLERK.mint(&stand.good())).await;
@@ -93,7 +94,7 @@ async fn j14_another_instance_whose_key_is_known() {
 }
 
 #[tokio::test]
-async fn j23_keys_are_replaced_without_a_gap_and_retired_ones_end() {
+async fn keys_are_replaced_without_a_gap_and_retired_ones_end() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let (old, new) = (stand.lasting(&CLERK, "user_1"), stand.lasting(&OTHER, "user_1"));
@@ -123,13 +124,13 @@ async fn j23_keys_are_replaced_without_a_gap_and_retired_ones_end() {
 }
 
 #[tokio::test]
-async fn j24_made_up_key_ids_make_one_fetch_in_thirty_seconds() {
+async fn made_up_key_ids_make_one_fetch_in_thirty_seconds() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let good = stand.lasting(&CLERK, "user_1");
     stand.takes("warm", &good).await;
     kept_and_quiet(&stand, &keys, 1).await;
-    let before = stand.server.state();
+    let before = state(&stand.server.data());
     let (claims, signature) = (stand.good().to_string(), good.rsplit_once('.').unwrap().1);
     let mut seed = [0; 16];
     let mut made_up = Vec::new();
@@ -148,14 +149,14 @@ async fn j24_made_up_key_ids_make_one_fetch_in_thirty_seconds() {
         stand.takes("a good token meanwhile", &good).await;
         stand.advance(10);
     }
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     let entries = after_restart(stand).await;
     let counted = entries.iter().find(|entry| entry.leaf.reason.as_deref() == Some("unknown_key")).unwrap();
     assert_eq!((counted.leaf.action.as_str(), counted.leaf.count), ("api.unauthenticated", Some(10_000)));
 }
 
 #[tokio::test]
-async fn j25_many_first_callers_make_one_fetch() {
+async fn many_first_callers_make_one_fetch() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     keys.hold();
@@ -178,7 +179,7 @@ async fn j25_many_first_callers_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn j26_warm_keys_serve_for_a_day_and_over_a_restart() {
+async fn warm_keys_serve_for_a_day_and_over_a_restart() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let token = stand.lasting(&CLERK, "user_1");
@@ -186,9 +187,11 @@ async fn j26_warm_keys_serve_for_a_day_and_over_a_restart() {
     kept_and_quiet(&stand, &keys, 1).await;
     assert_eq!(stand.server.count("keys.changed").await, 1);
     keys.fail();
-    for _ in 0..23 {
+    for hour in 1..24 {
         stand.advance(3600);
         stand.takes("the address is down", &token).await;
+        let metrics = stand.server.get("/metrics").await.text;
+        assert!(metrics.contains(&format!("\nrollbook_jwks_age_seconds {}\n", hour * 3600)), "{metrics}");
     }
     stand.advance(3599);
     stand.takes("the last second of the day", &token).await;
@@ -213,11 +216,11 @@ async fn j26_warm_keys_serve_for_a_day_and_over_a_restart() {
 }
 
 #[tokio::test]
-async fn j27_without_keys_nobody_is_judged() {
+async fn without_keys_nobody_is_judged() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     keys.fail();
     let stand = Stand::remote(&keys).await;
-    let (token, before) = (CLERK.mint(&stand.good()), stand.server.state());
+    let (token, before) = (CLERK.mint(&stand.good()), state(&stand.server.data()));
     for (seconds, retry_after) in [(0, "30"), (10, "20"), (19, "1")] {
         stand.advance(seconds);
         let answer = stand.server.get_as(&token, ME).await;
@@ -229,21 +232,21 @@ async fn j27_without_keys_nobody_is_judged() {
     assert_eq!(keys.hits(), 1);
     // What no key could make good is refused all the same.
     assert_refused(&stand.server.get_as("x.y.z", ME).await, &"no token");
-    assert_eq!(stand.server.state(), before);
+    assert_eq!(state(&stand.server.data()), before);
     keys.publish(&CLERK.jwks());
     stand.advance(1);
     stand.takes("they came", &token).await;
 }
 
 #[tokio::test]
-async fn j28_no_answer_takes_good_keys_away() {
+async fn no_answer_takes_good_keys_away() {
     let keys = JwksServer::start(&CLERK.jwks()).await;
     let elsewhere = JwksServer::start(&OTHER.jwks()).await;
     let stand = Stand::remote(&keys).await;
     let (good, theirs) = (stand.lasting(&CLERK, "user_1"), stand.lasting(&OTHER, "user_1"));
     stand.takes("warm", &good).await;
     kept_and_quiet(&stand, &keys, 1).await;
-    let (jwk, set, before) = (OTHER.jwk(), OTHER.jwks(), stand.server.state());
+    let (jwk, set, before) = (OTHER.jwk(), OTHER.jwks(), state(&stand.server.data()));
     let hundred: Vec<Value> = (0..100).map(|n| with(&jwk, "kid", format!("ins_{n}"))).chain([jwk.clone()]).collect();
     let weak = URL_SAFE_NO_PAD.encode([&[0x80; 127][..], &[1]].concat());
     let away = format!("location: {}\r\n", elsewhere.url());
@@ -277,7 +280,7 @@ async fn j28_no_answer_takes_good_keys_away() {
         assert_eq!(keys.hits(), n + 2, "{case}");
         stand.takes(case, &good).await;
     }
-    assert_eq!((elsewhere.hits(), stand.server.state()), (0, before));
+    assert_eq!((elsewhere.hits(), state(&stand.server.data())), (0, before));
     // One that says nothing holds up nobody whose key is known.
     keys.hold();
     stand.advance(3600);

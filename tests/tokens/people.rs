@@ -9,7 +9,7 @@ use crate::common::{CLERK, clerk_id, deleted_event, user_event};
 use crate::stand::{ME, OTHER, Stand, T, after_restart, assert_refused, at};
 
 #[tokio::test]
-async fn j18_pending_sessions_are_forbidden_and_noted() {
+async fn pending_sessions_are_forbidden_and_noted() {
     let stand = Stand::pinned().await;
     let pending = CLERK.mint(&with(&stand.good(), "sts", "pending"));
     let before = stand.server.app.store.counts();
@@ -35,7 +35,7 @@ async fn j18_pending_sessions_are_forbidden_and_noted() {
 }
 
 #[tokio::test]
-async fn j19_impersonation_is_noted_or_forbidden() {
+async fn impersonation_is_noted_or_forbidden() {
     let allowed = Stand::pinned().await;
     let acted = with(&allowed.good(), "act", json!({"sub": "user_boss", "iss": "https://dashboard.clerk.com"}));
     let token = CLERK.mint(&acted);
@@ -66,7 +66,7 @@ async fn j19_impersonation_is_noted_or_forbidden() {
 }
 
 #[tokio::test]
-async fn j29_deleted_and_banned_users_are_forbidden() {
+async fn deleted_and_banned_users_are_forbidden() {
     for (delete, provision) in [("soft", "on"), ("hard", "on"), ("soft", "off"), ("hard", "off")] {
         let stand = Stand::with(&[("ROLLBOOK_DELETE", delete), ("ROLLBOOK_PROVISION", provision)]).await;
         let server = &stand.server;
@@ -107,7 +107,7 @@ async fn assert_forbidden(stand: &Stand, token: &str, reason: &str) {
 }
 
 #[tokio::test]
-async fn j31_other_peoples_ids_lead_nowhere() {
+async fn other_peoples_ids_lead_nowhere() {
     let stand = Stand::pinned().await;
     let server = &stand.server;
     for id in ["user_1", "user_2"] {
@@ -153,7 +153,7 @@ async fn j31_other_peoples_ids_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn j31_denials_of_one_second_are_counted_not_listed() {
+async fn denials_of_one_second_are_counted_not_listed() {
     let stand = Stand::pinned().await;
     let token = CLERK.mint(&stand.good());
     stand.takes("themselves", &token).await;

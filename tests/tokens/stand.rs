@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::common::tokens::{Issuer, PARTY, claims, with};
 use crate::common::{Answer, CLERK, TestServer, sign};
+use crate::file::state;
 use crate::jwks_server::JwksServer;
 
 pub(crate) const ME: &str = "/api/auth/me";
@@ -67,14 +68,14 @@ impl Stand {
     /// Refuses each token in the same words and writes nothing. Then lets the good one in: were the refusals owed to
     /// something else that is wrong, that would be refused too.
     pub(crate) async fn refuses<L: std::fmt::Debug>(&self, cases: impl IntoIterator<Item = (L, String)>) {
-        let before = self.server.state();
+        let before = state(&self.server.data());
         let mut count = 0;
         for (case, token) in cases {
             assert_refused(&self.server.get_as(&token, ME).await, &case);
             count += 1;
         }
         assert!(count > 0);
-        assert_eq!(self.server.state(), before, "something was written");
+        assert_eq!(state(&self.server.data()), before, "something was written");
         self.takes("a good token", &CLERK.mint(&self.good())).await;
     }
 

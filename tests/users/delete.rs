@@ -5,6 +5,7 @@ use rollbook::api_key::Scope;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, SECRET, TestServer, deleted_event, sign, token, user_event};
+use crate::file::state;
 use crate::{T, file, key, last, record, send, server};
 
 async fn delete(server: &TestServer, token: &str, id: &str) -> Answer {
@@ -80,7 +81,7 @@ async fn only_those_who_may_delete() {
 #[tokio::test]
 async fn an_event_deletes_whom_it_is_about_and_nobody_else() {
     let (server, admin) = server(&[]).await;
-    let before = server.state();
+    let before = state(&server.data());
     let event = deleted_event("user_1", T + 9);
     let refused = [
         ("user_1", user_event("user.updated", "user_1", T + 9, "Ann"), 400),
@@ -99,7 +100,7 @@ async fn an_event_deletes_whom_it_is_about_and_nobody_else() {
     assert_eq!(signed(&server, "user_1", &good, &body.replace("user_1", "user_2")).await.status, 401);
     let old = sign::sign(SECRET, "msg_1", sign::now_seconds() - 1000, body.as_bytes());
     assert_eq!(signed(&server, "user_1", &old, &body).await.status, 401);
-    assert_eq!(server.state(), before);
+    assert_eq!(state(&server.data()), before);
     let id = record(&server, &admin, "user_1").await["id"].as_str().unwrap().to_owned();
     let outcome = async |path: &str, message: &str| {
         let answer = by_event(&server, path, message, &event).await;

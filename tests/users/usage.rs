@@ -6,6 +6,7 @@ use rollbook::api_key::Scope;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, TestServer, clerk_id, token};
+use crate::file::state;
 use crate::{key, last, record, send, server};
 
 async fn add(server: &TestServer, token: &str, id: &str, body: &Value) -> Answer {
@@ -55,7 +56,7 @@ async fn too_much_adds_nothing() {
 #[tokio::test]
 async fn only_amounts_are_added_and_only_by_those_who_may() {
     let (server, admin) = server(&[]).await;
-    let before = server.state();
+    let before = state(&server.data());
     let many: Value = (0..33).map(|n| (format!("c{n}"), Value::from(1))).collect::<serde_json::Map<_, _>>().into();
     let bad = [
         json!({}),
@@ -76,7 +77,7 @@ async fn only_amounts_are_added_and_only_by_those_who_may() {
         let answer = add(&server, &admin, "user_1", &body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}: {}", answer.text);
     }
-    assert_eq!(server.state(), before);
+    assert_eq!(state(&server.data()), before);
     let one = json!({ "calls": 1 });
     assert_eq!(add(&server, &token("user_1"), "user_1", &one).await.status, StatusCode::FORBIDDEN);
     assert_eq!(add(&server, &admin, "user_nobody", &one).await.status, StatusCode::NOT_FOUND);

@@ -81,16 +81,18 @@ async fn the_exit_status_tells_why_there_is_no_verdict() {
     let log = Log::of(5).await;
     fs::create_dir(log.path("empty")).unwrap();
     fs::write(log.path("diary"), "dear diary\n").unwrap();
+    fs::write(log.path("noise"), [0xff; 90]).unwrap();
     fs::write(log.path("nothing"), "").unwrap();
     let whole = fs::read(log.data()).unwrap();
     fs::write(log.path("half"), &whole[..whole.len() / 2]).unwrap();
     let key = log.vkey();
     let other_id = key.replacen(char::from(key.as_bytes()[key.find('+').unwrap() + 1]), "g", 1);
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["--vkey", "nonsense"], 2, "invalid value 'nonsense' for '--vkey <KEY>'"),
         (&["--vkey", &other_id], 2, "for '--vkey <KEY>'"),
         (&["--against", "missing"], 2, "--against missing: No such file"),
         (&["--against", "diary"], 2, "--against: there is no checkpoint in diary"),
+        (&["--against", "noise"], 2, "--against: there is no checkpoint in noise"),
         (&["missing"], 2, "there is no data file and no export at missing"),
         (&["empty"], 2, "empty is no export of a log: it has neither a checkpoint nor tiles"),
         (&["diary"], 3, "diary is not a Rollbook data file"),

@@ -307,19 +307,16 @@ async fn each_is_named(harms: &[Harm]) {
     }
 }
 
-/// L-01.
 #[tokio::test]
 async fn what_is_changed_in_entries_is_named() {
     each_is_named(OF_ENTRIES).await;
 }
 
-/// L-01.
 #[tokio::test]
 async fn what_is_changed_in_the_tree_is_named() {
     each_is_named(OF_THE_TREE).await;
 }
 
-/// L-01, L-06.
 #[tokio::test]
 async fn what_is_changed_in_details_and_people_is_named() {
     each_is_named(OF_DETAILS_AND_PEOPLE).await;

@@ -24,7 +24,7 @@ use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Desk, Stop, assets, form};
 use crate::audit::{Actor, Filter, Source};
-use crate::backup::{self, Backup, Made, NotBegun, Step};
+use crate::backup::{self, Backup, Backups, Made, NotBegun, Step};
 use crate::clock::Timestamp;
 use crate::disk::{self, size};
 use crate::http::call::Call;
@@ -50,6 +50,8 @@ struct Page<'a> {
     folder: Option<String>,
     /// Why the folder cannot be read.
     unreadable: Option<String>,
+    /// What the server does by itself.
+    plan: Option<Plan>,
     running: Option<Step>,
     /// How the last one ended: whether well, when, and what to say.
     last: Option<(bool, When, String)>,
@@ -62,11 +64,33 @@ struct Page<'a> {
     progress_script: &'static str,
 }
 
+/// What the server does by itself: how often it makes one and when the next, and how many it keeps.
+struct Plan {
+    every: Option<String>,
+    next: Option<When>,
+    keep: Option<String>,
+}
+
+impl Plan {
+    fn new(backups: &Backups, found: &[Backup], now: Timestamp) -> Option<Self> {
+        let rules = backups.rules()?;
+        let newest = found.iter().find(|backup| !backup.is_ahead(now)).map(|backup| backup.at);
+        let every =
+            rules.every.map(|hours| if hours.get() == 1 { "hour".to_owned() } else { format!("{hours} hours") });
+        let next = backups.due(now, newest).map(|at| {
+            // It is looked once a minute.
+            if at <= now { When::ahead(now.plus_millis(1), now) } else { When::ahead(at, now) }
+        });
+        Some(Self { every, next, keep: rules.keep.map(|keep| number(u64::from(keep.get()))) })
+    }
+}
+
 /// A backup in the list.
 struct Row {
     name: String,
     at: When,
-    age: When,
+    /// `None` where its name says a time that is yet to come.
+    age: Option<When>,
     size: String,
     /// How many entries its log has; `None` when the log does not say.
     entries: Option<String>,
@@ -189,6 +213,7 @@ async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chose
         frame: Frame::new(app, admin, HERE),
         folder: rules.map(|rules| rules.folder.display().to_string()),
         unreadable,
+        plan: Plan::new(&app.backups, &found, now),
         running: app.backups.running(),
         last: app.backups.last().map(|outcome| {
             let (is_good, words) = match outcome.result {
@@ -247,7 +272,7 @@ impl Row {
     fn new(backup: Backup, sizes: &HashMap<String, u64>, now: Timestamp) -> Self {
         Self {
             at: When::exact(backup.at),
-            age: When::ago(backup.at, now),
+            age: (!backup.is_ahead(now)).then(|| When::ago(backup.at, now)),
             size: size(backup.bytes),
             entries: sizes.get(&backup.name).copied().map(number),
             name: backup.name,

@@ -30,6 +30,7 @@ pub(super) fn answer(app: &App) -> Result<Response, Problem> {
     sync(&mut page, app);
     log(&mut page, app);
     store(&mut page, app);
+    backups(&mut page, app);
     keys(&mut page, app);
     targets(&mut page, &app.forwarder.all());
     requests(&mut page, app);
@@ -140,6 +141,16 @@ fn store(page: &mut Families, app: &App) {
     );
     let waiting = u64::try_from(figures.waiting).unwrap_or(u64::MAX);
     page.gauge("rollbook_write_queue_length", "Operations that wait for the writer.", number(waiting));
+}
+
+fn backups(page: &mut Families, app: &App) {
+    page.maybe_gauge(
+        "rollbook_backup_last_success_timestamp_seconds",
+        "When the newest backup in the folder of the settings was begun, in seconds since 1970.",
+        app.backups.newest().map(seconds),
+    );
+    page.counter("rollbook_backup_failures_total", "Backups that came to nothing.", app.backups.failures());
+    page.gauge("rollbook_backup_running", "1 while a backup is being made.", flag(app.backups.running().is_some()));
 }
 
 fn keys(page: &mut Families, app: &App) {

@@ -1,0 +1,147 @@
+//! Connections and requests, byte by byte, before anybody has said who they are.
+
+use super::{Attack, attack};
+
+pub(crate) const ATTACKS: &[Attack] = &[
+    attack(
+        "A connection that says nothing, half a head, one line now and then",
+        "Closed within ten seconds.",
+        &["tests/raw_http.rs::a_head_has_its_time"],
+    ),
+    attack(
+        "A body that drips, a reader who does not read",
+        "408 within ten seconds; closed after thirty without progress. Nobody else waits.",
+        &[
+            "tests/raw_http.rs::a_dripping_body_is_given_up",
+            "tests/raw_http.rs::who_does_not_read_is_closed",
+            "tests/description/statuses.rs::s408_is_answered_by_every_operation_that_takes_a_body",
+            "tests/events/stream.rs::a_reader_who_does_not_read_holds_nobody_up",
+            "src/server/accept/line.rs::a_write_without_progress_fails",
+        ],
+    ),
+    attack(
+        "More connections than there is room for, from one address and from many",
+        "The rest are closed at once, and whoever has one is served.",
+        &[
+            "src/server/accept/seats.rs::a_peer_has_so_many_seats_and_gets_them_back",
+            "src/server/accept/seats.rs::an_ipv6_peer_is_its_64",
+            "tests/raw_http.rs::out_of_descriptors_the_server_waits_for_some",
+            "tests/raw_http.rs::a_connection_has_its_lifetime",
+        ],
+    ),
+    attack(
+        "Two lengths, a list of them, with a sign, in hexadecimal, negative, too large, empty, with a space before the colon; \
+         encodings other than chunked, two of them, folded, in HTTP/1.0; NUL in a header",
+        "400, and the connection ends: what follows is not taken for a request.",
+        &["tests/raw_http.rs::bodies_of_doubtful_length_are_refused"],
+    ),
+    attack(
+        "Chunks of endless or wrong size, without carriage returns",
+        "400, and the connection ends.",
+        &["tests/raw_http.rs::broken_chunks_end_the_request"],
+    ),
+    attack(
+        "A length beside a transfer encoding",
+        "One request, the encoding counts, and the connection ends.",
+        &["tests/raw_http.rs::with_both_lengths_the_transfer_encoding_wins_and_nothing_follows"],
+    ),
+    attack(
+        "A request hidden in the body of another, behind a proxy that may read it otherwise",
+        "Done only where the proxy saw a request there too.",
+        &["tests/hostile/proxy.rs::no_request_hidden_in_another_comes_through_a_proxy"],
+    ),
+    attack("64 headers and more, an address of 70 kB", "431.", &["tests/raw_http.rs::heads_too_large_are_refused"]),
+    attack(
+        "Line ends without carriage return, chunk extensions, the same length twice, no space behind the colon",
+        "Accepted: nobody reads these in another way.",
+        &["tests/raw_http.rs::harmless_oddities_are_accepted"],
+    ),
+    attack(
+        "HTTP/2 without asking, and asked for",
+        "Closed; passed over.",
+        &["tests/raw_http.rs::http_2_is_not_spoken"],
+    ),
+    attack(
+        "No host, two, a malformed one, another in the address than in the header",
+        "400.",
+        &["tests/raw_http.rs::a_request_names_one_host", "src/http/guard.rs::target_and_host_agree"],
+    ),
+    attack(
+        "A host that is not ours: another name, our address as part of one, another port, an address written otherwise",
+        "421 on every route, also where there is none. A name bound to this machine opens nothing.",
+        &[
+            "tests/raw_http.rs::another_s_host_is_misdirected_on_every_route",
+            "tests/description/walk.rs::every_operation_is_refused_under_another_host",
+            "src/http/guard.rs::local_names_need_the_right_port",
+        ],
+    ),
+    attack(
+        "`X-Forwarded-For` from anybody, a chain of five through a trusted proxy, `Forwarded`, `X-Real-IP`",
+        "The peer counts; behind trusted proxies the nearest hop that is none. Nothing else is read.",
+        &[
+            "src/http/guard.rs::forwarded_addresses_count_from_trusted_proxies_only",
+            "tests/edge/limits.rs::an_address_has_so_many_requests",
+            "tests/edge/limits.rs::what_a_proxy_here_sends_on_does_not_come_from_this_machine",
+            "tests/forward_auth/proxies.rs::nginx_with_the_configuration_handed_out",
+        ],
+    ),
+    attack(
+        "TRACE, CONNECT, a method in lower case, one that nobody knows",
+        "405, and nothing of the request comes back.",
+        &["tests/raw_http.rs::methods_out_of_use_are_refused", "src/http/guard.rs::methods_are_a_closed_list"],
+    ),
+    attack(
+        "What errors give away: in bodies, in headers, of paths, versions and causes",
+        "One form, a fixed sentence, and an id by which the log has the cause.",
+        &[
+            "tests/api/problems.rs::every_refusal_has_one_form_and_an_id_that_the_log_shares",
+            "tests/api/problems.rs::our_own_trouble_is_told_to_the_log_alone",
+        ],
+    ),
+    attack(
+        "A handler that panics",
+        "One 500. Everybody else is served, and so is the next request.",
+        &["tests/raw_http.rs::a_panic_is_one_500"],
+    ),
+    attack(
+        "Parameters twice, unknown, negative, enormous; places in lists that were made up or are another list's",
+        "400.",
+        &[
+            "tests/api/lists.rs::parameters_unknown_doubled_or_impossible_are_refused",
+            "tests/users/places.rs::every_cursor_is_a_place_in_every_list",
+            "src/page.rs::a_cursor_belongs_to_its_list",
+        ],
+    ),
+    attack(
+        "Headers that browsers protect with, missing on some answer",
+        "They are on every one.",
+        &[
+            "tests/api/problems.rs::every_answer_carries_the_security_headers",
+            "tests/admin/access.rs::every_page_comes_with_its_armour",
+        ],
+    ),
+    attack(
+        "Pages of other sites that call the API: from an evil origin, from `null`, from another port here",
+        "No permission, unless the settings name them one by one.",
+        &[
+            "tests/edge/cors.rs::no_other_page_may_call",
+            "tests/edge/cors.rs::unset_there_is_nothing_of_it",
+            "tests/api/problems.rs::every_answer_carries_the_security_headers",
+        ],
+    ),
+    attack(
+        "One address, one session, that asks without pause",
+        "429 with when to come again. Of IPv6, a whole /64 is one address.",
+        &[
+            "tests/edge/limits.rs::an_address_has_so_many_requests",
+            "tests/edge/limits.rs::an_ipv6_address_counts_for_its_64",
+            "tests/edge/limits.rs::a_session_has_so_many_requests_wherever_from",
+            "src/http/limit.rs::beyond_so_many_the_newcomers_share",
+        ],
+    ),
+    attack(
+        "Requests that a machine makes up from the description of the API",
+        "Nothing undocumented, and no 500.",
+        &["tests/description/independent.rs::schemathesis_finds_nothing"],
+    ),
+];
