@@ -156,7 +156,9 @@ fn who_writes_slowly_is_given_up_and_slows_nobody() {
     let (since, mut n) = (Instant::now(), 0);
     while drips.iter().any(|streams| !streams.is_empty()) {
         assert!(since.elapsed() < Duration::from_mins(1), "some are still waited for");
-        drips.iter_mut().for_each(|streams| streams.retain_mut(|stream| !is_given_up(stream)));
+        for streams in &mut drips {
+            streams.retain_mut(|stream| !is_given_up(stream));
+        }
         let (id, body) = nth(n);
         assert_eq!(line.deliver(&id, &body).unwrap().0, 200);
         ledger.acknowledged.lock().unwrap().insert(n);
