@@ -57,8 +57,8 @@ async fn a_crash_leaves_no_core() {
         return skip("whether a core is dumped", "the system hands cores to a program of its own");
     }
     assert!(!status.core_dumped());
-    let files = fs::read_dir(home.path()).unwrap().map(|file| file.unwrap().file_name());
-    assert!(files.into_iter().all(|name| !name.to_string_lossy().starts_with("core")));
+    let mut files = fs::read_dir(home.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(files.all(|name| !name.to_string_lossy().starts_with("core")));
 }
 
 /// Every file and folder below, and how it may be used.
