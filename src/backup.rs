@@ -7,22 +7,29 @@
 
 mod desk;
 mod folder;
+mod gait;
+mod part;
+mod retention;
+mod schedule;
 
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use crate::audit::Draft;
 use crate::clock::{Clock, Timestamp};
 use crate::disk::{self, size};
 use crate::notary::Notary;
 use crate::store::{self, AtRest, By, CopyError, OpenError, Store};
 use crate::verify::{self, Kept, Pace, Terms};
 
-pub use self::desk::{Backups, NotBegun, Outcome, Step};
-pub use self::folder::{Backup, list, newest, open};
+pub use self::desk::{Backups, NotBegun, Outcome, Rules, Step};
+pub use self::folder::{Backup, Newest, list, newest, open};
+pub use self::schedule::keep;
 
-use self::folder::Part;
+use self::gait::Gait;
+use self::part::{Part, Place};
 
 /// How much of a backup is kept in memory while it is checked, in bytes.
 const CACHE: usize = 16 * 1024 * 1024;
@@ -38,6 +45,19 @@ pub struct Made {
     pub entries: u64,
     /// How long it took, in milliseconds.
     pub took: i64,
+    /// The time in its name, if it is in the folder of the settings under a name of ours.
+    pub named_for: Option<Timestamp>,
+}
+
+/// What backup is wanted.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// A folder, or the name of a new file; the folder of the settings when `None`.
+    pub to: Option<PathBuf>,
+    /// The folder of the settings, if one is set.
+    pub folder: Option<PathBuf>,
+    /// Who wants it.
+    pub by: By,
 }
 
 /// Why there is no backup. Nothing of it is left, and the data file is as it was.
@@ -51,6 +71,17 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
+    /// No folder is set, and none was named.
+    #[error("no folder for backups is set (ROLLBOOK_BACKUP_DIR)")]
+    NoFolder,
+    /// Something has the name already.
+    #[error("{} is there already, and a backup is written over nothing; name a new file, or a folder", .0.display())]
+    Taken(PathBuf),
+    /// Something has the name that it would have until it is proved.
+    #[error(
+        "{} is in the way: a backup is being made there, or was when its process was killed; in the second case remove it", .0.display()
+    )]
+    InTheWay(PathBuf),
     /// The disk is too full.
     #[error(
         "a backup needs as much room as the data file, {}, and {} has {}", size(*.need), .folder.display(), size(*.free)
@@ -95,7 +126,8 @@ impl Error {
     /// The reason as one word, for the log.
     const fn as_str(&self) -> &'static str {
         match self {
-            Self::Folder { .. } => "folder",
+            Self::Folder { .. } | Self::NoFolder => "folder",
+            Self::Taken(_) | Self::InTheWay(_) => "taken",
             Self::NoRoom { .. } => "no_room",
             Self::Write { .. } => "write",
             Self::Open(_) | Self::Unsound(_) | Self::Verify(_) => "unsound",
@@ -109,8 +141,8 @@ impl Error {
 /// Hears what is being done and how far that is, and says whether to go on.
 pub type Watch = Box<dyn FnMut(Step) -> ControlFlow<()> + Send>;
 
-/// Makes a backup of the store in `folder`, and notes it in the log: `backup.made`, also when it came to nothing. Webhooks
-/// are taken meanwhile. Those who call see to it that one is made at a time.
+/// Makes a backup of the store, and notes it in the log: `backup.made`, also when it came to nothing. Webhooks are taken
+/// meanwhile. Those who call see to it that one is made at a time.
 ///
 /// # Errors
 /// With why there is none.
@@ -118,23 +150,20 @@ pub async fn make(
     store: &Store,
     notary: &Notary,
     clock: &Clock,
-    folder: &Path,
-    by: By,
+    Order { to, folder, by }: Order,
     watch: Watch,
 ) -> Result<Made, Error> {
     let at = clock.now();
     let work = {
-        let (store, notary, folder) = (store.clone(), notary.clone(), folder.to_owned());
-        move || copy(&store, &notary, &folder, at, watch)
+        let (store, notary) = (store.clone(), notary.clone());
+        move || copy(&store, &notary, to, folder.as_deref(), at, watch)
     };
     let copied = tokio::task::spawn_blocking(work).await.unwrap_or(Err(store::Error::Panicked.into()));
     let entry = by.entry("backup.made");
     match copied {
         Ok(made) => {
             let made = Made { took: clock.now().as_millis() - at.as_millis(), ..made };
-            let name = made.path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let entry = entry.with("name", name).with("bytes", Some(made.bytes)).with("entries", Some(made.entries));
-            store.record(entry).await?;
+            store.record(describe(&made, entry)).await?;
             Ok(made)
         }
         Err(error) => {
@@ -147,24 +176,54 @@ pub async fn make(
     }
 }
 
+/// What the log says of one: the name of one in the folder of the settings, the whole path of any other.
+fn describe(made: &Made, entry: Draft) -> Draft {
+    let entry = if made.named_for.is_some() {
+        entry.with("name", made.path.file_name().map(|name| name.to_string_lossy().into_owned()))
+    } else {
+        entry.with("path", Some(made.path.display().to_string()))
+    };
+    entry.with("bytes", Some(made.bytes)).with("entries", Some(made.entries))
+}
+
 /// Copies, proves, and gives the name. Blocks.
-fn copy(store: &Store, notary: &Notary, folder: &Path, at: Timestamp, mut watch: Watch) -> Result<Made, Error> {
+fn copy(
+    store: &Store,
+    notary: &Notary,
+    to: Option<PathBuf>,
+    folder: Option<&Path>,
+    at: Timestamp,
+    mut watch: Watch,
+) -> Result<Made, Error> {
     if store.doubt().is_some() {
         return Err(Error::InDoubt);
     }
-    ensure_room(store, folder)?;
-    let part = Part::new(folder, at)?;
+    let place = match (to, folder) {
+        (Some(to), _) => Place::meant_by(to),
+        (None, Some(folder)) => Place::Folder(folder.to_owned()),
+        (None, None) => return Err(Error::NoFolder),
+    };
+    let part = Part::new(&place, at)?;
+    ensure_room(store, place.folder())?;
     // Before the copy, which then holds what they speak of.
     let terms = terms(notary);
-    let copied = store.copy_to(part.path(), &mut |done, of| watch(Step::copying(done, of)).is_continue());
+    let mut gait = Gait::beside(store);
+    let copied = store.copy_to(part.path(), &mut |done, of| {
+        gait.rest();
+        watch(Step::copying(done, of)).is_continue()
+    });
     copied.map_err(|error| match error {
         CopyError::Target(cause) => Error::Write { path: part.path().to_owned(), cause },
         CopyError::Stopped => Error::Stopped,
         CopyError::Store(cause) => cause.into(),
     })?;
-    let entries = prove(part.path(), &terms, &mut |done, of| watch(Step::checking(done, of)))?;
+    let entries = prove(part.path(), &terms, &mut |done, of| {
+        gait.rest();
+        watch(Step::checking(done, of))
+    })?;
     let (path, bytes) = part.keep()?;
-    Ok(Made { path, bytes, entries, took: 0 })
+    let named_for = folder.filter(|folder| place.is(folder)).and(folder::time_of(&path));
+    Ok(Made { path, bytes, entries, took: 0, named_for })
 }
 
 /// Recomputes the copy's log, and returns how many entries it has.

@@ -3,6 +3,7 @@
 //!
 //! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
 
+mod backups;
 mod clerk;
 mod targets;
 
@@ -13,13 +14,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup;
 use crate::clerk::jwks;
-use crate::clock::Timestamp;
 use crate::disk::{self, folder, size};
 use crate::notary::{key_path, mark_path};
-use crate::store::Store;
+use crate::store::{self, Store};
 
+pub use self::backups::{BACKUPS, backups};
 pub use self::clerk::{COMPARED, answered, compared, counted_there};
 pub use self::targets::{Standing, TARGETS, standing, targets};
 
@@ -29,16 +29,10 @@ const CLOCK_TOLERANCE: i64 = 4;
 /// As much room on the disk, in bytes, as there should be.
 const ENOUGH_ROOM: u64 = 256 << 20;
 
-/// How old the newest backup may be, in days.
-const BACKUP_AGE: i64 = 7;
-
 /// So many writes may wait before somebody should look at the disk: a quarter of those that can.
 const BACKLOG: usize = 256;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
-
-/// What the check of the newest backup is called.
-pub const BACKUPS: &str = "backups";
 
 /// How it stands with one thing. The worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -148,6 +142,20 @@ pub fn log_files(data: &Path) -> Check {
     Check { advice: "keep a copy of the key elsewhere".to_owned(), ..Check::ok(NAME, found) }
 }
 
+/// The copies that were kept of the data file before it was brought up to date; `None` when there are none.
+#[must_use]
+pub fn former_copies(data: &Path) -> Option<Check> {
+    let copies = store::former_copies(data).ok().filter(|copies| !copies.is_empty())?;
+    let names: Vec<String> = copies.iter().map(|copy| copy.display().to_string()).collect();
+    let taken = copies.iter().filter_map(|copy| copy.metadata().ok()).map(|file| disk::used(&file)).sum();
+    let found = format!(
+        "{} ({}) is the data file as an older Rollbook left it, with what was erased since",
+        names.join(", "),
+        size(taken)
+    );
+    Some(Check::warning("older copy", found, "remove it once you will not go back to that version"))
+}
+
 /// Whether the data file has room to grow, and to be rewritten.
 #[must_use]
 pub fn room(data: &Path) -> Check {
@@ -191,42 +199,6 @@ pub fn cors(origins: &[String]) -> Check {
     match origins {
         [] => Check::ok("CORS", "no page of another origin may call the API (ROLLBOOK_CORS_ORIGINS)"),
         origins => Check::ok("CORS", format!("pages of {} may call the API", origins.join(", "))),
-    }
-}
-
-/// Whether there is a backup that is not too old.
-#[must_use]
-pub fn backups(folder: &Path, now: Timestamp) -> Check {
-    const MAKE: &str = "make one on the admin page, under System";
-    let shown = folder.display();
-    match backup::newest(folder) {
-        Err(cause) => Check::failure(
-            BACKUPS,
-            format!("{shown} cannot be read ({cause})"),
-            "make the folder and give it to the user Rollbook runs as, or set another (ROLLBOOK_BACKUP_DIR)",
-        ),
-        Ok(None) => Check::warning(BACKUPS, format!("there is none in {shown}"), MAKE),
-        Ok(Some(newest)) => {
-            let days = (now.as_millis() - newest.at.as_millis()) / DAY;
-            let age = match days {
-                ..1 => "less than a day old".to_owned(),
-                1 => "a day old".to_owned(),
-                days => format!("{days} days old"),
-            };
-            let found = format!("the newest is {age} ({})", newest.name);
-            match days {
-                ..=-1 => {
-                    let found = format!("the newest bears a day that is yet to come ({})", newest.name);
-                    Check::warning(
-                        BACKUPS,
-                        found,
-                        "look at the clock, and move the file elsewhere if the clock is right",
-                    )
-                }
-                0..=BACKUP_AGE => Check::ok(BACKUPS, found),
-                _ => Check::warning(BACKUPS, found, MAKE),
-            }
-        }
     }
 }
 
@@ -309,7 +281,6 @@ fn waiting(operations: usize) -> Check {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::fs;
 
     use super::*;
 
@@ -329,24 +300,6 @@ mod tests {
         assert_eq!([0, 4, -4].map(|ahead| clock(ahead).level), [Level::Ok; 3]);
         assert!(clock(5).found.starts_with("5 s fast") && clock(-90).found.starts_with("90 s slow"));
         assert_eq!(clock(5).level, Level::Failure);
-    }
-
-    #[test]
-    fn backups_grow_old() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = Timestamp::from_millis(1_795_284_191_000);
-        assert_eq!(backups(dir.path(), at).level, Level::Warning);
-        let file = dir.path().join("rollbook-20261121T180311Z.redb");
-        fs::write(&file, "").unwrap();
-        assert!(backups(dir.path(), at).found.starts_with("there is none"), "an empty file is none");
-        fs::write(&file, "all of it").unwrap();
-        let after = |days: i64| backups(dir.path(), at.plus_millis(days * DAY));
-        assert!(after(0).found.contains("less than a day old") && after(7).found.contains("7 days old"));
-        let ahead = |millis: i64| backups(dir.path(), at.plus_millis(-millis)).level;
-        assert_eq!([ahead(DAY - 1), after(1).level, after(7).level], [Level::Ok; 3]);
-        assert!(ahead(DAY) == Level::Warning && after(-2).found.contains("yet to come"));
-        assert!(after(8).level == Level::Warning && after(8).found.contains("8 days old"));
-        assert_eq!(backups(&dir.path().join("missing"), at).level, Level::Failure);
     }
 
     #[test]

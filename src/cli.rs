@@ -5,6 +5,7 @@
 //! is wrong, so that trying again is useless.
 
 pub mod actor_token;
+pub mod backup;
 mod columns;
 pub mod demo;
 pub mod doctor;
@@ -17,6 +18,7 @@ pub mod local;
 pub mod output;
 pub mod progress;
 pub mod prune;
+pub mod restore;
 pub mod scrub;
 pub mod send_test;
 pub mod serve;
@@ -25,6 +27,7 @@ pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use jiff::civil::Date;
@@ -35,6 +38,7 @@ use crate::page::{Cursor, Limit};
 use crate::store::UserFilter;
 use crate::user::{BadName, HandleKind, Plan, PracticeId, Role, Standing, UserRef};
 
+use self::restore::Restore;
 use self::verify::Verify;
 
 const START: &str = "\
@@ -50,8 +54,8 @@ At the start Rollbook compares the log in the data file with the newest checkpoi
 of its own beside it (.hwm), and with its signing key (.key). When they do not belong together, the file may be an older
 copy, or changed by somebody else's hand. Then nothing is written, and the admin page says why.
 
-First look for the right file: the newest backup of the data file, or the .key and .hwm that belong to it. If there is
-none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
+First look for the right file: a newer copy of the data file (`rollbook restore`), or the .key and .hwm that belong to it. If
+there is none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
 whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
 
 const PRUNING: &str = "\
@@ -123,6 +127,9 @@ pub enum Command {
     /// Write users or the log to a file, for other programs
     #[command(subcommand)]
     Export(export::Export),
+    /// Make a backup while the server runs, or of a stopped server's file, and prove it
+    #[command(after_help = format!("{}\n\n{ENDS}", backup::HELP))]
+    Backup(Backup),
     /// Compare all users with Clerk's, and make good what webhooks were lost
     #[command(after_help = format!("{SYNCING}\n\n{ENDS}"))]
     Sync(Sync),
@@ -143,6 +150,9 @@ pub enum Command {
     /// Remove the oldest entries of the log, once they need not be kept any more
     #[command(after_help = format!("{PRUNING}\n\n{ENDS}"))]
     Prune(Prune),
+    /// Put a copy in the place of a data file that was lost, and say what is missing in it
+    #[command(after_help = format!("{}\n\n{ENDS}", restore::HELP))]
+    Restore(Restore),
     /// Rewrite the data file, so that no byte of removed or erased rows is left in it
     #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
     Scrub(LocalFlags),
@@ -371,6 +381,17 @@ pub struct Prune {
     pub flags: LocalFlags,
 }
 
+/// `rollbook backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A folder, or the name of a new file; otherwise the folder of the settings (ROLLBOOK_BACKUP_DIR)
+    #[arg(value_name = "DEST")]
+    pub to: Option<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: LocalFlags,
+}
+
 /// `rollbook sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
@@ -425,7 +446,9 @@ impl Command {
             | Self::Adopt(Adopt { flags, .. })
             | Self::Verify(Verify { flags, .. })
             | Self::Prune(Prune { flags, .. })
+            | Self::Restore(Restore { flags, .. })
             | Self::Scrub(flags)
+            | Self::Backup(Backup { flags, .. })
             | Self::Sync(Sync { flags, .. })
             | Self::ActorToken(ActorToken { flags, .. })
             | Self::Users(
@@ -486,6 +509,11 @@ pub type ServeFlags = Flags<true>;
 pub type LocalFlags = Flags<false>;
 
 impl<const ALL: bool> Flags<ALL> {
+    /// The data file, if it was named by a flag: the commands that are told next need that flag too.
+    pub(super) fn data(&self) -> Option<&str> {
+        self.0.get("ROLLBOOK_DATA").map(String::as_str)
+    }
+
     /// Each setting that has a flag here, with its flag.
     fn settings() -> impl Iterator<Item = (&'static Setting, &'static str)> {
         SETTINGS.iter().filter(|setting| ALL || setting.everywhere).filter_map(|s| s.flag.map(|flag| (s, flag)))

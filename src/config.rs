@@ -74,10 +74,21 @@ pub struct Config {
     pub rate_token: Rate,
     /// Where else the metrics are, for whoever can reach that address.
     pub metrics_listen: Option<SocketAddr>,
-    /// The folder that backups are put into; `None` when none are made.
-    pub backup_dir: Option<PathBuf>,
+    /// Where backups are put; `None` when none are made but where somebody says.
+    pub backups: Option<Backups>,
     /// Every setting as it is in force, for people to look at.
     pub in_force: Vec<InForce>,
+}
+
+/// Where backups are put, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backups {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How many hours after the newest one the server makes another; `None` is never.
+    pub interval: Option<NonZeroU32>,
+    /// How many are kept; `None` is all.
+    pub keep: Option<NonZeroU32>,
 }
 
 /// How Clerk's Backend API is called.
@@ -154,6 +165,8 @@ pub struct Standalone {
     pub delete: DeletePolicy,
     /// What the log keeps of a change.
     pub history: History,
+    /// Where backups are put.
+    pub backups: Option<Backups>,
 }
 
 /// Who issues session tokens, and where the keys come from.
@@ -260,7 +273,7 @@ impl Config {
         let sync_interval = read.value(&names::SYNC_INTERVAL, value::hours);
         let forward = read.forward();
         let forward_private = read.list(&names::FORWARD_PRIVATE, value::network);
-        let backup_dir = read.value(&names::BACKUP_DIR, |path| Ok(PathBuf::from(path)));
+        let backups = read.backups();
         let in_force = in_force::all(&get, signing_secrets.len());
         read.finish(|| {
             Some(Self {
@@ -285,7 +298,7 @@ impl Config {
                 rate_address: rate_address?,
                 rate_token: rate_token?,
                 metrics_listen,
-                backup_dir,
+                backups,
                 in_force,
             })
         })
@@ -327,7 +340,17 @@ impl Standalone {
         let instance = read.value(&names::INSTANCE_ID, value::instance);
         let delete = read.choice(&names::DELETE, [DeletePolicy::Soft, DeletePolicy::Hard]);
         let history = read.choice(&names::HISTORY, [History::Full, History::Fields]);
-        read.finish(|| Some(Self { backend, instance, delete: delete?, history: history? }))
+        read.finish(|| Some(Self { backend, instance, delete: delete?, history: history?, backups: None }))
+    }
+
+    /// Reads the settings of backups, and no others.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn of_backups(get: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let read = Reader::new(&get);
+        let backups = read.backups();
+        read.finish(|| Some(Self { backups, ..Self::default() }))
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod acting;
 mod answer;
+mod backup;
 mod client;
 mod connection;
 mod export;

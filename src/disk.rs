@@ -1,9 +1,10 @@
 //! Files that are whole or not there: written beside their place, brought to the disk, then given their name. And how
 //! much room there is for them, and how that is said.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 /// Writes a file that its owner alone can read (mode 0600), in the place of an older one if there is one. When this
@@ -17,6 +18,46 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     sync_folder(path)
+}
+
+/// Makes an empty file that its owner alone can read (mode 0600). When we are root, that is the owner of `like`.
+///
+/// # Errors
+/// When something of that name is there, or the folder or the disk does not take it.
+pub fn create_private(path: &Path, like: &Metadata) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let ours = file.metadata()?;
+    if rustix::process::geteuid().is_root() && (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
+    Ok(file)
+}
+
+/// Copies all bytes of a file into an empty one, and brings them to the disk. Room that holds nothing but zeros is not
+/// taken. `watch` hears how many bytes are copied, and says whether to go on.
+///
+/// # Errors
+/// When one cannot be read or the other written; of the kind `Interrupted` when the watch said stop.
+pub fn copy(from: &mut File, to: &mut File, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> io::Result<()> {
+    const PIECE: usize = 64 * 1024;
+    let mut piece = vec![0; PIECE];
+    let mut done = 0;
+    loop {
+        let read = from.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        if piece[..read].iter().any(|byte| *byte != 0) {
+            to.seek(SeekFrom::Start(done))?;
+            to.write_all(&piece[..read])?;
+        }
+        done += read as u64;
+        if watch(done).is_break() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+    }
+    to.set_len(done)?;
+    to.sync_all()
 }
 
 /// Makes the names in the folder of `path` durable.
@@ -67,7 +108,34 @@ pub fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_copy_has_every_byte_and_takes_no_room_for_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = vec![0; 4_000_001];
+        for at in [0, 70_000, 3_999_999] {
+            bytes[at] = 7;
+        }
+        let from = dir.path().join("from");
+        std::fs::write(&from, &bytes).unwrap();
+        let to = dir.path().join("to");
+        let copy_to = |stop_at: u64| {
+            let mut from = File::open(&from).unwrap();
+            let mut to = create_private(&to, &from.metadata().unwrap()).unwrap();
+            let goes_on = |done| if done < stop_at { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            copy(&mut from, &mut to, &mut { goes_on })
+        };
+        copy_to(u64::MAX).unwrap();
+        assert!(std::fs::read(&to).unwrap() == bytes);
+        let meta = std::fs::metadata(&to).unwrap();
+        assert!(used(&meta) < 1_000_000, "{}", used(&meta));
+        assert_eq!(meta.mode() & 0o777, 0o600);
+        assert_eq!(copy_to(u64::MAX).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_file(&to).unwrap();
+        assert_eq!(copy_to(1_000_000).unwrap_err().kind(), io::ErrorKind::Interrupted);
+    }
 
     #[test]
     fn sizes_are_for_people() {

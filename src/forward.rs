@@ -29,7 +29,7 @@ use crate::store::{self, FeedItem, Store};
 use crate::target::{Course, Kind, Target, TargetName};
 
 pub use self::error::Error;
-pub use self::secrets::{BadSecret, NoRandomness, Secret, SecretsError};
+pub use self::secrets::{BadSecret, NoRandomness, Secret, SecretsError, secrets_path};
 pub use self::status::{Origin, Status, Stuck};
 
 use self::compose::Mark;

@@ -35,7 +35,6 @@ mod webhook;
 
 use std::convert::Infallible;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -51,7 +50,7 @@ use warp::http::{HeaderValue, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::backup::Backups;
+use crate::backup::{self, Backups};
 use crate::clerk::backend::{Backend, Lookups};
 use crate::clerk::session::Sessions;
 use crate::clerk::webhook::Webhooks;
@@ -151,8 +150,8 @@ pub struct Settings {
     pub rate_address: Rate,
     /// How often one session or API key may ask.
     pub rate_token: Rate,
-    /// The folder that backups are put into; `None` when none are made.
-    pub backup_dir: Option<PathBuf>,
+    /// Where backups are put; `None` when none are made but where somebody says.
+    pub backups: Option<backup::Rules>,
     /// Every setting as it is in force, for admins to look at. No secret is in it.
     pub in_force: Vec<InForce>,
 }
@@ -197,7 +196,7 @@ impl App {
         let Abroad { backend, forwarder } = abroad;
         Self(Arc::new(Parts {
             limits: Limits::new(&settings),
-            backups: Backups::new(settings.backup_dir.clone()),
+            backups: Backups::new(store.clone(), notary.clone(), clock.clone(), settings.backups.clone()),
             walks: reconcile::Desk::new(store.clone(), backend.clone(), clock.clone()),
             started_at: clock.now(),
             store,

@@ -30,6 +30,7 @@
 //! - [`notary`]: the signing key and the high-water mark beside the file, and the checkpoints signed under both
 //! - [`verify`]: a log recomputed, from the file or from an export, and whatever speaks against it
 //! - [`backup`]: copies of the file that are proved before they are kept
+//! - [`restore`]: such a copy put in the place of a file that was lost
 //! - [`clerk`]: signatures, session tokens, keys, and calls over HTTP (svix, jsonwebtoken, reqwest)
 //! - [`forward`]: what happens, told to other services until they take it
 //! - [`reconcile`]: the roll compared with Clerk's own list, user by user
@@ -141,6 +142,7 @@ pub mod merkle;
 pub mod notary;
 pub mod page;
 pub mod reconcile;
+pub mod restore;
 pub mod sample;
 pub mod server;
 pub mod stand_in;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use rollbook::cli::{
-    Cli, Command, actor_token, demo, doctor, export, healthcheck, keys, local, prune, scrub, send_test, serve, sync,
-    verify,
+    Cli, Command, actor_token, backup, demo, doctor, export, healthcheck, keys, local, prune, restore, scrub,
+    send_test, serve, sync, verify,
 };
 use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -120,9 +120,17 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let local = Local::read(get)?;
             block_on(async { Ok(prune::run(command, &local, &mut out).await?) })
         }
+        Command::Restore(command) => {
+            let local = Local::read(get)?;
+            block_on(async { Ok(restore::run(command, &local, &mut out).await?) })
+        }
         Command::Scrub(_) => {
             let local = Local::read(get)?;
             block_on(async { Ok(scrub::run(&local, &mut out).await?) })
+        }
+        Command::Backup(command) => {
+            let (local, settings) = (Local::read(get)?, Standalone::of_backups(get)?);
+            block_on(async { Ok(backup::run(command, &local, &settings, &mut out).await?) })
         }
         Command::Sync(command) => {
             let (local, settings) = (Local::read(get)?, Standalone::read(get)?);

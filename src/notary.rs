@@ -9,10 +9,10 @@
 
 mod adopt;
 mod key_file;
+mod recognise;
 mod rotate;
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +22,14 @@ use tokio::sync::watch;
 use crate::audit::{Actor, Doubt, Draft, Source};
 use crate::clock::{Clock, Timestamp};
 use crate::disk;
-use crate::store::{self, Head, Identity, Store};
+use crate::store::{self, Identity, Store};
 use crate::tlog::checkpoint::{BadCheckpoint, Checkpoint};
 use crate::tlog::note::{BadKey, SigningKey, VerifierKey};
 
 use self::key_file::Keys;
+use self::recognise::{Standing, contradiction, read_mark};
+
+pub use self::recognise::{Foreseen, Marked, foresee};
 
 /// Why the log cannot be vouched for.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +194,7 @@ impl Notary {
             if same_name && last.checkpoint.size == head.size && last.checkpoint.root == head.root {
                 return Ok(last);
             }
-            if let Some(doubt) = self.contradiction(&last.checkpoint, head)? {
+            if let Some(doubt) = contradiction(&store.evidence()?, &last.checkpoint, head)? {
                 store.refuse_writes(doubt.clone());
                 return Err(Error::InDoubt(doubt));
             }
@@ -209,44 +212,21 @@ impl Notary {
 
     /// Whether key, mark and log belong together; what speaks against it if they do not.
     async fn recognise(&self) -> Result<Option<Doubt>, Error> {
-        let (identity, head, is_signed) = {
-            let evidence = self.0.store.evidence()?;
-            (evidence.identity()?, evidence.head()?, evidence.newest_checkpoint()?.is_some())
-        };
-        let mark = self.read_mark()?;
-        match (identity, self.keys()) {
-            (None, keys) if mark.is_none() => {
+        let (keys, mark) = (self.keys(), read_mark(&self.0.mark_path)?);
+        let verifiers = keys.as_ref().map(|keys| keys.verifiers());
+        let standing = recognise::judge(&self.0.store.evidence()?, verifiers.as_deref(), mark)?;
+        Ok(match standing {
+            Standing::Nameless => {
                 self.introduce(keys).await?;
-                return Ok(None);
+                None
             }
-            // What was signed is missing from the file altogether.
-            (None, Some(_)) => {}
-            (_, None) => return Ok(Some(Doubt::NoKey)),
-            (Some(identity), Some(keys)) => {
-                if !keys.verifiers().iter().any(|key| key.to_string() == identity.vkey) {
-                    return Ok(Some(Doubt::OtherKey));
-                }
+            Standing::Unsigned => None,
+            Standing::Continued(checkpoint, note) => {
+                self.0.published.send_replace(Some(Arc::new(Published { checkpoint, note, signed_at: None })));
+                None
             }
-        }
-        let Some(note) = mark else { return Ok(is_signed.then_some(Doubt::NoMark)) };
-        let Ok(checkpoint) = Checkpoint::open(&note, &self.verifiers()) else { return Ok(Some(Doubt::BadMark)) };
-        let doubt = self.contradiction(&checkpoint, head)?;
-        if doubt.is_none() {
-            self.0.published.send_replace(Some(Arc::new(Published { checkpoint, note, signed_at: None })));
-        }
-        Ok(doubt)
-    }
-
-    /// What speaks against a log with that head, given that the checkpoint was signed before.
-    fn contradiction(&self, signed: &Checkpoint, head: Head) -> Result<Option<Doubt>, Error> {
-        if signed.size > head.size {
-            return Ok(Some(Doubt::RolledBack { size: head.size, marked: signed.size }));
-        }
-        match self.0.store.evidence()?.root_at(signed.size) {
-            Ok(root) if root == signed.root => Ok(None),
-            Ok(_) | Err(store::Error::Corrupt(_)) => Ok(Some(Doubt::Forked { marked: signed.size })),
-            Err(error) => Err(error.into()),
-        }
+            Standing::Doubtful(doubt) => Some(doubt),
+        })
     }
 
     /// Gives a log that was never signed its key and its name.
@@ -284,15 +264,6 @@ impl Notary {
         blocking(move || written.write(&path)).await?;
         *self.keys_mut() = Some(keys.clone());
         Ok(keys)
-    }
-
-    fn read_mark(&self) -> Result<Option<String>, Error> {
-        match fs::read(&self.0.mark_path) {
-            // What is no text is no checkpoint either.
-            Ok(note) => Ok(Some(String::from_utf8_lossy(&note).into_owned())),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::Mark { path: self.0.mark_path.clone(), cause }),
-        }
     }
 
     async fn write_mark(&self, note: String) -> Result<(), Error> {

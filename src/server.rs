@@ -1,6 +1,7 @@
 //! The server as a value: bound, asked for its address, run until told to stop. The only place that wires.
 
 pub mod accept;
+mod descriptors;
 mod in_force;
 mod self_check;
 
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::{Actor, Draft, Source};
+use crate::backup;
 use crate::clerk::backend::{Backend, BadBackend};
 use crate::clerk::http::Url;
 use crate::clerk::jwks::Keys;
@@ -39,6 +41,9 @@ use self::accept::Limits;
 
 /// How often a checkpoint is signed, if the log has grown.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections at once to the metrics' own address.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// How often what is counted between times is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
@@ -155,7 +160,7 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
-            backup_dir: config.backup_dir.map(absolute),
+            backups: config.backups.map(backup_rules),
             in_force,
         };
         let host = log_host(config.local.public_url.as_ref());
@@ -175,7 +180,9 @@ impl Server {
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, notary, webhooks, sessions, abroad, clock, settings);
         let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
-        let limits = Limits { trusted: config.trusted_proxies, ..Limits::default() };
+        let limits = Limits::default();
+        let connections = descriptors::connections(limits.connections);
+        let limits = Limits { trusted: config.trusted_proxies, connections, ..limits };
         Ok(Self { listener, address, hosts, limits, app, metrics, keys, sync_interval: config.sync_interval, control })
     }
 
@@ -210,8 +217,10 @@ impl Server {
         chores.spawn(publish_checkpoints(notary.clone(), stopped.clone()));
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
         chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
+        chores.spawn(backup::keep(self.app.backups.clone(), stopped.clone()));
         if let Some((listener, _)) = self.metrics {
-            chores.spawn(show_metrics(listener, self.app.clone(), self.limits.clone(), stopped.clone()));
+            let limits = Limits { connections: METRICS_CONNECTIONS, ..self.limits.clone() };
+            chores.spawn(show_metrics(listener, self.app.clone(), limits, stopped.clone()));
         }
         if let Some(listener) = self.control {
             chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
@@ -239,6 +248,7 @@ impl Server {
         drop(stop);
         while chores.join_next().await.is_some() {}
         backups.idle().await;
+        drop(backups);
         forwarder.idle().await;
         drop(forwarder);
         walks.idle().await;
@@ -289,6 +299,13 @@ const fn rate(set: config::Rate) -> Rate {
     Rate { per_second: set.per_second, also_local: set.is_set }
 }
 
+/// The rules for backups that the settings come to.
+#[must_use]
+pub fn backup_rules(set: config::Backups) -> backup::Rules {
+    let config::Backups { folder, interval, keep } = set;
+    backup::Rules { folder: absolute(folder), every: interval, keep }
+}
+
 /// The same path whatever folder the process is in later.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
@@ -330,6 +347,7 @@ fn desk(app: &App, address: SocketAddr) -> Desk {
         notary: app.notary.clone(),
         backend: app.backend.clone(),
         walks: app.walks.clone(),
+        backups: app.backups.clone(),
         clock: app.clock.clone(),
         public_origin: app.settings.public_origin.clone(),
         address: address.to_string(),

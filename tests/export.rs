@@ -507,6 +507,7 @@ async fn an_export_that_an_erasure_overtakes_is_not_passed_off_as_whole() {
         notary: server.app.notary.clone(),
         backend: None,
         walks: server.app.walks.clone(),
+        backups: server.app.backups.clone(),
         clock: Clock::system(),
         public_origin: String::new(),
         address: String::new(),

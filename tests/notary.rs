@@ -255,3 +255,30 @@ async fn files_that_do_not_belong_together_are_noticed() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_that_is_put_back_twice_gets_two_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&data(&dir), T).await.unwrap();
+    log.note(3).await;
+    log.notary.publish().await.unwrap();
+    log.close().await;
+    let old = fs::read(data(&dir)).unwrap();
+    let log = open(&data(&dir), T).await.unwrap();
+    log.note(3).await;
+    log.notary.publish().await.unwrap();
+    log.close().await;
+    let mut names = Vec::new();
+    for without in [None, Some(mark_path(&data(&dir))), Some(key_path(&data(&dir)))] {
+        fs::write(data(&dir), &old).unwrap();
+        // Either of the two remembers what the file does not.
+        without.map_or(Ok(()), fs::remove_file).unwrap();
+        let log = open(&data(&dir), T).await.unwrap();
+        assert!(log.store.doubt().is_some());
+        names.push(log.notary.adopt("restored", by()).await.unwrap().checkpoint.origin.clone());
+        log.note(1).await;
+        log.notary.publish().await.unwrap();
+        log.close().await;
+    }
+    assert_eq!(names, [2, 3, 4].map(|epoch| format!("rollbook.example.com/log-{epoch}")));
+}

@@ -321,24 +321,65 @@ async fn a_panic_is_one_500() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_closed() {
+async fn one_connection_too_many_is_closed_while_requests_are_under_way_on_all() {
     let server = start(Limits { connections: 2, ..Limits::default() }).await;
     let mut wires = Vec::new();
     for _ in 0..2 {
         let mut wire = Wire::to(server.addr).await;
-        wire.say(&server.get("/health")).await;
-        assert_eq!(wire.status().await, Some(200));
+        wire.say(&server.get("/wait")).await;
+        soon("begin", server.begun.notified()).await;
         wires.push(wire);
     }
     assert!(Wire::to(server.addr).await.is_closed().await);
-    wires.pop();
+    server.go_on.notify_one();
     soon("room", async { while !server.is_well().await {} }).await;
-    wires[0].say(&server.get("/health")).await;
-    assert_eq!(wires[0].status().await, Some(200));
-    drop(wires);
+    server.go_on.notify_one();
+    for mut wire in wires {
+        // One of them may have made room once it was answered, and not before.
+        assert_eq!(wire.answer().await.unwrap().body, b"waited");
+    }
     let Drained { cut, refused } = soon("drain", server.stop()).await.unwrap();
     assert_eq!(cut, 0);
     assert!(refused >= 1);
+}
+
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room() {
+    let server = start(Limits { connections: 3, ..Limits::default() }).await;
+    let mut busy = Wire::to(server.addr).await;
+    busy.say(&server.get("/wait")).await;
+    soon("begin", server.begun.notified()).await;
+    let mut silent = Wire::to(server.addr).await;
+    let mut kept = Wire::to(server.addr).await;
+    kept.say(&server.get("/health")).await;
+    assert_eq!(kept.status().await, Some(200));
+
+    assert!(server.is_well().await);
+    assert!(silent.is_closed().await, "it was there first and said nothing");
+    // Half a head keeps no place either.
+    let mut half = Wire::to(server.addr).await;
+    half.say("GET /health HTTP/1.1\r\nHost: loc").await;
+    for _ in 0..4 {
+        assert!(server.is_well().await);
+    }
+    assert!(half.is_closed().await && kept.is_closed().await);
+    server.go_on.notify_one();
+    assert_eq!(busy.answer().await.unwrap().body, b"waited", "a request that is under way does not give way");
+    busy.say(&server.get("/health")).await;
+    assert_eq!(busy.status().await, Some(200), "and its connection goes on");
+    assert_eq!(soon("drain", server.stop()).await.unwrap(), Drained { cut: 0, refused: 0 });
+}
+
+#[tokio::test]
+async fn who_is_still_reading_an_answer_does_not_make_room() {
+    let server = start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut reader = Wire::narrow(server.addr).await;
+    reader.say(&server.get("/large")).await;
+    let answer = reader.head().await.unwrap();
+    assert!(Wire::to(server.addr).await.is_closed().await);
+    assert_eq!(answer.header("content-length"), Some("1048576"));
+    assert_eq!(soon("body", reader.body(1 << 20)).await.len(), 1 << 20);
+    soon("room", async { while !server.is_well().await {} }).await;
 }
 
 #[tokio::test]
@@ -420,4 +461,13 @@ async fn out_of_descriptors_the_server_waits_for_some() {
     drop(files);
     assert_eq!(wire.status().await, Some(200));
     assert!(complaints() < 50, "it tried {} times", complaints());
+
+    // Where somebody is idle, nobody need wait for that.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    let mut next = Wire::over(socket, server.addr).await;
+    next.say(&server.get("/health")).await;
+    assert_eq!(next.status().await, Some(200));
+    assert!(wire.is_closed().await);
+    drop(files);
 }

@@ -25,6 +25,8 @@ const NEVER: &[&str] = &[
     "api.unauthenticated",
     "audit.listed",
     "audit.streamed",
+    "backup.made",
+    "backup.removed",
     "deliveries.listed",
     "events.read",
     "events.streamed",

@@ -1,16 +1,31 @@
-//! Where backups are asked for while the server runs: one is made at a time, in the background.
+//! Where backups are asked for: one is made at a time, whoever asked, and all can see how far it is.
 
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use super::{Made, make};
+use super::schedule::{self, Failure};
+use super::{Error, Made, Order, folder, make, retention};
 use crate::clock::{Clock, Timestamp};
 use crate::notary::Notary;
 use crate::store::{By, Store};
+
+const HOUR: i64 = 60 * 60 * 1000;
+
+/// Where backups are put, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How many hours after the newest one the server makes another by itself; `None` is never.
+    pub every: Option<NonZeroU32>,
+    /// How many are kept; `None` is all.
+    pub keep: Option<NonZeroU32>,
+}
 
 /// How far a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,43 +68,56 @@ pub enum NotBegun {
     #[error("no folder for backups is set (ROLLBOOK_BACKUP_DIR)")]
     NoFolder,
     /// One is being made.
-    #[error("a backup is being made already")]
+    #[error("a backup is being made already; the admin page shows how far it is (System, Backups)")]
     Busy,
     /// The server stops.
     #[error("the server stops")]
     Stopping,
 }
 
-/// The backups of one server. Clones share what they know.
+/// The backups of one store. Clones share what they know.
 #[derive(Debug, Clone)]
 pub struct Backups(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    folder: Option<PathBuf>,
+    store: Store,
+    notary: Notary,
+    clock: Clock,
+    rules: Option<Rules>,
     /// How far the one is that is being made.
     running: watch::Sender<Option<Step>>,
     last: Mutex<Option<Outcome>>,
+    /// When the newest one in the folder was begun, as of the last look.
+    newest: Mutex<Option<Timestamp>>,
+    /// Of the last one that was due by the rules.
+    failure: Mutex<Option<Failure>>,
+    failures: AtomicU64,
     stopping: AtomicBool,
 }
 
 impl Backups {
-    /// Those in that folder; without one, none can be made.
+    /// Those of that store; without rules, they are made only where somebody says.
     #[must_use]
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        let inner = Inner {
-            folder,
+    pub fn new(store: Store, notary: Notary, clock: Clock, rules: Option<Rules>) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            notary,
+            clock,
+            rules,
             running: watch::Sender::new(None),
             last: Mutex::default(),
+            newest: Mutex::default(),
+            failure: Mutex::default(),
+            failures: AtomicU64::default(),
             stopping: AtomicBool::default(),
-        };
-        Self(Arc::new(inner))
+        }))
     }
 
-    /// The folder.
+    /// The rules, if a folder is set.
     #[must_use]
-    pub fn folder(&self) -> Option<&Path> {
-        self.0.folder.as_deref()
+    pub fn rules(&self) -> Option<&Rules> {
+        self.0.rules.as_ref()
     }
 
     /// How far the one is that is being made, if one is.
@@ -101,15 +129,63 @@ impl Backups {
     /// How the last one ended, since the start of the server.
     #[must_use]
     pub fn last(&self) -> Option<Outcome> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.last).clone()
     }
 
-    /// Begins one, which goes on whoever hangs up.
+    /// When the newest one in the folder was begun, as of the last look a minute ago at most.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        *lock(&self.0.newest)
+    }
+
+    /// How many came to nothing, since the start of the server. Those that were given up are not among them.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Ordering::Relaxed)
+    }
+
+    /// When the server makes the next one by itself, if the newest one was begun at `newest`: not before `now`. `None` is
+    /// never.
+    #[must_use]
+    pub fn due(&self, now: Timestamp, newest: Option<Timestamp>) -> Option<Timestamp> {
+        let every = i64::from(self.rules()?.every?.get()) * HOUR;
+        Some(schedule::due(now, newest, every, *lock(&self.0.failure)))
+    }
+
+    /// Begins one in the folder of the rules, which goes on whoever hangs up.
     ///
     /// # Errors
     /// When none can be begun now.
-    pub fn begin(&self, store: Store, notary: Notary, clock: Clock, by: By) -> Result<(), NotBegun> {
-        let folder = self.folder().ok_or(NotBegun::NoFolder)?.to_owned();
+    pub fn begin(&self, by: By) -> Result<(), NotBegun> {
+        self.begin_at(None, by).map(drop)
+    }
+
+    /// Begins one, at `to` if that is given, and follows it to its end; `watch` hears how far it is. When this is dropped
+    /// before, the backup is given up.
+    ///
+    /// # Errors
+    /// When none can be begun now.
+    pub async fn follow(&self, to: Option<PathBuf>, by: By, mut watch: impl FnMut(Step)) -> Result<Outcome, NotBegun> {
+        let mut running = self.0.running.subscribe();
+        let Begun { given_up, mut outcome } = self.begin_at(to, by)?;
+        let _guard = GiveUp(given_up);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut outcome => return outcome.map_err(|_| NotBegun::Stopping),
+                Ok(()) = running.changed() => {}
+            }
+            let step = *running.borrow_and_update();
+            if let Some(step) = step {
+                watch(step);
+            }
+        }
+    }
+
+    fn begin_at(&self, to: Option<PathBuf>, by: By) -> Result<Begun, NotBegun> {
+        if to.is_none() && self.0.rules.is_none() {
+            return Err(NotBegun::NoFolder);
+        }
         let begun = self.0.running.send_if_modified(|running| {
             let is_free = running.is_none();
             *running = running.or(Some(Step::copying(0, 1)));
@@ -118,22 +194,22 @@ impl Backups {
         if !begun {
             return Err(NotBegun::Busy);
         }
-        let turn = Turn(self.0.clone());
+        let turn = Turn(Arc::clone(&self.0));
         // Only now: whoever stops looks whether one is running after that was said.
         if self.0.stopping.load(Ordering::SeqCst) {
             return Err(NotBegun::Stopping);
         }
+        let given_up = Arc::new(AtomicBool::default());
+        let (done, outcome) = oneshot::channel();
+        let work = run(Arc::clone(&turn.0), to, by, Arc::clone(&given_up));
         tokio::spawn(async move {
-            let inner = turn.0.clone();
-            let watch = Box::new(move |step| {
-                inner.running.send_replace(Some(step));
-                if inner.stopping.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-            let made = make(&store, &notary, &clock, &folder, by, watch).await;
-            let outcome = Outcome { at: clock.now(), result: made.map_err(|error| error.to_string()) };
-            *turn.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            let outcome = work.await;
+            *lock(&turn.0.last) = Some(outcome.clone());
+            // The next one may begin before whoever follows this one hears of its end.
+            drop(turn);
+            let _ = done.send(outcome);
         });
-        Ok(())
+        Ok(Begun { given_up, outcome })
     }
 
     /// Returns once none is being made.
@@ -146,6 +222,57 @@ impl Backups {
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
+
+    /// Looks into the folder, and says when the newest one there was begun. In a folder that cannot be read there is none:
+    /// making one says why.
+    pub(super) async fn look(&self) -> Option<Timestamp> {
+        let (folder, now) = (self.rules()?.folder.clone(), self.now());
+        // A disk that hangs should hold up nothing else.
+        let found = tokio::task::spawn_blocking(move || folder::newest(&folder, now)).await;
+        let newest = found.ok().and_then(Result::ok).and_then(|newest| newest.backup).map(|backup| backup.at);
+        *lock(&self.0.newest) = newest;
+        newest
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(super) fn note_failure(&self, failure: Option<Failure>) {
+        *lock(&self.0.failure) = failure;
+    }
+}
+
+/// Makes one, and removes what is then too many in the folder.
+async fn run(inner: Arc<Inner>, to: Option<PathBuf>, by: By, given_up: Arc<AtomicBool>) -> Outcome {
+    let watch = {
+        let inner = Arc::clone(&inner);
+        Box::new(move |step| {
+            inner.running.send_if_modified(|running| running.replace(step) != Some(step));
+            let is_wanted = !inner.stopping.load(Ordering::SeqCst) && !given_up.load(Ordering::SeqCst);
+            if is_wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+    };
+    let order = Order { to, folder: inner.rules.as_ref().map(|rules| rules.folder.clone()), by: by.clone() };
+    let made = make(&inner.store, &inner.notary, &inner.clock, order, watch).await;
+    match &made {
+        Ok(made) => {
+            if let Some((rules, at)) = inner.rules.as_ref().zip(made.named_for) {
+                let newest = { *lock(&inner.newest) };
+                *lock(&inner.newest) = newest.max(Some(at));
+                if let Some(keep) = rules.keep {
+                    retention::apply(&inner.store, &rules.folder, keep, at, &by).await;
+                }
+            }
+        }
+        Err(Error::Stopped) => {}
+        Err(_) => drop(inner.failures.fetch_add(1, Ordering::Relaxed)),
+    }
+    Outcome { at: inner.clock.now(), result: made.map_err(|error| error.to_string()) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The right to make one, given back when it goes.
@@ -154,6 +281,22 @@ struct Turn(Arc<Inner>);
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.running.send_replace(None);
+    }
+}
+
+/// One that was begun.
+struct Begun {
+    /// To be set when nobody wants it any more.
+    given_up: Arc<AtomicBool>,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+/// Gives up the backup when whoever follows it goes.
+struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -1,23 +1,25 @@
-//! The folder that backups are in: which of its files are ours, and files on the way to become one.
+//! The folder that backups are in: which of its files are ours.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustix::fs::OFlags;
 
-use super::Error;
 use crate::clock::Timestamp;
-use crate::disk;
 
 /// How the time stands in a name.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
 /// The ending of a backup that is not proved yet.
-const PART: &str = ".part";
+pub(super) const PART: &str = ".part";
+
+/// As much later than now, in milliseconds, as a name may say: the second backup of a second is named for the next one, and
+/// the clock may have been put right meanwhile.
+const AHEAD: i64 = 60 * 1000;
 
 /// A backup in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,14 @@ pub struct Backup {
     pub at: Timestamp,
     /// How long the file is, in bytes.
     pub bytes: u64,
+}
+
+impl Backup {
+    /// Whether its name says a time that is yet to come.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.at > now.plus_millis(AHEAD)
+    }
 }
 
 /// The backups in that folder, newest first. Files that are empty or not named as ours are, links and folders are passed over.
@@ -52,12 +62,23 @@ pub fn list(folder: &Path) -> io::Result<Vec<Backup>> {
     Ok(found)
 }
 
-/// The newest backup in that folder.
+/// The newest backups in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// The newest one.
+    pub backup: Option<Backup>,
+    /// The one whose name says the latest time of those that are yet to come. It was made while the clock was wrong, or
+    /// named by somebody's hand, so nobody knows how old it is.
+    pub ahead: Option<Backup>,
+}
+
+/// The newest backups in that folder, at that time.
 ///
 /// # Errors
 /// As [`list`].
-pub fn newest(folder: &Path) -> io::Result<Option<Backup>> {
-    Ok(list(folder)?.into_iter().next())
+pub fn newest(folder: &Path, now: Timestamp) -> io::Result<Newest> {
+    let (ahead, past): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|backup| backup.is_ahead(now));
+    Ok(Newest { backup: past.into_iter().next(), ahead: ahead.into_iter().next() })
 }
 
 /// Opens the backup of that name, and says how long it is; `None` when the folder has none of that name.
@@ -77,7 +98,7 @@ pub fn open(folder: &Path, name: &str) -> io::Result<Option<(File, u64)>> {
 
 /// Opens a file to read it, and says how long it is; `None` for what is none. Opening a pipe would wait for somebody to write
 /// into it, and opening a device may do anything at all, so neither is.
-fn open_plain(path: &Path) -> io::Result<Option<(File, u64)>> {
+pub(super) fn open_plain(path: &Path) -> io::Result<Option<(File, u64)>> {
     let found = path.symlink_metadata()?;
     if !found.is_file() && !found.is_symlink() {
         return Ok(None);
@@ -89,79 +110,19 @@ fn open_plain(path: &Path) -> io::Result<Option<(File, u64)>> {
     Ok(meta.is_file().then_some((file, meta.len())))
 }
 
-/// A backup in the making. It goes when this goes, unless it was kept.
-pub(super) struct Part {
-    path: PathBuf,
-    name: PathBuf,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl Part {
-    /// A free name in the folder, for a backup that begins now. What a process that was killed has left there is removed.
-    pub(super) fn new(folder: &Path, at: Timestamp) -> Result<Self, Error> {
-        let failed = |cause| Error::Folder { folder: folder.to_owned(), cause };
-        remove_left_over(folder).map_err(failed)?;
-        // A second backup within the second of the first is named for the next.
-        let mut at = at;
-        loop {
-            let name = folder.join(name(at));
-            let path = with_part(&name);
-            if !name.try_exists().map_err(failed)? && !path.try_exists().map_err(failed)? {
-                return Ok(Self { path, name });
-            }
-            at = at.plus_millis(1000);
-        }
-    }
-
-    /// Where it is written.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Gives it its name, and returns that with the file's length in bytes.
-    pub(super) fn keep(self) -> Result<(PathBuf, u64), Error> {
-        let kept = || {
-            fs::rename(&self.path, &self.name)?;
-            disk::sync_folder(&self.name)?;
-            Ok(fs::metadata(&self.name)?.len())
-        };
-        let bytes = kept().map_err(|cause| Error::Write { path: self.name.clone(), cause })?;
-        Ok((self.name.clone(), bytes))
-    }
-}
-
-/// Removes what is half made and nobody is working on.
-fn remove_left_over(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(PART));
-        let is_idle = || matches!(open_plain(&path), Ok(Some((file, _))) if file.try_lock().is_ok());
-        if name.and_then(time_in).is_some() && is_idle() {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-fn with_part(name: &Path) -> PathBuf {
-    let mut path = name.as_os_str().to_owned();
-    path.push(PART);
-    path.into()
-}
-
 /// The name of a backup that began then.
-fn name(at: Timestamp) -> String {
+pub(super) fn name(at: Timestamp) -> String {
     let civil = jiff::Timestamp::from_millisecond(at.as_millis()).map(|at| TimeZone::UTC.to_datetime(at));
     format!("rollbook-{}.redb", civil.unwrap_or_default().strftime(TIME))
 }
 
+/// The time in the name of that file, if it is one of ours.
+pub(super) fn time_of(path: &Path) -> Option<Timestamp> {
+    time_in(path.file_name()?.to_str()?)
+}
+
 /// When the backup of that name began; `None` for a name that is not as we write them.
-fn time_in(text: &str) -> Option<Timestamp> {
+pub(super) fn time_in(text: &str) -> Option<Timestamp> {
     let time = text.strip_prefix("rollbook-")?.strip_suffix(".redb")?;
     let civil = DateTime::strptime(TIME, time).ok()?;
     let at = Timestamp::from_millis(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond());
@@ -210,7 +171,8 @@ mod tests {
         make_pipe(&dir.path().join(pipe));
         let names: Vec<String> = list(dir.path()).unwrap().into_iter().map(|backup| backup.name).collect();
         assert_eq!(names, ["rollbook-20261122T000000Z.redb", "rollbook-20261121T180311Z.redb"]);
-        assert_eq!(newest(dir.path()).unwrap().unwrap().bytes, 30);
+        let at = |text: &str| newest(dir.path(), text.parse().unwrap()).unwrap();
+        assert_eq!(at("2026-11-22T00:00:00Z").backup.unwrap().bytes, 30);
         assert!(open(dir.path(), &names[0]).unwrap().is_some());
         for none in
             ["rollbook-20261120T000000Z.redb", "notes.txt", "../notes.txt", "rollbook-20261124T000000Z.redb", pipe]
@@ -221,38 +183,21 @@ mod tests {
         assert!(list(&dir.path().join("missing")).is_err());
     }
 
+    #[test]
+    fn what_is_yet_to_come_is_not_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let at: Timestamp = "2026-11-21T18:03:11Z".parse().unwrap();
+        for later in [0, 1, 60, 61, 100_000] {
+            fs::write(dir.path().join(name(at.plus_millis(later * 1000))), "x").unwrap();
+        }
+        let found = newest(dir.path(), at).unwrap();
+        assert_eq!(found.backup.map(|backup| backup.at), Some(at.plus_millis(60_000)));
+        assert_eq!(found.ahead.map(|backup| backup.at), Some(at.plus_millis(100_000_000)));
+        let earlier = newest(dir.path(), at.plus_millis(-100_000)).unwrap();
+        assert!(earlier.backup.is_none() && earlier.ahead.is_some());
+    }
+
     fn make_pipe(path: &Path) {
         rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    }
-
-    #[test]
-    fn a_pipe_in_the_way_of_a_backup_holds_nothing_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = Timestamp::from_millis(1_795_284_191_000);
-        let pipe = dir.path().join("rollbook-20261121T180311Z.redb.part");
-        make_pipe(&pipe);
-        let beside = Part::new(dir.path(), at).unwrap();
-        assert!(pipe.exists() && beside.path().ends_with("rollbook-20261121T180312Z.redb.part"));
-    }
-
-    #[test]
-    fn what_was_left_half_made_goes_unless_somebody_works_on_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = Timestamp::from_millis(1_795_284_191_000);
-        let left = dir.path().join("rollbook-20261121T180311Z.redb.part");
-        fs::write(&left, "half").unwrap();
-        let lock = File::open(&left).unwrap();
-        lock.try_lock().unwrap();
-        let beside = Part::new(dir.path(), at).unwrap();
-        assert!(left.exists() && beside.path().ends_with("rollbook-20261121T180312Z.redb.part"));
-        drop(lock);
-        fs::write(beside.path(), "half").unwrap();
-        drop(beside);
-        let again = Part::new(dir.path(), at).unwrap();
-        assert_eq!((again.path(), left.exists()), (&*left, false));
-        fs::write(again.path(), "whole").unwrap();
-        let (path, bytes) = again.keep().unwrap();
-        assert_eq!((fs::read_to_string(path).unwrap().as_str(), bytes), ("whole", 5));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -11,6 +11,7 @@ use crate::clerk::sender::{Answer, Sender, probe};
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults, Local};
 use crate::control::{self, Found, Health, Reply, Request, ask};
+use crate::server::backup_rules;
 use crate::server::reachable;
 
 /// Why the command ended with 1.
@@ -46,11 +47,13 @@ pub async fn run(
     }];
     if let Ok(local) = &local {
         checks.extend([checks::data_file(&local.data), checks::log_files(&local.data), checks::room(&local.data)]);
+        checks.extend(checks::former_copies(&local.data));
     }
     if let Ok(config) = &config {
         checks.extend(signing_keys(&config.tokens).await);
         checks.push(checks::cors(&config.cors.origins));
-        checks.extend(config.backup_dir.as_ref().map(|folder| checks::backups(folder, Clock::system().now())));
+        let rules = config.backups.clone().map(backup_rules);
+        checks.extend(rules.map(|rules| checks::backups(&rules, None, Clock::system().now())));
     }
     let health = match &local {
         Ok(local) => {

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::columns::{self, printable};
-use super::{Admin, AdminLink, Users, erasure, ever, progress, prune, scrub, serve};
+use super::{Admin, AdminLink, Users, backup, erasure, ever, progress, prune, scrub, serve};
+use crate::backup::Backups;
 use crate::clerk::backend::{Backend, BadBackend};
 use crate::clock::Clock;
 use crate::config::{Local, Standalone};
@@ -17,7 +18,7 @@ use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follo
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
 use crate::reconcile;
-use crate::server::{log_host, public_origin};
+use crate::server::{backup_rules, log_host, public_origin};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
 
@@ -204,6 +205,8 @@ async fn follow_or_do(
     };
     desk.walks.stop();
     desk.walks.idle().await;
+    desk.backups.stop();
+    desk.backups.idle().await;
     // What the command has written is vouched for before anybody else opens the file.
     match desk.notary.publish().await {
         Ok(_) | Err(notary::Error::InDoubt(_)) => {}
@@ -216,7 +219,7 @@ async fn follow_or_do(
 /// What answers when no server runs, with the data file.
 async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
     let clock = Clock::system();
-    let Standalone { backend, instance, delete, history } = settings.clone();
+    let Standalone { backend, instance, delete, history, backups } = settings.clone();
     let backend = backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
     let policy = Policy { delete, history, instance };
     let (path, cache, system) = (local.data.clone(), local.cache.min(CACHE), clock.clone());
@@ -224,6 +227,7 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
     let store = opened.await.map_err(io::Error::other)??;
     let notary = Notary::open(store.clone(), clock.clone(), &log_host(local.public_url.as_ref())).await?;
     Ok(Desk {
+        backups: Backups::new(store.clone(), notary.clone(), clock.clone(), backups.map(backup_rules)),
         walks: reconcile::Desk::new(store.clone(), backend.clone(), clock.clone()),
         backend,
         store,
@@ -253,6 +257,7 @@ pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Err
             }
         }
         Reply::Scrubbed { before, after } => scrub::show(before, after, out)?,
+        Reply::BackedUp { path, bytes, entries, took } => backup::show(&path, bytes, entries, took, out)?,
         Reply::Erasure { extent, done } => {
             erasure::show(&extent, done, out)?;
             if !done {

@@ -12,7 +12,7 @@ use crate::target::Kind;
 use super::settings::{self as names, Setting};
 use super::url::{self, Origin};
 use super::value::{self, Parsed};
-use super::{Backend, Cors, Fault, Faults, Forward, Keys, Local, Rate, Secret, TokenSource};
+use super::{Backend, Backups, Cors, Fault, Faults, Forward, Keys, Local, Rate, Secret, TokenSource};
 
 /// The largest file a secret is read from, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -138,6 +138,19 @@ impl<'a> Reader<'a> {
         }
         let secret = Secret::new(secret?);
         Some(Forward { url, kind: kind?, secret, types: types.unwrap_or_default(), bearer: bearer? })
+    }
+
+    /// Where backups are put, if anywhere.
+    pub(super) fn backups(&self) -> Option<Backups> {
+        let folder = self.value(&names::BACKUP_DIR, |path| Ok(PathBuf::from(path)));
+        let interval = self.value(&names::BACKUP_INTERVAL, value::backup_hours);
+        let keep = self.value(&names::BACKUP_KEEP, value::kept);
+        if let Some(other) = [&names::BACKUP_INTERVAL, &names::BACKUP_KEEP].into_iter().find(|s| self.is_set(s))
+            && !self.is_set(&names::BACKUP_DIR)
+        {
+            self.fault(names::BACKUP_DIR.name, format!("set it too: {} is about the folder that it names", other.name));
+        }
+        Some(Backups { folder: folder?, interval: interval?, keep: keep? })
     }
 
     /// Which pages may call the API.

@@ -217,3 +217,24 @@ fn other_commands_need_no_secret() {
     assert_eq!(local.data.to_str(), Some("/srv/roll.redb"));
     assert_eq!(signing_secrets(|_| None).unwrap_err().to_string().lines().count(), 1);
 }
+
+#[test]
+fn backups_are_made_daily_and_a_week_of_them_kept() {
+    assert_eq!(read(&MINIMUM).unwrap().backups, None);
+    let set = |more: &[(&str, &str)]| with(&[&[("ROLLBOOK_BACKUP_DIR", "/backups")], more].concat());
+    let backups = |interval, keep| {
+        Some(Backups { folder: "/backups".into(), interval: NonZeroU32::new(interval), keep: NonZeroU32::new(keep) })
+    };
+    assert_eq!(set(&[]).unwrap().backups, backups(24, 7));
+    let never = [("ROLLBOOK_BACKUP_INTERVAL", "0"), ("ROLLBOOK_BACKUP_KEEP", "0")];
+    assert_eq!(set(&never).unwrap().backups, backups(0, 0));
+    for (name, bad) in
+        [("INTERVAL", "8761"), ("INTERVAL", "1h"), ("INTERVAL", "-1"), ("KEEP", "100001"), ("KEEP", "all")]
+    {
+        assert!(set(&[(&format!("ROLLBOOK_BACKUP_{name}"), bad)]).is_err(), "{name}={bad}");
+    }
+    for alone in ["ROLLBOOK_BACKUP_INTERVAL", "ROLLBOOK_BACKUP_KEEP"] {
+        let faults = with(&[(alone, "1")]).unwrap_err().to_string();
+        assert!(faults.starts_with("ROLLBOOK_BACKUP_DIR: set it too") && faults.contains(alone), "{faults}");
+    }
+}

@@ -56,6 +56,21 @@ pub(super) fn hours(text: &str) -> Parsed<Option<NonZeroU32>> {
     }
 }
 
+/// How many hours are between two backups; `None` is never.
+pub(super) fn backup_hours(text: &str) -> Parsed<Option<NonZeroU32>> {
+    number_or_none(text, 8760).ok_or_else(|| "must be a whole number of hours from 1 to 8760, or 0 for none".into())
+}
+
+/// How many backups are kept; `None` is all.
+pub(super) fn kept(text: &str) -> Parsed<Option<NonZeroU32>> {
+    number_or_none(text, 100_000).ok_or_else(|| "must be a whole number from 1 to 100000, or 0 for all".into())
+}
+
+/// A whole number of at most `most`, where 0 says that there is none.
+fn number_or_none(text: &str, most: u32) -> Option<Option<NonZeroU32>> {
+    text.parse().ok().filter(|number| *number <= most).map(NonZeroU32::new)
+}
+
 /// A secret key of Clerk's.
 pub(super) fn secret_key(text: &str) -> Parsed<String> {
     let text = text.trim();

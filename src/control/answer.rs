@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Erase, Feed, Listing, Practice, Reply, Request, export};
 use crate::audit::{Actor, Draft, Source};
+use crate::backup::Backups;
 use crate::clerk::backend::Backend;
 use crate::clock::Clock;
 use crate::http::acting;
@@ -27,6 +28,8 @@ pub struct Desk {
     pub backend: Option<Backend>,
     /// Compares the roll with Clerk's users.
     pub walks: reconcile::Desk,
+    /// Makes backups.
+    pub backups: Backups,
     /// The time.
     pub clock: Clock,
     /// The origin browsers use.
@@ -54,6 +57,7 @@ impl Desk {
             Request::ActorToken { user, actor, reason } => {
                 return self.actor_token(acting::Order { user, actor, reason }, feed).await;
             }
+            Request::Backup { to } => return self.backup(to, feed).await,
             Request::Sync { dry_run } => return self.sync(dry_run, feed).await,
             Request::ExportUsers(wanted) => return exported(self.export_users(wanted, feed).await),
             Request::ExportAudit(wanted) => return exported(self.export_audit(wanted, feed).await),

@@ -1,6 +1,7 @@
 //! The messages.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,11 @@ pub enum Request {
     },
     /// To rewrite the data file, so that nothing of removed rows is left in it.
     Scrub,
+    /// To make a backup.
+    Backup {
+        /// Where: a folder, or the name of a new file; the server's own folder for them when `None`. Absolute.
+        to: Option<PathBuf>,
+    },
     /// To compare the users with Clerk's.
     Sync {
         /// Whether nothing is to be changed.
@@ -298,6 +304,17 @@ pub enum Reply {
         before: u64,
         /// What it takes now.
         after: u64,
+    },
+    /// A backup was made.
+    BackedUp {
+        /// Its file.
+        path: PathBuf,
+        /// How long that is, in bytes.
+        bytes: u64,
+        /// How many entries its log has.
+        entries: u64,
+        /// How long it took, in milliseconds.
+        took: i64,
     },
     /// The users were compared with Clerk's.
     Synced {

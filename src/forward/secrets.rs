@@ -161,7 +161,7 @@ impl Secrets {
     pub(super) fn open(data: &Path) -> Self {
         Self::of(data).unwrap_or_else(|fault| {
             tracing::warn!(cause = %fault, "forward.no_secrets");
-            Self { path: path(data), kept: BTreeMap::new(), fault: Some(fault.to_string()) }
+            Self { path: secrets_path(data), kept: BTreeMap::new(), fault: Some(fault.to_string()) }
         })
     }
 
@@ -181,7 +181,7 @@ impl Secrets {
 
     /// Reads the file of that data file; there is none before there is a secret. Blocks.
     pub(super) fn of(data: &Path) -> Result<Self, SecretsError> {
-        Self::read(path(data))
+        Self::read(secrets_path(data))
     }
 
     fn read(path: PathBuf) -> Result<Self, SecretsError> {
@@ -246,7 +246,9 @@ impl Secrets {
     }
 }
 
-fn path(data: &Path) -> PathBuf {
+/// Where the secrets are: beside the data file, `.targets` behind its name.
+#[must_use]
+pub fn secrets_path(data: &Path) -> PathBuf {
     let mut path = data.as_os_str().to_owned();
     path.push(".targets");
     path.into()

@@ -48,10 +48,11 @@ struct Deliveries {
     took: Histogram,
 }
 
-/// How many connections there are, and how many found no room.
+/// How many connections there are, how many were idle and made room for others, and how many found none.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicU64,
+    closed_idle: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -109,6 +110,11 @@ impl Connections {
     /// Counts a connection that is closed at once, and says how many those were.
     pub fn refuse(&self) -> u64 {
         self.refused.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts an idle connection that is closed to make room, and says how many those were.
+    pub fn close_idle(&self) -> u64 {
+        self.closed_idle.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many connections found no room.

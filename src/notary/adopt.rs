@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::key_file::Keys;
+use super::recognise::read_mark;
 use super::{Error, Notary, Published};
 use crate::audit::Draft;
 use crate::store::{By, Identity};
+use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::SigningKey;
 
 impl Notary {
@@ -23,7 +25,8 @@ impl Notary {
             let evidence = store.evidence()?;
             (evidence.identity()?, evidence.head()?)
         };
-        let epoch = known.as_ref().map_or(1, |identity| identity.epoch) + 1;
+        let mark = read_mark(&self.0.mark_path)?;
+        let epoch = 1 + self.last_epoch(known.as_ref(), mark.as_deref());
         let active = match self.keys() {
             Some(keys) => keys.active.renamed(&self.name(epoch))?,
             None => SigningKey::generate(&self.name(epoch))?,
@@ -34,7 +37,7 @@ impl Notary {
             .with("doubt", Some(doubt.to_string()))
             .with("why", Some(reason))
             .with("size", Some(head.size))
-            .with("mark", self.read_mark()?)
+            .with("mark", mark)
             .with("former", known.as_ref().map(|identity| identity.vkey.clone()))
             .with("vkey", Some(vkey.clone()));
         let former = known.into_iter().flat_map(|known| known.former.into_iter().chain([known.vkey])).collect();
@@ -42,4 +45,19 @@ impl Notary {
         self.0.published.send_replace(None);
         self.sign().await
     }
+
+    /// The last epoch that anything here knows of: the file may be a copy from before it was adopted another time, and
+    /// what was signed since then must not get a namesake.
+    fn last_epoch(&self, known: Option<&Identity>, mark: Option<&str>) -> u64 {
+        let marked = mark.and_then(|note| Checkpoint::unverified(note).ok()).and_then(|mark| epoch_in(&mark.origin));
+        let signing = self.keys().and_then(|keys| epoch_in(keys.active.verifier().name()));
+        [known.map(|identity| identity.epoch), marked, signing].into_iter().flatten().max().unwrap_or(1)
+    }
+}
+
+/// The epoch in a log's name.
+fn epoch_in(name: &str) -> Option<u64> {
+    let (_, epoch) = name.rsplit_once("/log-")?;
+    // Whatever stands there by somebody else's hand, there has to be a next one.
+    epoch.parse::<u32>().ok().map(u64::from)
 }

@@ -1,8 +1,10 @@
 //! The accept loop: HTTP/1.1 and nothing else, with a limit on everything a client can hold on to.
 //!
 //! A connection is one task. It ends when the client closes it, when a limit says so, or when the server
-//! stops; a request that is being answered is finished first, within the time left.
+//! stops; a request that is being answered is finished first, within the time left. When there is no room for one more, the
+//! one that has been idle for longest makes it ([`seats`]).
 
+mod body;
 mod line;
 mod seats;
 
@@ -11,7 +13,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -28,8 +30,9 @@ use tokio::time::{sleep, timeout};
 use tower::{Service, ServiceExt as _};
 use tracing::{debug, warn};
 
+use self::body::Counted;
 use self::line::Line;
-use self::seats::{Seat, Seats};
+use self::seats::{Seat, Seats, State};
 use crate::http::Fault;
 use crate::http::guard::Peer;
 use crate::http::metrics::{Connections, Open};
@@ -37,9 +40,9 @@ use crate::http::metrics::{Connections, Open};
 /// What clients may use. The defaults are for the open internet.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once; one more is closed as soon as it is accepted.
+    /// Connections at once. For one more the longest idle is closed; while requests are under way on all, it is itself.
     pub connections: usize,
-    /// Connections at once from one IPv4 address or one IPv6 /64; loopback and trusted proxies have no such limit.
+    /// The same for one IPv4 address or one IPv6 /64, among its own; loopback and trusted proxies have no such limit.
     pub per_peer: usize,
     /// The proxies whose clients share their address.
     pub trusted: Vec<IpNet>,
@@ -101,7 +104,7 @@ struct Shared {
 #[derive(Debug)]
 struct Place {
     phase: watch::Receiver<Phase>,
-    _seat: Seat,
+    seat: Seat,
     _open: Open,
 }
 
@@ -125,27 +128,24 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let drain = limits.drain;
-    let (connections, most) = (watch::Sender::new(Phase::Serving), limits.connections);
-    let seats = Arc::new(Seats::new(limits.per_peer, limits.trusted.clone()));
+    let connections = watch::Sender::new(Phase::Serving);
+    let seats = Arc::new(Seats::new(limits.connections, limits.per_peer, limits.trusted.clone()));
     let shared = Arc::new(Shared { http: builder(&limits), limits });
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, remote) = tokio::select! {
             () = shutdown.as_mut() => break,
-            accepted = next(&listener) => accepted,
+            accepted = next(&listener, &seats, &counts) => accepted,
         };
-        // Each connection holds one receiver to its end, which makes them countable.
-        let seat = (connections.receiver_count() < most).then(|| seats.take(remote.ip())).flatten();
-        let Some(seat) = seat else {
-            let refused = counts.refuse();
-            // At each doubling: a flood must not be able to fill the log.
-            if refused.is_power_of_two() {
-                warn!(refused, "connections refused, there are too many");
-            }
+        let Some(taking) = seats.take(remote.ip()) else {
+            refuse(&counts);
             continue;
         };
+        if taking.gave_way {
+            close_idle(&counts);
+        }
         if let Ok((stream, peer)) = prepare(stream, remote) {
-            let place = Place { phase: connections.subscribe(), _seat: seat, _open: counts.open() };
+            let place = Place { phase: connections.subscribe(), seat: taking.seat, _open: counts.open() };
             tokio::spawn(connection(stream, peer, service.clone(), fault.clone(), Arc::clone(&shared), place));
         }
     }
@@ -159,9 +159,25 @@ fn builder(limits: &Limits) -> http1::Builder {
     http
 }
 
+/// Counts a connection that finds no room. Said at each doubling: a flood must not be able to fill the log.
+fn refuse(counts: &Connections) {
+    let refused = counts.refuse();
+    if refused.is_power_of_two() {
+        warn!(refused, "connections refused, there are too many");
+    }
+}
+
+/// Counts a connection that makes room for another. Said at each doubling.
+fn close_idle(counts: &Connections) {
+    let closed = counts.close_idle();
+    if closed.is_power_of_two() {
+        warn!(closed, "idle connections closed to make room for others");
+    }
+}
+
 /// The next connection. Errors are waited out: out of descriptors, `accept` fails at once and again until
-/// some are closed.
-async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// some are closed, and the longest idle connection has to give its own.
+async fn next(listener: &TcpListener, seats: &Seats, counts: &Connections) -> (TcpStream, SocketAddr) {
     let mut pause = Duration::from_millis(50);
     loop {
         match listener.accept().await {
@@ -170,7 +186,12 @@ async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Err(error) => {
                 warn!(%error, "cannot accept connections");
                 sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
+                // Its descriptor is free once its task has run.
+                if seats.make_room() {
+                    close_idle(counts);
+                } else {
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
             }
         }
     }
@@ -195,26 +216,49 @@ where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     let Limits { answer, stall, lifetime, overtime, .. } = shared.limits;
+    let state = Arc::clone(&place.seat.state);
+    let begun = Arc::clone(&state);
     let handler = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        respond(service.clone(), request, fault.clone(), answer)
+        let (state, service, fault) = (Arc::clone(&begun), service.clone(), fault.clone());
+        async move {
+            if !state.begin() {
+                // Nothing was done for this request, and nothing is: the connection's task is about to see that.
+                return std::future::pending().await;
+            }
+            let counted = Counted::guard(state);
+            respond(service, request, fault, answer).await.map(|answer| answer.map(|body| counted.over(body)))
+        }
     });
-    let mut http = pin!(shared.http.serve_connection(TokioIo::new(Line::new(stream, stall)), handler));
+    let line = Line::new(stream, stall, Arc::clone(&state));
+    let mut http = pin!(shared.http.serve_connection(TokioIo::new(line), handler));
     // The limits are polled first: what a busy client makes the connection do counts against what the runtime
     // lets a task do at one go, and a timer polled after that is spent does not see its time come.
     tokio::select! {
         biased;
         () = sleep(lifetime) => (),
         _ = place.phase.wait_for(|phase| *phase != Phase::Serving) => (),
-        ended = http.as_mut() => return log(peer, ended),
+        () = state.told_to_leave() => return debug!(%peer.remote, "an idle connection made room"),
+        ended = settled(http.as_mut(), &state) => return log(peer, ended),
     }
     http.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         () = sleep(overtime) => debug!(%peer.remote, "cut a connection that did not end"),
         _ = place.phase.wait_for(|phase| *phase == Phase::Cutting) => (),
-        ended = http => log(peer, ended),
+        () = state.told_to_leave() => debug!(%peer.remote, "an idle connection made room"),
+        ended = settled(http, &state) => log(peer, ended),
     }
+}
+
+/// Waits for the end of a connection. Whenever it can do nothing more for now, that is when its state is looked at.
+async fn settled<F: Future>(mut http: Pin<&mut F>, state: &State) -> F::Output {
+    std::future::poll_fn(|cx| {
+        let ended = http.as_mut().poll(cx);
+        state.settle();
+        ended
+    })
+    .await
 }
 
 fn log(peer: Peer, ended: hyper::Result<()>) {

@@ -25,7 +25,7 @@ fn derived(name: &str, config: &Config, address: SocketAddr, metrics: Option<Soc
         "ROLLBOOK_METRICS_LISTEN" => metrics.map(|address| address.to_string()),
         "ROLLBOOK_PUBLIC_URL" => Some(public_origin(config.local.public_url.as_ref(), address)),
         "ROLLBOOK_DATA" => Some(absolute(config.local.data.clone()).display().to_string()),
-        "ROLLBOOK_BACKUP_DIR" => config.backup_dir.clone().map(|folder| absolute(folder).display().to_string()),
+        "ROLLBOOK_BACKUP_DIR" => config.backups.as_ref().map(|set| absolute(set.folder.clone()).display().to_string()),
         _ => None,
     }
 }

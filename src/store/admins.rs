@@ -141,7 +141,8 @@ impl Store {
         .await
     }
 
-    /// Keeps an admin's new password. Their sessions end, and their links; `session` begins.
+    /// Keeps an admin's new password, set after the one before it whatever the clock says. Their sessions end, and their
+    /// links; `session` begins.
     ///
     /// # Errors
     /// When the session `by` has ended, or the store takes no writes.
@@ -159,8 +160,9 @@ impl Store {
             }
             tx.drop_links(now, &admin.name)?;
             tx.end_sessions_of(&admin.name)?;
-            tx.put_admin(&admin)?;
-            tx.put_session(&session.0, &session.1)?;
+            let changed_at = tx.put_password(&admin)?;
+            let opened_at = session.1.opened_at.max(changed_at);
+            tx.put_session(&session.0, &AdminSession { opened_at, ..session.1.clone() })?;
             tx.append(&entry, now)?;
             Ok(Ok(()))
         })
@@ -231,8 +233,9 @@ impl Store {
         self.read(|txn| open(txn, tables::admin_links())?.get(hash)?.map(|row| decode(row.value())).transpose())
     }
 
-    /// Uses a link up: keeps the admin as given and ends all their sessions. `false`, and nothing done,
-    /// when the link is gone, expired, or another admin's.
+    /// Uses a link up: keeps the admin as given, with a password set after the one before it whatever the clock says, and
+    /// ends all their sessions. Returns when that was; `None`, and nothing done, when the link is gone, expired, or another
+    /// admin's.
     ///
     /// # Errors
     /// When the store takes no writes.
@@ -242,17 +245,17 @@ impl Store {
         admin: Admin,
         now: Timestamp,
         entry: Draft,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Timestamp>, Error> {
         self.write(move |tx| {
             let link: Option<Link> = tx.tables.admin_links.get(&hash)?.map(|row| decode(row.value())).transpose()?;
             if !link.is_some_and(|link| link.expires_at > now && link.admin == admin.name) {
-                return Ok(false);
+                return Ok(None);
             }
             tx.drop_links(now, &admin.name)?;
             tx.end_sessions_of(&admin.name)?;
-            tx.put_admin(&admin)?;
+            let changed_at = tx.put_password(&admin)?;
             tx.append(&entry, now)?;
-            Ok(true)
+            Ok(Some(changed_at))
         })
         .await
     }
@@ -266,6 +269,15 @@ impl Tx<'_> {
     fn put_admin(&mut self, admin: &Admin) -> Result<(), Error> {
         self.tables.admins.insert(admin.name.as_str(), &encode(admin)[..])?;
         Ok(())
+    }
+
+    /// Puts a new password in the place of the old one. Sessions are told apart by which of the two they are of, so it is
+    /// the younger also where the clock was turned back in between; returns when it was set.
+    fn put_password(&mut self, admin: &Admin) -> Result<Timestamp, Error> {
+        let after = self.admin(&admin.name)?.map(|old| old.changed_at.plus_millis(1));
+        let changed_at = after.map_or(admin.changed_at, |after| after.max(admin.changed_at));
+        self.put_admin(&Admin { changed_at, ..admin.clone() })?;
+        Ok(changed_at)
     }
 
     fn has_link(&self, admin: &str) -> Result<bool, Error> {

@@ -22,6 +22,7 @@ const PAGE: u64 = 4096;
 pub struct AtRest {
     db: Arc<Database>,
     path: PathBuf,
+    schema: u32,
 }
 
 impl std::fmt::Debug for AtRest {
@@ -49,8 +50,8 @@ impl AtRest {
                 schema::builder(cache_bytes).create_with_backend(overlay)
             };
             let db = schema::open_patiently(path, open)?;
-            schema::complete(path, &db)?;
-            Ok(Self { db: Arc::new(db), path: path.to_owned() })
+            let schema = schema::complete(path, &db)?;
+            Ok(Self { db: Arc::new(db), path: path.to_owned(), schema })
         })
     }
 
@@ -60,6 +61,20 @@ impl AtRest {
         &self.path
     }
 
+    pub(super) fn db(&self) -> &Database {
+        &self.db
+    }
+
+    /// Whether this binary's schema is the one it was written in, and not an older one.
+    #[must_use]
+    pub const fn is_current(&self) -> bool {
+        self.schema == schema::SCHEMA
+    }
+
+    pub(super) const fn schema(&self) -> u32 {
+        self.schema
+    }
+
     /// The log's rows.
     ///
     /// # Errors
@@ -67,6 +82,24 @@ impl AtRest {
     pub fn evidence(&self) -> Result<Evidence, Error> {
         Evidence::open(self.db.clone(), None)
     }
+}
+
+/// Checks every page of the data file at `path`, which nobody may have open, and makes good what was left undone when it was
+/// copied: what this changes holds nothing. Opening a file looks at no more of it than it takes to open it. Blocks.
+///
+/// # Errors
+/// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
+pub fn check_pages(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let store = |cause| OpenError::Store { path: path.to_owned(), cause };
+    sound(path, || {
+        let before = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
+        let mut db = schema::open_patiently(path, || schema::builder(cache_bytes).open(path))?;
+        db.check_integrity().map_err(|cause| schema::refused(path, cause))?;
+        drop(db);
+        // What the newest write has left torn was rolled back to the one before.
+        let after = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
+        if after == before { Ok(()) } else { Err(OpenError::Damaged(path.to_owned())) }
+    })
 }
 
 /// A file under a layer of memory that takes what is written. The database marks its file as open and, after a crash,

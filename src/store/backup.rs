@@ -8,7 +8,7 @@ use std::path::Path;
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
-use super::copy::{Fault, Listener, copy};
+use super::copy::{Fault, Listener, SMALL, copy};
 use super::error::Error;
 use super::{Store, schema, tables, watched};
 
@@ -50,8 +50,8 @@ impl Store {
         let live = self.0.live.db();
         let from = self.reading(|| Ok(live.begin_read()?))?;
         let handle = file.try_clone().map_err(CopyError::Target)?;
-        let mut db = schema::builder(CACHE).create_file(handle).map_err(spoilt)?;
-        match copy(&from, &db, listener) {
+        let db = schema::builder(CACHE).create_file(handle).map_err(spoilt)?;
+        match copy(&from, &db, SMALL, listener) {
             Ok(()) => {}
             Err(Fault::Source(cause)) => self.reading(|| Err(cause))?,
             Err(Fault::Target(Error::Storage(cause))) => return Err(spoilt(*cause)),
@@ -59,8 +59,10 @@ impl Store {
             Err(Fault::Stopped) => return Err(CopyError::Stopped),
         }
         self.compare(&from, &db)?;
-        // The length was doubled in advance: what is sent somewhere should not be half zeros.
-        db.compact().map_err(spoilt)?;
+        // From here on pages that are freed can be used again.
+        drop(from);
+        // It is not compacted: rows that came in order leave no gaps, and what redb made the file longer in advance takes no
+        // room on the disk. To move the few pages at its end takes longer than the copy, and cannot be broken off.
         drop(db);
         schema::check(to, &schema::builder(CACHE).open(to).map_err(spoilt)?).map_err(spoilt)?;
         file.sync_all().map_err(CopyError::Target)

@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use crate::disk::size;
+
 /// Why a verb of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -117,6 +119,38 @@ pub enum OpenError {
         found: u32,
         /// The newest schema this binary knows.
         known: u32,
+    },
+    /// An older Rollbook wrote the file, and there is no room for the copy that is kept before it is brought up to date.
+    #[error(
+        "{path} was written by an older Rollbook (schema {found}) and is as it was: before it is brought up to date a copy \
+         of it is kept, which needs {}, and {folder} has {}; make room and start again", size(*.need), size(*.free)
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: u32,
+        /// The folder of the copy.
+        folder: PathBuf,
+        /// What is needed, in bytes.
+        need: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// An older Rollbook wrote the file, and the copy that is kept before it is brought up to date could not be made.
+    #[error(
+        "{path} was written by an older Rollbook (schema {found}) and is as it was: before it is brought up to date a copy \
+         of it is kept, and {copy} could not be made ({cause}); see to its folder and start again"
+    )]
+    NotKept {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: u32,
+        /// The copy.
+        copy: PathBuf,
+        /// What went wrong.
+        cause: std::io::Error,
     },
     /// Anything else.
     #[error("{path} cannot be opened: {cause}")]

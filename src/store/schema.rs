@@ -12,11 +12,11 @@ use redb::{
 };
 
 use super::error::{Error, OpenError};
-use super::tables;
+use super::{former, tables};
 use crate::disk;
 
 /// The schema this binary writes. It reads the earlier ones as well, and brings them up to date when it opens them.
-const SCHEMA: u32 = 5;
+pub(super) const SCHEMA: u32 = 5;
 
 /// The tables that files of an earlier schema do not have, by the schema that brought them.
 const SINCE: &[(u32, &[&str])] = &[
@@ -35,13 +35,15 @@ pub(super) const SCRUB: &str = "scrub";
 /// A killed process's lock can outlive it for a moment; a restart should not stumble over that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Opens the data file at `path`, making a new one when there is none.
+/// Opens the data file at `path`, making a new one when there is none. One of an earlier schema is kept as it was, beside
+/// it, and then brought up to date.
 pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
     if !path.try_exists().map_err(|cause| inaccessible(path, cause))? {
         create(path, cache_bytes)?;
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
+    former::keep(path, cache_bytes)?;
     let db = open_patiently(path, || builder(cache_bytes).open(path))?;
     upgrade(path, &db)?;
     // Whoever was rewriting the file when they were killed left half a copy of it behind.
@@ -50,7 +52,8 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     Ok(db)
 }
 
-/// Opens the data file that the backend holds, making a new one when it is empty.
+/// Opens the data file that the backend holds, making a new one when it is empty. Of what is in no file nothing is kept before
+/// it is brought up to date.
 pub(super) fn open_backend(
     backend: impl StorageBackend,
     path: &Path,
@@ -194,12 +197,13 @@ pub(super) fn check(path: &Path, db: &Database) -> Result<u32, OpenError> {
 }
 
 /// Knows the file, and makes the tables that it does not have: as much as it takes to read the log in it. What is said of
-/// the users stays as an older version left it.
-pub(super) fn complete(path: &Path, db: &Database) -> Result<(), OpenError> {
-    match check(path, db)? {
-        SCHEMA => Ok(()),
-        found => initialise(db, found).map_err(|cause| OpenError::Store { path: path.to_owned(), cause }),
+/// the users stays as an older version left it. Returns its schema.
+pub(super) fn complete(path: &Path, db: &Database) -> Result<u32, OpenError> {
+    let found = check(path, db)?;
+    if found < SCHEMA {
+        initialise(db, found).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
     }
+    Ok(found)
 }
 
 /// Whether the entries are listed by their facets: not in a file of an earlier schema that is only read.
@@ -208,7 +212,7 @@ pub(super) fn has_facets(txn: &ReadTransaction) -> Result<bool, Error> {
     Ok(stamp.is_some_and(|stamp| stamp[..] >= FACETS.to_be_bytes()[..]))
 }
 
-fn refused(path: &Path, cause: DatabaseError) -> OpenError {
+pub(super) fn refused(path: &Path, cause: DatabaseError) -> OpenError {
     match cause {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.to_owned()),
         // No header of redb's, or one that speaks of more than there is.

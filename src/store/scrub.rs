@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _};
 
-use super::copy::{Fault, Listener, copy};
+use super::copy::{Fault, LARGE, Listener, copy};
 use super::error::Error;
 use super::live::{DataFile, Live};
 use super::state::State;
@@ -197,7 +197,7 @@ impl Beside {
         let file = self.file.try_clone().map_err(self.undone())?;
         let db = schema::builder(cache).create_file(file).map_err(|cause| self.spoilt(cause))?;
         let from = old.begin_read().map_err(Error::from)?;
-        copy(&from, &db, listener).map_err(|fault| match fault {
+        copy(&from, &db, LARGE, listener).map_err(|fault| match fault {
             Fault::Stopped => ScrubError::Stopped,
             Fault::Source(cause) => cause.into(),
             Fault::Target(Error::Storage(cause)) => self.spoilt(*cause),

@@ -1,14 +1,14 @@
 //! The services that are told of what happens: which there are, and how far each has come. What their messages are
 //! signed with is not in the data file.
 
-use redb::{ReadTransaction, ReadableTable as _};
+use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Store;
 use super::book::Book;
 use super::error::Error;
 use super::tables::{self, open};
+use super::{AtRest, Store};
 use crate::audit::Draft;
 use crate::clock::Timestamp;
 use crate::target::{Course, Target, TargetName};
@@ -115,6 +115,17 @@ impl Store {
     /// When the file cannot be read.
     pub async fn place_at(&self, at: Option<Timestamp>) -> Result<u64, Error> {
         self.scan(move |txn| Book::open(txn)?.first_at(at)).await
+    }
+}
+
+impl AtRest {
+    /// The names of the targets that were added there, whose secrets are not in the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn target_names(&self) -> Result<Vec<TargetName>, Error> {
+        let names = every(&self.db().begin_read()?)?.into_iter().map(|target| target.name);
+        Ok(names.filter(|name| *name != TargetName::of_settings()).collect())
     }
 }
 

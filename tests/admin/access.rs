@@ -67,6 +67,25 @@ async fn who_is_turned_away_reads_where_to_go() {
 }
 
 #[tokio::test]
+async fn who_set_a_password_while_the_clock_was_ahead_can_sign_in_once_it_is_right() {
+    let site = Site::start().await;
+    site.later(24 * 60 * MINUTE);
+    site.set_up().await;
+    site.later(-24 * 60 * MINUTE);
+    let signed_in = site.post("/admin/sign-in", None, &sign_in("ada", PASSWORD)).await;
+    assert_eq!(site.get("/admin/users", Some(&signed_in.cookie())).await.status, 200);
+
+    // Another password ends the sessions of the one before, whatever the clock says, and opens its own.
+    let again = site.set_up().await;
+    assert_eq!(site.get("/admin/users", Some(&signed_in.cookie())).await.status, 303);
+    assert_eq!(site.get("/admin/users", Some(&again)).await.status, 200);
+    let form = [("current", PASSWORD), ("password", "five plain grey mice"), ("again", "five plain grey mice")];
+    let changed = site.post("/admin/password", Some(&again), &form).await;
+    assert_eq!(changed.status, 303, "{}", changed.body);
+    assert_eq!(site.get("/admin/users", Some(&changed.cookie())).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_link_lives_a_day() {
     let site = Site::start().await;
     let token = site.mint().await;

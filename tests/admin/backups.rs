@@ -223,7 +223,7 @@ async fn one_is_made_at_a_time_and_the_server_waits_for_none() {
     }
     let begin = || {
         let app = &site.app;
-        app.backups.begin(app.store.clone(), app.notary.clone(), app.clock.clone(), by())
+        app.backups.begin(by())
     };
     begin().unwrap();
     assert_eq!(begin(), Err(NotBegun::Busy));
@@ -240,4 +240,43 @@ async fn one_is_made_at_a_time_and_the_server_waits_for_none() {
     // Done or not there at all.
     let names: Vec<PathBuf> = files(folder.path());
     assert!(!names.is_empty() && names.iter().all(|path| path.extension().unwrap() == "redb"), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_by_itself_is_said() {
+    let (site, cookie, folder) = site().await;
+    let page = site.get(HERE, Some(&cookie)).await.body;
+    for words in ["The server makes one by itself every 24 hours, the next <time", "The newest 7 are kept"] {
+        assert!(page.contains(words), "{page}");
+    }
+    assert!(site.get("/admin", Some(&cookie)).await.body.contains("No backup yet."));
+    fs::write(folder.path().join("rollbook-20990101T000000Z.redb"), "made while the clock was wrong").unwrap();
+    make(&site, &cookie).await;
+    let page = site.get(HERE, Some(&cookie)).await.body;
+    assert!(page.contains("yet to come</span>") && page.contains("<time") && page.contains("in 23 hours"), "{page}");
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(overview.contains("Newest backup <time"), "{overview}");
+    assert!(overview.contains("rollbook-20990101T000000Z.redb bears a time that is yet to come"), "{overview}");
+    let metrics = site.get("/metrics", None).await.body;
+    for line in ["rollbook_backup_running 0", "rollbook_backup_failures_total 0"] {
+        assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    }
+    let newest = metrics.lines().find_map(|line| line.strip_prefix("rollbook_backup_last_success_timestamp_seconds "));
+    assert!(newest.unwrap().parse::<f64>().unwrap() < 4_000_000_000.0, "{newest:?}");
+
+    fs::remove_dir_all(folder.path()).unwrap();
+    make(&site, &cookie).await;
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(overview.contains("cannot be read"), "{overview}");
+    let metrics = site.get("/metrics", None).await.body;
+    assert!(metrics.lines().any(|found| found == "rollbook_backup_failures_total 1"), "{metrics}");
+
+    let never = [("ROLLBOOK_BACKUP_INTERVAL", "0"), ("ROLLBOOK_BACKUP_KEEP", "0")];
+    let folder = tempfile::tempdir().unwrap();
+    let site =
+        Site::start_with(&[&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], &never[..]].concat(), None)
+            .await;
+    let cookie = site.set_up().await;
+    let page = site.get(HERE, Some(&cookie)).await.body;
+    assert!(page.contains("The server makes none by itself") && page.contains("All are kept"), "{page}");
 }

@@ -26,6 +26,24 @@ pub fn serve_after(before: &str, dir: &Path) -> Command {
     configured(command, dir)
 }
 
+/// The same, started by another program, which puts itself between Rollbook and the system.
+pub fn serve_under(program: &str, arguments: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(env!("CARGO_BIN_EXE_rollbook"));
+    let mut command = configured(command, dir);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// What another command says of the folder's data file, and whether it succeeded.
+pub fn told(dir: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+    let command = command.args(arguments).current_dir(dir).env_clear().env("ROLLBOOK_DATA", dir.join("rollbook.redb"));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
 fn configured(mut command: Command, dir: &Path) -> Command {
     command
         .arg("serve")
@@ -53,33 +71,41 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it and waits until it listens.
-    pub fn start(mut command: Command) -> Self {
+    /// Starts it and waits until it listens, which it must.
+    pub fn start(command: Command) -> Self {
+        Self::launch(command).unwrap_or_else(|(status, said)| panic!("the server did not start: {status}: {said}"))
+    }
+
+    /// Starts it, waits until it listens, and hangs up on what else it has to say.
+    pub fn start_unheard(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        drop(child.stderr.take());
+        let (address, said) = listening(&mut lines).unwrap();
+        Self { child, address, took: Duration::ZERO, output: Some(std::thread::spawn(|| said)) }
+    }
+
+    /// Starts it and waits until it listens; how it ended and what it said where it does not come to that.
+    pub fn launch(mut command: Command) -> Result<Self, (ExitStatus, String)> {
         let since = Instant::now();
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        let address = loop {
-            let mut line = String::new();
-            if lines.read_line(&mut line).unwrap() == 0 {
-                let mut cause = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut cause).unwrap();
-                panic!("the server did not start: {:?}: {said}{cause}", child.wait());
+        let mut errors = child.stderr.take().unwrap();
+        let (address, mut said) = match listening(&mut lines) {
+            Ok(listening) => listening,
+            Err(mut said) => {
+                errors.read_to_string(&mut said).unwrap();
+                return Err((child.wait().unwrap(), said));
             }
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                break address.trim().parse().unwrap();
-            }
-            said += &line;
         };
         let took = since.elapsed();
-        let mut errors = child.stderr.take().unwrap();
         // Read to the end: a full pipe must not be what holds the server up.
         let output = std::thread::spawn(move || {
             lines.read_to_string(&mut said).unwrap();
             errors.read_to_string(&mut said).unwrap();
             said
         });
-        Self { child, address, took, output: Some(output) }
+        Ok(Self { child, address, took, output: Some(output) })
     }
 
     /// SIGKILL.
@@ -90,19 +116,57 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// A signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// How it ended, and what it said.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// How much memory it has, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// How it ended, and what it said. It has to end.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().unwrap();
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(since.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        };
         (status, self.output.take().unwrap().join().unwrap())
     }
 
     /// A new connection to it.
     pub fn connect(&self) -> Line {
         Line::to(self.address).unwrap()
+    }
+}
+
+/// Where it says it listens, and what it said before; that alone if it has ended.
+fn listening(lines: &mut impl io::BufRead) -> Result<(SocketAddr, String), String> {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).unwrap() == 0 {
+            return Err(said);
+        }
+        if let Some(address) = line.strip_prefix("listening on http://") {
+            return Ok((address.trim().parse().unwrap(), said));
+        }
+        said += &line;
     }
 }
 
@@ -136,20 +200,39 @@ impl Line {
 
     /// Delivers a message; the status and body of the answer, or an error when it did not come whole.
     pub fn deliver(&mut self, id: &str, body: &str) -> io::Result<(u16, String)> {
-        self.say(&format!("{}\r\n{body}", self.head(id, body)))?;
+        self.deliver_at(sign::now_seconds(), id, body)
+    }
+
+    /// The same, signed at another time, in seconds since 1970.
+    pub fn deliver_at(&mut self, at: i64, id: &str, body: &str) -> io::Result<(u16, String)> {
+        self.say(&format!("{}\r\n{body}", self.head_at(at, id, body)))?;
         self.hear()
     }
 
     pub fn get(&mut self, path: &str) -> io::Result<(u16, String)> {
-        self.say(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host))?;
+        self.say(&self.request(path, ""))?;
         self.hear()
+    }
+
+    pub fn get_as(&mut self, token: &str, path: &str) -> io::Result<(u16, String)> {
+        self.say(&self.request(path, &format!("authorization: Bearer {token}\r\n")))?;
+        self.hear()
+    }
+
+    /// A request for that path, with those lines in its head.
+    pub fn request(&self, path: &str, lines: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{lines}\r\n", self.host)
     }
 
     /// The head of a delivery, but for the line that ends it.
     pub fn head(&self, id: &str, body: &str) -> String {
+        self.head_at(sign::now_seconds(), id, body)
+    }
+
+    fn head_at(&self, at: i64, id: &str, body: &str) -> String {
         let (host, length) = (&self.host, body.len());
         let mut head = format!("POST /api/webhooks/clerk HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n");
-        for (name, value) in sign::sign(SECRET, id, sign::now_seconds(), body.as_bytes()) {
+        for (name, value) in sign::sign(SECRET, id, at, body.as_bytes()) {
             head.extend([name, ": ", &value, "\r\n"]);
         }
         head
@@ -157,6 +240,19 @@ impl Line {
 
     pub fn say(&mut self, text: &str) -> io::Result<()> {
         self.stream.get_mut().write_all(text.as_bytes())
+    }
+
+    /// Reads on to the line with that in it.
+    pub fn hear_of(&mut self, text: &str) -> io::Result<()> {
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if line.contains(text) {
+                return Ok(());
+            }
+        }
     }
 
     /// One whole answer.
@@ -179,4 +275,24 @@ impl Line {
         self.stream.read_exact(&mut body)?;
         Ok((status.unwrap(), String::from_utf8(body).unwrap()))
     }
+}
+
+/// What a command said, and how it ended.
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// `rollbook` with these arguments in that folder, with its data file and no other setting.
+pub fn rollbook(dir: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+    said(command.args(arguments).current_dir(dir).env_clear().env("ROLLBOOK_DATA", dir.join("rollbook.redb")))
+}
+
+/// The same, of any command.
+pub fn said(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }

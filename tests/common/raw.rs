@@ -185,6 +185,13 @@ impl Wire {
         Some(answer)
     }
 
+    /// So many bytes of an answer whose head was read.
+    pub(crate) async fn body(&mut self, length: usize) -> Vec<u8> {
+        let mut body = vec![0; length];
+        soon("body", self.0.read_exact(&mut body)).await.unwrap();
+        body
+    }
+
     pub(crate) async fn status(&mut self) -> Option<u16> {
         self.answer().await.map(|answer| answer.status())
     }

@@ -24,7 +24,7 @@ use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Desk, Stop, assets, form};
 use crate::audit::{Actor, Filter, Source};
-use crate::backup::{self, Backup, Made, NotBegun, Step};
+use crate::backup::{self, Backup, Backups, Made, NotBegun, Step};
 use crate::clock::Timestamp;
 use crate::disk::{self, size};
 use crate::http::call::Call;
@@ -50,6 +50,8 @@ struct Page<'a> {
     folder: Option<String>,
     /// Why the folder cannot be read.
     unreadable: Option<String>,
+    /// What the server does by itself.
+    plan: Option<Plan>,
     running: Option<Step>,
     /// How the last one ended: whether well, when, and what to say.
     last: Option<(bool, When, String)>,
@@ -62,11 +64,33 @@ struct Page<'a> {
     progress_script: &'static str,
 }
 
+/// What the server does by itself: how often it makes one and when the next, and how many it keeps.
+struct Plan {
+    every: Option<String>,
+    next: Option<When>,
+    keep: Option<String>,
+}
+
+impl Plan {
+    fn new(backups: &Backups, found: &[Backup], now: Timestamp) -> Option<Self> {
+        let rules = backups.rules()?;
+        let newest = found.iter().find(|backup| !backup.is_ahead(now)).map(|backup| backup.at);
+        let every =
+            rules.every.map(|hours| if hours.get() == 1 { "hour".to_owned() } else { format!("{hours} hours") });
+        let next = backups.due(now, newest).map(|at| {
+            // It is looked once a minute.
+            if at <= now { When::ahead(now.plus_millis(1), now) } else { When::ahead(at, now) }
+        });
+        Some(Self { every, next, keep: rules.keep.map(|keep| number(u64::from(keep.get()))) })
+    }
+}
+
 /// A backup in the list.
 struct Row {
     name: String,
     at: When,
-    age: When,
+    /// `None` where its name says a time that is yet to come.
+    age: Option<When>,
     size: String,
     /// How many entries its log has; `None` when the log does not say.
     entries: Option<String>,
@@ -99,7 +123,7 @@ pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
 /// Begins one in the background. The page then says how far it is.
 fn begin(app: &App, admin: &Admin) -> Result<Response, Stop> {
     let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
-    match app.backups.begin(app.store.clone(), app.notary.clone(), app.clock.clone(), by) {
+    match app.backups.begin(by) {
         Ok(()) | Err(NotBegun::Busy) => Ok(reply::see_other(HERE)),
         Err(NotBegun::NoFolder) => {
             Err(Problem::bad_request("No folder for backups is set: ROLLBOOK_BACKUP_DIR names one.").into())
@@ -120,7 +144,7 @@ pub(super) async fn download(desk: &Desk, mut call: Call) -> Result<Response, St
         }
         Proof::Locked(seconds) => return Err(Problem::too_many_requests(sign_in::LOCKED, seconds).into()),
     }
-    let folder = call.app.backups.folder().ok_or(Problem::not_found())?.to_owned();
+    let folder = call.app.backups.rules().ok_or(Problem::not_found())?.folder.clone();
     let wanted = name.clone();
     let opened = blocking(move || backup::open(&folder, &wanted)).await?;
     let opened = opened.map_err(|cause| Problem::unavailable("The backup cannot be read.", 60).because(cause))?;
@@ -175,7 +199,8 @@ impl Sending {
 
 async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chosen: &str) -> Result<Response, Stop> {
     let (app, now) = (&call.app, call.app.clock.now());
-    let folder = app.backups.folder().map(Path::to_owned);
+    let rules = app.backups.rules();
+    let folder = rules.map(|rules| rules.folder.clone());
     let data = app.store.path().to_owned();
     let looked = blocking(move || Looked::at(folder.as_deref(), &data)).await?;
     let (found, unreadable) = match looked.found {
@@ -186,8 +211,9 @@ async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chose
     let older = found.len().saturating_sub(LISTED);
     let page = Page {
         frame: Frame::new(app, admin, HERE),
-        folder: app.backups.folder().map(|folder| folder.display().to_string()),
+        folder: rules.map(|rules| rules.folder.display().to_string()),
         unreadable,
+        plan: Plan::new(&app.backups, &found, now),
         running: app.backups.running(),
         last: app.backups.last().map(|outcome| {
             let (is_good, words) = match outcome.result {
@@ -246,7 +272,7 @@ impl Row {
     fn new(backup: Backup, sizes: &HashMap<String, u64>, now: Timestamp) -> Self {
         Self {
             at: When::exact(backup.at),
-            age: When::ago(backup.at, now),
+            age: (!backup.is_ahead(now)).then(|| When::ago(backup.at, now)),
             size: size(backup.bytes),
             entries: sizes.get(&backup.name).copied().map(number),
             name: backup.name,

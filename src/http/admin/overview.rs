@@ -38,6 +38,8 @@ struct Page {
     users: Option<Curve>,
     /// The last comparison with Clerk's users.
     compared: Option<Compared>,
+    /// The newest backup.
+    backup: Saved,
     rows: Vec<Row>,
     log: Option<Log>,
 }
@@ -118,10 +120,20 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
             is_even: walked.drift() == 0,
             drift: number(walked.drift()),
         }),
+        backup: Saved {
+            has_folder: call.app.backups.rules().is_some(),
+            at: call.app.backups.newest().map(|at| When::ago(at, now)),
+        },
         rows: Rows::new(store, now).of(newest)?,
         log: Log::of(&call.app, counts.entries, now),
     };
     Ok(html(StatusCode::OK, &page)?)
+}
+
+/// When the newest backup was begun, as far as there are any.
+struct Saved {
+    has_folder: bool,
+    at: Option<When>,
 }
 
 /// When the users were last compared with Clerk's, and how many differed then.

@@ -204,7 +204,7 @@ pub(super) fn begin(call: &Call, admin: &str, since: Timestamp) -> Result<(Token
     let session = AdminSession {
         admin: admin.to_owned(),
         opened_at: since,
-        used_at: since,
+        used_at: call.app.clock.now(),
         ip: Some(call.ip),
         user_agent: call.user_agent(),
     };

@@ -71,11 +71,9 @@ async fn set(desk: &Desk, call: &Call, form: Form) -> Result<Response, Stop> {
         .with("ip", Some(call.ip.to_string()));
     let changed = store::Admin { name: admin.clone(), password, changed_at: now, seen_at: Some(now) };
     // Of two who come with the same link, one is first.
-    if !call.app.store.redeem_link(hash, changed, now, draft).await? {
-        return Err(Stop::NoLink);
-    }
+    let Some(since) = call.app.store.redeem_link(hash, changed, now, draft).await? else { return Err(Stop::NoLink) };
     let mut response = reply::see_other("/admin");
-    session::open(call, &admin, now, &mut response).await?;
+    session::open(call, &admin, since, &mut response).await?;
     Ok(response)
 }
 

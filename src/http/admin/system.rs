@@ -86,7 +86,8 @@ fn all(app: &App) -> Vec<Check> {
         checks::token_keys(keys),
     ];
     let clock = keys.ahead_seconds.map(checks::clock);
-    let backups = app.backups.folder().map(|folder| checks::backups(folder, app.clock.now()));
+    let failed = app.backups.last().and_then(|last| last.result.err());
+    let backups = app.backups.rules().map(|rules| checks::backups(rules, failed.as_deref(), app.clock.now()));
     // A file that cannot be read shows elsewhere.
     let (last, failure) = (app.store.last_walk().ok().flatten(), app.walks.last().and_then(|last| last.result.err()));
     let compared = checks::compared(app.walks.has_key(), last.as_ref(), failure.as_deref(), app.clock.now());
@@ -107,7 +108,7 @@ impl Row {
         let href = match check.name {
             checks::COMPARED => Some(clerk::HERE),
             checks::TARGETS => Some("/admin/targets"),
-            "backups" => Some("/admin/backups"),
+            checks::BACKUPS => Some("/admin/backups"),
             "log's files" => Some("/admin/log"),
             "CORS" => Some("/admin/settings"),
             _ => None,

@@ -30,6 +30,7 @@ pub(super) fn answer(app: &App) -> Result<Response, Problem> {
     sync(&mut page, app);
     log(&mut page, app);
     store(&mut page, app);
+    backups(&mut page, app);
     keys(&mut page, app);
     targets(&mut page, &app.forwarder.all());
     requests(&mut page, app);
@@ -142,6 +143,16 @@ fn store(page: &mut Families, app: &App) {
     page.gauge("rollbook_write_queue_length", "Operations that wait for the writer.", number(waiting));
 }
 
+fn backups(page: &mut Families, app: &App) {
+    page.maybe_gauge(
+        "rollbook_backup_last_success_timestamp_seconds",
+        "When the newest backup in the folder of the settings was begun, in seconds since 1970.",
+        app.backups.newest().map(seconds),
+    );
+    page.counter("rollbook_backup_failures_total", "Backups that came to nothing.", app.backups.failures());
+    page.gauge("rollbook_backup_running", "1 while a backup is being made.", flag(app.backups.running().is_some()));
+}
+
 fn keys(page: &mut Families, app: &App) {
     let (keys, status) = (app.sessions.keys(), app.sessions.keys().status());
     page.gauge("rollbook_jwks_keys", "Keys to verify session tokens with.", number(status.keys as u64));
@@ -187,8 +198,11 @@ fn targets(page: &mut Families, all: &[Status]) {
 }
 
 fn requests(page: &mut Families, app: &App) {
-    let (open, refused) = (&app.metrics.connections.open, app.metrics.connections.refused());
+    let connections = &app.metrics.connections;
+    let (open, idle, refused) = (&connections.open, &connections.closed_idle, connections.refused());
     page.gauge("rollbook_connections", "Open connections.", number(open.load(Ordering::Relaxed)));
+    let idle = idle.load(Ordering::Relaxed);
+    page.counter("rollbook_connections_closed_idle_total", "Idle connections closed to make room for others.", idle);
     page.counter("rollbook_connections_refused_total", "Connections closed at once, for want of room.", refused);
     let refusals = app.tally.refusals();
     page.counters(

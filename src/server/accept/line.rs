@@ -2,11 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::seats::State;
 
 /// How long a closed connection is still read, and how much. Closed with bytes unread, the system resets
 /// it, and a client that is still sending would lose the answer that tells it why it should not.
@@ -18,6 +21,7 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Line<T> {
     io: T,
     stall: Duration,
+    state: Arc<State>,
     /// Made at the first stall, used again for the next.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs.
@@ -27,8 +31,8 @@ pub(super) struct Line<T> {
 }
 
 impl<T> Line<T> {
-    pub(super) const fn new(io: T, stall: Duration) -> Self {
-        Self { io, stall, timer: None, timed: false, linger: None }
+    pub(super) const fn new(io: T, stall: Duration, state: Arc<State>) -> Self {
+        Self { io, stall, state, timer: None, timed: false, linger: None }
     }
 
     /// Pending until the time is over, counted from the first call after `self.timed` was unset.
@@ -43,6 +47,7 @@ impl<T> Line<T> {
 
     /// The outcome of a write, or an error when there has been none for too long.
     fn progress<O>(&mut self, outcome: Poll<io::Result<O>>, cx: &mut Context<'_>) -> Poll<io::Result<O>> {
+        self.state.stuck(outcome.is_pending());
         if outcome.is_ready() {
             // Once closed, the timer is the lingering's; hyper still flushes before each look at it.
             self.timed &= self.linger.is_some();
@@ -117,10 +122,14 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
+    fn state() -> Arc<State> {
+        Arc::new(State::new(std::time::Instant::now()))
+    }
+
     #[tokio::test]
     async fn a_write_without_progress_fails() {
         let (near, mut far) = duplex(8);
-        let mut line = Line::new(near, Duration::from_millis(20));
+        let mut line = Line::new(near, Duration::from_millis(20), state());
         line.write_all(b"12345678").await.unwrap();
         assert_eq!(line.write_all(b"9").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         // Room again: the clock starts anew.
@@ -131,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_client_still_sends_is_read() {
         let (near, mut far) = duplex(8);
-        let mut line = Line::new(near, Duration::from_secs(5));
+        let mut line = Line::new(near, Duration::from_secs(5), state());
         line.write_all(b"no").await.unwrap();
         let talking = async {
             far.write_all(&[0; 100]).await.unwrap();
