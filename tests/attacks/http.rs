@@ -14,15 +14,21 @@ pub(crate) const ATTACKS: &[Attack] = &[
         &[
             "tests/raw_http.rs::a_dripping_body_is_given_up",
             "tests/raw_http.rs::who_does_not_read_is_closed",
+            "tests/siege/crowds.rs::who_reads_slowly_costs_little_and_slows_nobody",
+            "tests/siege/crowds.rs::who_writes_slowly_is_given_up_and_slows_nobody",
             "tests/description/statuses.rs::s408_is_answered_by_every_operation_that_takes_a_body",
             "tests/events/stream.rs::a_reader_who_does_not_read_holds_nobody_up",
             "src/server/accept/line.rs::a_write_without_progress_fails",
         ],
     ),
     attack(
-        "More connections than there is room for, from one address and from many",
-        "The rest are closed at once, and whoever has one is served.",
+        "5,000 connections, idle or in the middle of a head, from one address and from many",
+        "Whoever comes with a request is served: the longest idle makes room. Where all are at work, the rest are closed.",
         &[
+            "tests/siege/crowds.rs::five_thousand_idle_connections_keep_nobody_out",
+            "tests/siege/crowds.rs::five_thousand_half_sent_heads_keep_nobody_out",
+            "tests/siege/crowds.rs::few_descriptors_are_kept_for_what_matters",
+            "tests/raw_http.rs::the_longest_idle_connection_makes_room",
             "src/server/accept/seats.rs::a_peer_has_so_many_seats_and_gets_them_back",
             "src/server/accept/seats.rs::an_ipv6_peer_is_its_64",
             "tests/raw_http.rs::out_of_descriptors_the_server_waits_for_some",

@@ -28,7 +28,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack(
         "An older copy of the file",
         "The same as entries removed: no writes until the operator says, in the log, that it is so.",
-        &["tests/verify/attacks.rs::an_older_copy_of_the_file"],
+        &[
+            "tests/verify/attacks.rs::an_older_copy_of_the_file",
+            "tests/restore.rs::of_an_older_copy_it_is_said_what_is_missing_and_what_to_do",
+            "tests/restore.rs::a_copy_with_another_past_is_told_from_an_older_one",
+        ],
     ),
     attack(
         "The mark removed or made unreadable; the key removed, or another's in its place",
@@ -88,7 +92,10 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack(
         "A clock that is turned back",
         "Times in the log do not go back, and an entry says that the clock did.",
-        &["tests/verify/attacks.rs::a_clock_that_is_turned_back"],
+        &[
+            "tests/verify/attacks.rs::a_clock_that_is_turned_back",
+            "tests/siege/clocks.rs::a_clock_that_jumps_while_it_runs_is_followed_and_the_log_never_goes_back",
+        ],
     ),
     attack(
         "A log that grows by what strangers do",
