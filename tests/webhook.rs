@@ -5,6 +5,8 @@ mod common;
 #[path = "common/file.rs"]
 mod file;
 
+use std::fmt::Write as _;
+
 use common::{SECRET, TestServer, clerk_id, deleted_event, sign, token, user_event};
 use file::state;
 use reqwest::{Method, StatusCode};
@@ -351,9 +353,9 @@ async fn a_length_that_lies_changes_nothing() {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let mut request = format!("POST /api/webhooks/clerk HTTP/1.1\r\nhost: {}\r\n", server.address);
         for (name, value) in sign::sign(SECRET, &sign::fresh_id(), sign::now_seconds(), body.as_bytes()) {
-            request += &format!("{name}: {value}\r\n");
+            write!(request, "{name}: {value}\r\n").unwrap();
         }
-        request += &format!("content-length: {length}\r\n\r\n{body}");
+        write!(request, "content-length: {length}\r\n\r\n{body}").unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut said = String::new();

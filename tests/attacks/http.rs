@@ -14,6 +14,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
         &[
             "tests/raw_http.rs::a_dripping_body_is_given_up",
             "tests/raw_http.rs::who_does_not_read_is_closed",
+            "tests/siege/crowds.rs::who_reads_slowly_costs_little_and_slows_nobody",
+            "tests/siege/crowds.rs::who_writes_slowly_is_given_up_and_slows_nobody",
             "tests/description/statuses.rs::s408_is_answered_by_every_operation_that_takes_a_body",
             "tests/events/stream.rs::a_reader_who_does_not_read_holds_nobody_up",
             "src/server/accept/line.rs::a_write_without_progress_fails",
@@ -22,8 +24,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
         ],
     ),
     attack(
-        "More connections than there is room for, from one address and from many",
-        "The longest idle one makes room for each, and it is closed itself while requests are under way on all.",
+        "5,000 connections, idle or in the middle of a head, from one address and from many",
+        "Whoever comes with a request is served: the longest idle makes room. Where all are at work, the rest are closed.",
         &[
             "tests/siege/crowds.rs::five_thousand_idle_connections_keep_nobody_out",
             "tests/siege/crowds.rs::five_thousand_half_sent_heads_keep_nobody_out",

@@ -28,7 +28,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack(
         "An older copy of the file",
         "The same as entries removed: no writes until the operator says, in the log, that it is so.",
-        &["tests/verify/attacks.rs::an_older_copy_of_the_file"],
+        &[
+            "tests/verify/attacks.rs::an_older_copy_of_the_file",
+            "tests/restore.rs::of_an_older_copy_it_is_said_what_is_missing_and_what_to_do",
+            "tests/restore.rs::a_copy_with_another_past_is_told_from_an_older_one",
+        ],
     ),
     attack(
         "The mark removed or made unreadable; the key removed, or another's in its place",

@@ -155,7 +155,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         &[
             "tests/admin/backups.rs::nobody_takes_a_backup_without_the_password_or_anything_else_with_it",
             "src/backup/folder.rs::only_whole_files_of_ours_are_listed_and_opened",
-            "src/backup/folder.rs::a_pipe_in_the_way_of_a_backup_holds_nothing_up",
+            "src/backup/part.rs::a_pipe_in_the_way_of_a_backup_holds_nothing_up",
         ],
     ),
 ];

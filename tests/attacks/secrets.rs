@@ -46,6 +46,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "Not used; the start says what to do.",
         &[
             "tests/notary.rs::a_key_that_others_can_read_is_not_used",
+            "tests/restore.rs::a_key_that_others_can_read_is_seen_to_first",
             "src/forward/secrets.rs::a_file_that_others_can_read_or_that_is_something_else_is_refused",
         ],
     ),
@@ -105,6 +106,15 @@ pub(crate) const ATTACKS: &[Attack] = &[
         &[
             "src/clerk/backend/tests.rs::an_id_leads_nowhere_else",
             "tests/forward/calls.rs::an_id_that_leads_elsewhere_is_never_told",
+        ],
+    ),
+    attack(
+        "A crate from elsewhere than crates.io, or changed; a second provider of cryptography; a licence that binds",
+        "Not taken; `cargo deny` says the same of what is known to be broken.",
+        &[
+            "tests/supply.rs::every_crate_comes_from_crates_io_and_is_known_by_its_checksum",
+            "tests/supply.rs::there_is_one_provider_of_cryptography",
+            "tests/supply.rs::every_licence_is_one_we_can_pass_on",
         ],
     ),
     attack(

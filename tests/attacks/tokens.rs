@@ -98,7 +98,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
     attack(
         "Somebody else in a user's session (`act`)",
-        "200, and every entry names them; 401 where that is not allowed or names nobody.",
+        "200, and every entry names them; 403 and an entry where that is not allowed; 401 where it names nobody.",
         &[
             "tests/tokens/people.rs::impersonation_is_noted_or_forbidden",
             "tests/api.rs::nothing_is_read_in_an_impersonated_session_without_an_entry",

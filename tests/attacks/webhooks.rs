@@ -107,6 +107,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "Bad signatures without end",
         "401, then 429; one entry a minute counts them, and the file does not grow by them. Good ones are taken meanwhile.",
         &[
+            "tests/siege/floods.rs::forged_webhooks_leave_one_entry_a_minute_and_good_ones_are_taken",
             "tests/webhook.rs::bad_signatures_do_not_make_the_log_grow",
             "tests/siege/floods.rs::forged_webhooks_leave_one_entry_a_minute_and_good_ones_are_taken",
             "tests/edge/limits.rs::a_good_signature_always_passes_and_bad_ones_count",
@@ -121,8 +122,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "The disk fails or is full at any call of a commit",
         "503, so that it is sent again; then it has one effect.",
         &[
-            "tests/store.rs::whatever_call_fails_and_whatever_is_left_nothing_acknowledged_is_lost",
-            "tests/store.rs::a_broken_disk_is_seen_from_outside",
+            "tests/faults.rs::a_write_fails_once",
+            "tests/faults.rs::a_sync_fails_and_everything_after_it",
+            "tests/faults.rs::the_disk_is_full",
+            "tests/siege/full.rs::full_while_webhooks_come_it_stops_and_goes_on_once_there_is_room",
+            "tests/siege/faults.rs::writes_that_fail_lose_nothing",
         ],
     ),
     attack(

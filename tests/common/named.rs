@@ -14,10 +14,10 @@ pub(crate) fn tests_of(file: &str) -> BTreeSet<String> {
             is_test = true;
         } else if line.starts_with("#[ignore") {
             is_test = false;
-        } else if let Some((_, rest)) = line.split_once("fn ") {
-            if std::mem::take(&mut is_test) {
-                assert!(found.insert(rest.split('(').next().unwrap().to_owned()), "{file}: {line} is there twice");
-            }
+        } else if let Some((_, rest)) = line.split_once("fn ")
+            && std::mem::take(&mut is_test)
+        {
+            assert!(found.insert(rest.split('(').next().unwrap().to_owned()), "{file}: {line} is there twice");
         }
     }
     found

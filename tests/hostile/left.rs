@@ -57,8 +57,8 @@ async fn a_crash_leaves_no_core() {
         return skip("whether a core is dumped", "the system hands cores to a program of its own");
     }
     assert!(!status.core_dumped());
-    let files = fs::read_dir(home.path()).unwrap().map(|file| file.unwrap().file_name());
-    assert!(files.into_iter().all(|name| !name.to_string_lossy().starts_with("core")));
+    let mut files = fs::read_dir(home.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(files.all(|name| !name.to_string_lossy().starts_with("core")));
 }
 
 /// Every file and folder below, and how it may be used.
@@ -97,7 +97,7 @@ async fn what_it_writes_is_its_owners_alone() {
     for name in ["rollbook.redb", "rollbook.redb.key", "rollbook.redb.hwm", "backups", "log", "users"] {
         assert!(found.iter().any(|(path, _)| path.ends_with(&format!("/{name}"))), "{name}: {found:?}");
     }
-    assert!(found.iter().any(|(path, _)| path.contains("/backups/") && path.ends_with(".redb")), "{found:?}");
+    assert!(found.iter().any(|(path, _)| path.contains("/backups/rollbook-")), "{found:?}");
     let open: Vec<_> = found.iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
     assert!(open.is_empty(), "{open:?}");
     assert_eq!(

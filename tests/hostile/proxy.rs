@@ -1,5 +1,6 @@
 //! Requests hidden in others, behind nginx: what the proxy took for part of a body must not be a request here.
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -108,8 +109,11 @@ impl Nginx {
 fn hidden(user: &str) -> String {
     let body = user_event("user.created", user, 1_750_000_000_000, "Ann").to_string();
     let headers = sign::sign(SECRET, &sign::fresh_id(), sign::now_seconds(), body.as_bytes());
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("POST {HIDDEN} HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len())
+    let mut request = format!("POST {HIDDEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        write!(request, "{name}: {value}\r\n").unwrap();
+    }
+    request + "\r\n" + &body
 }
 
 #[tokio::test]
