@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use rollbook::clerk::webhook::{Error, Received, Webhooks, read_again};
 use rollbook::clock::{Clock, Timestamp};
@@ -30,7 +30,8 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn headers(head: &[u8], body: &[u8], now: Timestamp) -> Option<HeaderMap> {
-    let lines: Vec<(&str, &str)> = std::str::from_utf8(head).ok()?.lines().filter_map(|line| line.split_once(": ")).collect();
+    let lines: Vec<(&str, &str)> =
+        std::str::from_utf8(head).ok()?.lines().filter_map(|line| line.split_once(": ")).collect();
     let id = lines.iter().find(|(name, _)| name.ends_with("-id")).map_or("", |(_, value)| value);
     let now = now.as_seconds().to_string();
     let signed = signature(id, &now, body);
