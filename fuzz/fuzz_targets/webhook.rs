@@ -84,7 +84,9 @@ fn accepted(headers: &HeaderMap, body: &[u8], now: Timestamp, received: &Receive
 fn judged(event: &Event, delivery: &str) {
     let again = read_again(&event.to_json(), event.at, rollbook::event::Reason::OtherInstance).unwrap();
     assert_eq!(again.to_json(), event.to_json());
-    assert_eq!((&again.kind, &again.subject, again.timestamp), (&event.kind, &event.subject, event.timestamp));
+    assert_eq!((&again.kind, again.timestamp), (&event.kind, event.timestamp));
+    // What is kept of a message does not say whose it was.
+    assert!(again.subject.is_none() || again.subject == event.subject);
     assert!(event.action().len() <= 64);
     let updated_at = match &event.change {
         Change::UserSaved { updated_at, .. } | Change::ObjectSaved { updated_at, .. } => *updated_at,

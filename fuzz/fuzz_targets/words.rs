@@ -55,7 +55,8 @@ fuzz_target!(|text: &str| {
         assert!(!format!("{secret:?}").contains(text));
     }
     if let Ok(Moment(at)) = text.parse() {
-        assert!(at.to_string().parse::<Timestamp>().is_ok());
+        // What lies beyond is shown as the end of the year 9999.
+        assert!(at.as_millis() > 253_402_000_000_000 || at.to_string().parse::<Timestamp>().is_ok());
     }
     for handle in Handle::typed(text, None) {
         assert!(Handle::typed(handle.as_str(), None).contains(&handle), "{handle:?}");
