@@ -26,6 +26,12 @@ impl Timestamp {
         if value.saturating_abs() < 100_000_000_000 { Self(value.saturating_mul(1000)) } else { Self(value) }
     }
 
+    /// What [`Timestamp::from_seconds_or_millis`] reads as this moment, if it ever gave it.
+    #[must_use]
+    pub const fn as_seconds_or_millis(self) -> i64 {
+        if self.0.saturating_abs() < 100_000_000_000 { self.as_seconds() } else { self.0 }
+    }
+
     /// Milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
@@ -182,5 +188,13 @@ mod tests {
     fn tells_seconds_from_milliseconds() {
         assert_eq!(Timestamp::from_seconds_or_millis(1_716_883_200), Timestamp::from_millis(1_716_883_200_000));
         assert_eq!(Timestamp::from_seconds_or_millis(1_654_012_591_835), Timestamp::from_millis(1_654_012_591_835));
+    }
+
+    #[test]
+    fn what_was_read_as_seconds_or_milliseconds_is_written_so() {
+        for value in [0, 1, -1, 99_999_999, 100_000_000, 99_999_999_999, 100_000_000_000, 1_716_883_200_123, i64::MAX] {
+            let at = Timestamp::from_seconds_or_millis(value);
+            assert_eq!(Timestamp::from_seconds_or_millis(at.as_seconds_or_millis()), at, "{value}");
+        }
     }
 }

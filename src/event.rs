@@ -188,7 +188,7 @@ impl Event {
             "event_attributes": { "http_request": { "client_ip": self.client.ip, "user_agent": self.client.user_agent } },
             "instance_id": self.instance,
             "object": "event",
-            "timestamp": self.timestamp.map(Timestamp::as_millis),
+            "timestamp": self.timestamp.map(Timestamp::as_seconds_or_millis),
             "type": self.kind,
         });
         envelope.extend(known.as_object().cloned().unwrap_or_default());

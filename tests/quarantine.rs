@@ -17,7 +17,7 @@ use disk::Disk;
 use rollbook::audit::{Actor, Source};
 use rollbook::clerk::webhook::read_again;
 use rollbook::clock::{Clock, Timestamp};
-use rollbook::event::Outcome;
+use rollbook::event::{Outcome, Reason};
 use rollbook::store::{By, Quarantined, Store};
 use rollbook::sync::Policy;
 use serde_json::Value;
@@ -86,6 +86,18 @@ async fn a_second_try_ends_where_the_first_would_have() {
     file::Witness::default().follow(&detour);
     assert_eq!(file::roll(&detour), file::roll(&straight));
     assert_eq!(file::deliveries(&detour).len(), 7);
+}
+
+#[test]
+fn what_is_kept_of_an_event_reads_as_the_same_event() {
+    for timestamp in [0, 1, 99_999_999, 1_716_883_200, 99_999_999_999, 100_000_000_000, T] {
+        let mut event = user_event("user.updated", "user_1", T, "Ann");
+        event["timestamp"] = timestamp.into();
+        let read = |body: &str| read_again(body, Timestamp::from_millis(T), Reason::OtherInstance).unwrap();
+        let first = read(&event.to_string());
+        let second = read(&first.to_json());
+        assert_eq!((second.timestamp, second.to_json()), (first.timestamp, first.to_json()), "{timestamp}");
+    }
 }
 
 #[tokio::test]

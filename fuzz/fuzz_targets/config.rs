@@ -16,7 +16,8 @@ fuzz_target!(|text: &str| {
             told
         }
     };
-    for setting in SETTINGS.iter().filter(|setting| setting.is_secret()) {
+    // The key of tokens is a public one.
+    for setting in SETTINGS.iter().filter(|setting| setting.is_secret() && setting.name != "CLERK_JWT_KEY") {
         let secret = [Some(setting.name), setting.also].into_iter().flatten().find_map(|name| values.get(name));
         // What is short, or stands in another setting as well, may be in the text by chance.
         let Some(secret) = secret.filter(|secret| secret.len() >= 24) else { continue };

@@ -32,7 +32,8 @@ fuzz_target!(|target: &str| {
     if !target.starts_with('/') {
         return;
     }
-    let Ok(request) = Request::get(target).header("authorization", format!("Bearer {}", SITE.token)).body(String::new())
+    let Ok(request) =
+        Request::get(target).header("authorization", format!("Bearer {}", SITE.token)).body(String::new())
     else {
         return;
     };
@@ -50,7 +51,8 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::generate(ISSUER.to_owned(), "ins_fuzzed").unwrap());
+        let (folder, issuer) =
+            (tempfile::tempdir().unwrap(), Issuer::generate(ISSUER.to_owned(), "ins_fuzzed").unwrap());
         let settings = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_ZnV6emVkLCBmdXp6ZWQsIGZ1enplZCEh".to_owned()),
             ("CLERK_ISSUER", ISSUER.to_owned()),

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use rollbook::clerk::webhook::{Error, Received, Webhooks, read_again};
 use rollbook::clock::{Clock, Timestamp};
@@ -30,7 +30,8 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn headers(head: &[u8], body: &[u8], now: Timestamp) -> Option<HeaderMap> {
-    let lines: Vec<(&str, &str)> = std::str::from_utf8(head).ok()?.lines().filter_map(|line| line.split_once(": ")).collect();
+    let lines: Vec<(&str, &str)> =
+        std::str::from_utf8(head).ok()?.lines().filter_map(|line| line.split_once(": ")).collect();
     let id = lines.iter().find(|(name, _)| name.ends_with("-id")).map_or("", |(_, value)| value);
     let now = now.as_seconds().to_string();
     let signed = signature(id, &now, body);
@@ -83,7 +84,9 @@ fn accepted(headers: &HeaderMap, body: &[u8], now: Timestamp, received: &Receive
 fn judged(event: &Event, delivery: &str) {
     let again = read_again(&event.to_json(), event.at, rollbook::event::Reason::OtherInstance).unwrap();
     assert_eq!(again.to_json(), event.to_json());
-    assert_eq!((&again.kind, &again.subject, again.timestamp), (&event.kind, &event.subject, event.timestamp));
+    assert_eq!((&again.kind, again.timestamp), (&event.kind, event.timestamp));
+    // What is kept of a message does not say whose it was.
+    assert!(again.subject.is_none() || again.subject == event.subject);
     assert!(event.action().len() <= 64);
     let updated_at = match &event.change {
         Change::UserSaved { updated_at, .. } | Change::ObjectSaved { updated_at, .. } => *updated_at,

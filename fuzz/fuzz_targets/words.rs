@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use rollbook::api_key::{KeyId, KeyName, Scope, Secret};
-use rollbook::audit::{Actions, Actor, ActorRef, Ranges, Types};
+use rollbook::audit::feed::Types;
+use rollbook::audit::{Actions, Actor, ActorRef, Ranges};
 use rollbook::clock::{Moment, Timestamp};
 use rollbook::event::DeliveryId;
 use rollbook::page::{Cursor, Limit};
@@ -17,7 +18,6 @@ use rollbook::user::{ClerkId, Handle, HandleKind, PracticeId, Role, UserId, User
 fuzz_target!(|text: &str| {
     written_back::<Cursor>(text);
     written_back::<KeyId>(text);
-    written_back::<KeyName>(text);
     written_back::<Scope>(text);
     written_back::<Types>(text);
     written_back::<Ranges>(text);
@@ -27,6 +27,7 @@ fuzz_target!(|text: &str| {
     written_back::<HandleKind>(text);
     written_back::<PracticeId>(text);
     written_back::<Role>(text);
+    reads_the_same::<KeyName>(text);
     reads_the_same::<UserId>(text);
     reads_the_same::<UserRef>(text);
     reads_the_same::<ActorRef>(text);
@@ -41,7 +42,10 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(actions) = text.parse::<Actions>() {
         assert_eq!(String::from(actions.clone()), text);
-        assert_eq!(actions.fit(text), matches!(actions, Actions::Named(_)) || text.starts_with(&text.replace(".*", ".")));
+        assert_eq!(
+            actions.fit(text),
+            matches!(actions, Actions::Named(_)) || text.starts_with(&text.replace(".*", "."))
+        );
     }
     if let Ok(actor) = text.parse::<Actor>() {
         assert_eq!(actor.word().map_or(Ok(actor.clone()), |word| word.parse()), Ok(actor));
@@ -51,7 +55,8 @@ fuzz_target!(|text: &str| {
         assert!(!format!("{secret:?}").contains(text));
     }
     if let Ok(Moment(at)) = text.parse() {
-        assert!(at.to_string().parse::<Timestamp>().is_ok());
+        // What lies beyond is shown as the end of the year 9999.
+        assert!(at.as_millis() > 253_402_000_000_000 || at.to_string().parse::<Timestamp>().is_ok());
     }
     for handle in Handle::typed(text, None) {
         assert!(Handle::typed(handle.as_str(), None).contains(&handle), "{handle:?}");
