@@ -111,6 +111,10 @@ impl Copied {
         };
         check_pages(&self.part, self.cache_bytes).map_err(not_whole)?;
         let file = AtRest::open(&self.part, self.cache_bytes).map_err(not_whole)?;
+        let size = file.evidence().and_then(|rows| rows.head()).map_err(verify::Error::Store)?.size;
+        if watch(0, size).is_break() {
+            return Err(Error::Stopped);
+        }
         let report = verify::file(&file, &Terms::default(), Pace::full(), watch).map_err(|error| match error {
             verify::Error::Stopped => Error::Stopped,
             error => Error::Verify(error),

@@ -56,6 +56,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "store",
             "notary",
             "verify",
+            "backup",
             "clerk",
             "restore",
             "reconcile",

@@ -1,5 +1,8 @@
 //! What the README says and the program decides must be the same.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+#[path = "common/named.rs"]
+mod named;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -90,4 +93,19 @@ fn every_module_is_in_the_layout() {
     let names: Vec<String> = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let modules = names.iter().filter_map(|name| name.strip_suffix(".rs")).filter(|name| *name != "lib");
     assert_eq!(told, modules.collect());
+}
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let rows = table("| Promise | Whatever happens | Shown by |");
+    assert!(rows.len() > 20);
+    for row in rows {
+        let names: Vec<&str> =
+            row.split('|').nth(3).unwrap().split(',').map(|name| name.trim().trim_matches('`')).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("{row}"));
+            assert!(named::tests_of(&format!("tests/{file}.rs")).contains(test), "there is no {name}");
+        }
+    }
 }

@@ -250,7 +250,7 @@ fn nothing_that_is_there_is_overwritten() {
     fs::rename(&path, dir.path().join("hidden")).unwrap();
     let said = restore(dir.path(), "copy");
     assert!(said.code == Some(1) && !path.exists(), "{}", said.err);
-    assert_in_order(&said.err, &["do not stop the server", "rollbook backup"]);
+    assert_in_order(&said.err, &["still has it open", "Do not stop that server", "rollbook backup"]);
     let said = restore(dir.path(), "hidden");
     assert!(said.code == Some(1), "{}", said.err);
     server.kill();

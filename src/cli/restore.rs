@@ -16,6 +16,7 @@ use crate::control::{self, Feed, Parts, Reply, Request, ask, feed};
 use crate::disk::size;
 use crate::notary::{Marked, key_path, mark_path};
 use crate::restore::{self, Restored, Source, Standing};
+use crate::target::TargetName;
 
 pub(super) const HELP: &str = "\
 For a server that is stopped and whose data file is gone. The file that is named stays as it is: a backup, a copy of the data
@@ -42,15 +43,24 @@ pub enum Error {
     /// It could not be.
     #[error(transparent)]
     Restore(#[from] restore::Error),
-    /// A server runs on the data file.
+    /// A server runs on the data file, which is there.
     #[error(
         "a server runs on {} (process {pid}), and nothing was changed.\n\
-         If its file was removed by mistake, do not stop the server: it still has everything. Let it make a backup:\n\n  \
-         rollbook backup\n\n\
-         If the file is to be given up, stop the server, and move the file away before you restore", .data.display()
+         If its file is to be given up, stop the server and move the file away before you restore", .data.display()
     )]
     Running {
         /// The data file.
+        data: PathBuf,
+        /// The server's process.
+        pid: u32,
+    },
+    /// The data file is gone, and a server has it open.
+    #[error(
+        "{} is gone, but a server still has it open (process {pid}). Do not stop that server: it has everything.\n\
+         Let it make a backup, and restore that once it is stopped:\n\n  rollbook backup", .data.display()
+    )]
+    Unlinked {
+        /// Where the data file was.
         data: PathBuf,
         /// The server's process.
         pid: u32,
@@ -69,7 +79,8 @@ pub enum Error {
 /// When nothing was restored.
 pub async fn run(command: &Restore, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     if let Some(Reply::Status { pid, .. }) = ask(&local.data, &Request::Status).await? {
-        return Err(Error::Running { data: local.data.clone(), pid });
+        let data = std::path::absolute(&local.data).unwrap_or_else(|_| local.data.clone());
+        return Err(if data.exists() { Error::Running { data, pid } } else { Error::Unlinked { data, pid } });
     }
     let stopped = Arc::new(AtomicBool::new(false));
     let (stop, flag) = (serve::stop_signal()?, stopped.clone());
@@ -92,7 +103,10 @@ async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Res
     let (copied, stop) = (copied.await?, stopped.clone());
     let proved = shown("checking entries", move |feed| copied.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
     let proved = proved.await?;
-    Ok(blocking(move || proved.put_in_place()).await?)
+    if stopped.load(Ordering::Relaxed) {
+        return Err(restore::Error::Stopped.into());
+    }
+    blocking(move || proved.put_in_place()).await
 }
 
 /// Says how far it is, and whether it was broken off.
@@ -137,7 +151,7 @@ fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
         text += OLDER_SCHEMA;
     }
     if !standing.mute.is_empty() {
-        let names: Vec<&str> = standing.mute.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = standing.mute.iter().map(TargetName::as_str).collect();
         let _ = write!(
             text,
             "\nThese targets stand still until they have a secret to sign with, which is in no backup: {}.\n\
@@ -155,9 +169,9 @@ fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
 
 /// What comes back with an older copy besides.
 const GONE_BACK: &str = "
-Everything else in the file is of that time too: whoever was erased since is in it again, API keys that were revoked since
-work again, and admins have the passwords they had. Do those things once more; the lines that the server wrote since
-(user.erased, key.revoked) name them.
+Everything else in the file is as it was when the copy was made: whoever was erased since is in it again, API keys that were
+revoked since work again, and admins have the passwords they had. Do those things once more; the lines that the server has
+written since (user.erased, key.revoked) say which.
 ";
 
 const OLDER_SCHEMA: &str = "
@@ -203,10 +217,13 @@ fn verdict(path: &Path, standing: &Standing) -> String {
 /// What an older copy does not have.
 fn missing(has: u64, marked: &Marked) -> String {
     let signed = marked.checkpoint.size;
-    let gone = if signed - has == 1 { format!("entry {has}") } else { format!("entries {has} to {}", signed - 1) };
+    let gone = match signed - has {
+        1 => format!("entry {has}, and whatever it"),
+        _ => format!("entries {has} to {}, and whatever they", signed - 1),
+    };
     format!(
         "THE COPY IS OLDER THAN WHAT WAS SIGNED HERE. {} were signed{}; the copy has {has}.\n\
-         Missing: {gone}, and whatever they said about users. Whoever keeps a checkpoint of more than {has} entries can\n\
+         Missing: {gone} said about users. Whoever keeps a checkpoint of more than {has} entries can\n\
          prove that they were there.",
         entries(signed),
         at(marked),
@@ -277,8 +294,8 @@ fn steps(from: &Path, path: &Path, standing: &Standing, data: &str) -> Vec<Strin
         .push(format!("Get the users as Clerk has them now. This needs CLERK_SECRET_KEY.\n\n     rollbook sync{data}"));
     let since = standing.newest_at.map_or_else(|| "there are".to_owned(), |at| format!("were sent since {at}"));
     steps.push(format!(
-        "Replay all messages that {since}, in the Clerk Dashboard on the page of the webhook endpoint. What the copy\n   \
-         has counts as duplicate."
+        "Replay all messages that {since}: in the Clerk Dashboard, on\n   \
+         the page of the webhook endpoint. What the copy has counts as duplicate."
     ));
     steps.push(format!("See whether all is well.\n\n     rollbook doctor{data}"));
     steps

@@ -58,17 +58,17 @@ pub(super) fn hours(text: &str) -> Parsed<Option<NonZeroU32>> {
 
 /// How many hours are between two backups; `None` is never.
 pub(super) fn backup_hours(text: &str) -> Parsed<Option<NonZeroU32>> {
-    number_or_none(text, 8760).ok_or_else(|| "must be a whole number of hours from 1 to 8760, or 0 for none".into())
+    number_or_none(text, 8760, "must be a whole number of hours from 1 to 8760, or 0 for none")
 }
 
 /// How many backups are kept; `None` is all.
 pub(super) fn kept(text: &str) -> Parsed<Option<NonZeroU32>> {
-    number_or_none(text, 100_000).ok_or_else(|| "must be a whole number from 1 to 100000, or 0 for all".into())
+    number_or_none(text, 100_000, "must be a whole number from 1 to 100000, or 0 for all")
 }
 
 /// A whole number of at most `most`, where 0 says that there is none.
-fn number_or_none(text: &str, most: u32) -> Option<Option<NonZeroU32>> {
-    text.parse().ok().filter(|number| *number <= most).map(NonZeroU32::new)
+fn number_or_none(text: &str, most: u32, wanted: &str) -> Parsed<Option<NonZeroU32>> {
+    text.parse().ok().filter(|number| *number <= most).map(NonZeroU32::new).ok_or_else(|| wanted.into())
 }
 
 /// A secret key of Clerk's.

@@ -23,8 +23,9 @@ pub fn former_copies(data: &Path) -> io::Result<Vec<PathBuf>> {
     let mut copies = Vec::new();
     let Some(name) = data.file_name().and_then(|name| name.to_str()) else { return Ok(copies) };
     for entry in fs::read_dir(disk::folder(data))? {
-        let path = entry?.path();
-        let rest = path.file_name().and_then(|found| found.to_str()?.strip_prefix(name)?.strip_prefix(SUFFIX));
+        let found = entry?.file_name();
+        let rest = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix(SUFFIX));
+        let path = data.with_file_name(&found);
         let is_one = |rest: &str| rest.split('.').all(|number| number.parse::<u32>().is_ok());
         if rest.is_some_and(is_one) && path.is_file() {
             copies.push(path);

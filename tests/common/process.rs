@@ -35,15 +35,6 @@ pub fn serve_under(program: &str, arguments: &[&str], dir: &Path) -> Command {
     command
 }
 
-/// What another command says of the folder's data file, and whether it succeeded.
-pub fn told(dir: &Path, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
-    let command = command.args(arguments).current_dir(dir).env_clear().env("ROLLBOOK_DATA", dir.join("rollbook.redb"));
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
-}
-
 fn configured(mut command: Command, dir: &Path) -> Command {
     command
         .arg("serve")
@@ -282,6 +273,21 @@ pub struct Said {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
+}
+
+impl Said {
+    /// What it said, where it did what was asked, which it has to.
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self.out
+    }
+
+    /// Why it did not do what was asked: one sentence.
+    pub fn refusal(self) -> String {
+        assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
+        assert_eq!(self.err.trim().lines().count(), 1, "one sentence is enough: {}", self.err);
+        self.err
+    }
 }
 
 /// `rollbook` with these arguments in that folder, with its data file and no other setting.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::common::{CLERK, sign, tokens};
 use crate::file::{self, Witness};
 use crate::ledger::{Dice, Ledger, left_behind, nth};
-use crate::process::{Line, Process, serve, told};
+use crate::process::{Line, Process, rollbook, serve};
 use crate::{assert_verified, skip, times};
 
 const HOUR: i64 = 3600;
@@ -102,9 +102,8 @@ fn a_clock_that_jumps_while_it_runs_is_followed_and_the_log_never_goes_back() {
     let (dir, mut witness) = (tempfile::tempdir().unwrap(), Witness::default());
     let server = Process::start(wall.serve(dir.path()));
     let mut line = server.connect();
-    let (made, key) = told(dir.path(), &["keys", "create", "--name", "a server", "--scope", "users:read"]);
-    assert!(made, "{key}");
-    let key = key.lines().next().unwrap();
+    let key = rollbook(dir.path(), &["keys", "create", "--name", "a server", "--scope", "users:read"]).done();
+    let key = key.trim();
     for (n, ahead) in [(1, 0), (3, -HOUR), (5, DAY), (7, 0)] {
         wall.set(ahead);
         wall.assert_followed(&mut line, n * 10);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::file::Witness;
 use crate::ledger::{Ledger, left_behind, nth};
-use crate::process::{Process, serve, serve_after, told};
+use crate::process::{Process, rollbook, serve, serve_after};
 use crate::skip;
 
 /// As many as come: far more than the 1,024 there is room for.
@@ -42,9 +42,8 @@ fn measured(server: &Process, name: &str) -> u64 {
 
 /// The line of a head that shows a key to the log.
 fn key(dir: &TempDir) -> String {
-    let (made, key) = told(dir.path(), &["keys", "create", "--name", "a server", "--scope", "audit:read"]);
-    assert!(made, "{key}");
-    format!("authorization: Bearer {}\r\n", key.lines().next().unwrap())
+    let key = rollbook(dir.path(), &["keys", "create", "--name", "a server", "--scope", "audit:read"]).done();
+    format!("authorization: Bearer {}\r\n", key.trim())
 }
 
 /// Whoever comes next is served, and who was being served still is.
@@ -95,8 +94,7 @@ fn few_descriptors_are_kept_for_what_matters() {
         ledger.acknowledged.lock().unwrap().insert(n);
     }
     // The mark beside the data file is written anew, the command has its connection, too.
-    let (signed, said) = told(dir.path(), &["checkpoint"]);
-    assert!(signed, "{said}");
+    rollbook(dir.path(), &["checkpoint"]).done();
     assert!(measured(&server, "rollbook_connections") <= 32);
     // The oldest of them have gone.
     assert_eq!(crowd[0].read(&mut [0; 16]).unwrap_or(0), 0);
@@ -158,7 +156,9 @@ fn who_writes_slowly_is_given_up_and_slows_nobody() {
     let (since, mut n) = (Instant::now(), 0);
     while drips.iter().any(|streams| !streams.is_empty()) {
         assert!(since.elapsed() < Duration::from_mins(1), "some are still waited for");
-        drips.iter_mut().for_each(|streams| streams.retain_mut(|stream| !is_given_up(stream)));
+        for streams in &mut drips {
+            streams.retain_mut(|stream| !is_given_up(stream));
+        }
         let (id, body) = nth(n);
         assert_eq!(line.deliver(&id, &body).unwrap().0, 200);
         ledger.acknowledged.lock().unwrap().insert(n);

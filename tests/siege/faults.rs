@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::file::Witness;
 use crate::ledger::{Dice, Ledger, data, left_behind};
-use crate::process::{Process, serve, serve_under};
+use crate::process::{Line, Process, serve, serve_under};
 use crate::{assert_verified, can, skip, times};
 
 /// A new folder after so many rounds: each of them checks the whole log.
@@ -17,6 +17,8 @@ const FOLDER: usize = 25;
 struct Ends {
     /// It did not come up.
     refused: usize,
+    /// It came up and took nothing.
+    read_only: usize,
     /// It stopped by itself.
     stopped: usize,
     /// It got through, and was killed.
@@ -69,6 +71,11 @@ fn round(dir: &TempDir, ledger: &Ledger, points: &[&str], probability: f64, acks
             assert_fair(status, &said, status.code() == Some(2) && said.contains(".env: cannot be read"));
             ends.refused += 1;
         }
+        // A mark or a key that is said not to be there leaves the log in doubt, and the file as it is.
+        Ok(server) if is_read_only(&server) => {
+            ends.read_only += 1;
+            server.kill();
+        }
         Ok(server) => drop(ledger.run_while(server, 8, acks, |server, acknowledged| {
             if acknowledged == acks {
                 ends.killed += 1;
@@ -80,6 +87,11 @@ fn round(dir: &TempDir, ledger: &Ledger, points: &[&str], probability: f64, acks
             ends.stopped += 1;
         })),
     }
+}
+
+fn is_read_only(server: &Process) -> bool {
+    let asked = Line::to(server.address).and_then(|mut line| line.get("/metrics"));
+    asked.is_ok_and(|(_, measured)| measured.lines().any(|line| line == "rollbook_log_in_doubt 1"))
 }
 
 /// It ended with 1 and not in a panic. Otherwise it has to be `excused`, or it was the runtime, which takes it for granted

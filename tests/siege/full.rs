@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::file::Witness;
 use crate::ledger::{Dice, Ledger, data, left_behind};
-use crate::process::{Process, serve, serve_after, told};
+use crate::process::{Process, rollbook, serve, serve_after};
 use crate::volume::Volume;
 use crate::{assert_verified, times};
 
@@ -45,7 +45,7 @@ fn full_while_webhooks_come_it_stops_and_goes_on_once_there_is_room() {
             }
         }
         ledger.check(&left_behind(dir), &mut witness);
-        volume.empty();
+        volume.clear();
         ledger.run(Process::start(serve(dir)), 8, 30, Process::kill);
         ledger.check(&left_behind(dir), &mut witness);
     }
@@ -67,23 +67,57 @@ fn full_while_a_checkpoint_is_signed_it_says_so_and_signs_once_there_is_room() {
     let mark = fs::read(dir.join("rollbook.redb.hwm")).unwrap();
     ledger.run_while(server, 4, 10, |mut server, _| {
         volume.fill(0);
-        let (signed, said) = told(dir, &["checkpoint"]);
-        assert!(!signed && said.trim().lines().count() == 1, "{said}");
+        rollbook(dir, &["checkpoint"]).refusal();
         assert_eq!(fs::read(dir.join("rollbook.redb.hwm")).unwrap(), mark, "the old mark is whole");
         if !server.has_ended() {
             server.kill();
         }
     });
     ledger.check(&left_behind(dir), &mut witness);
-    volume.empty();
+    volume.clear();
     let server = Process::start(serve(dir));
     ledger.settle(&server);
-    let (signed, said) = told(dir, &["checkpoint"]);
-    assert!(signed, "{said}");
+    rollbook(dir, &["checkpoint"]).done();
     server.terminate();
     assert!(server.wait().0.success());
     ledger.check(&left_behind(dir), &mut witness);
     assert_verified(dir);
+}
+
+#[test]
+fn full_while_a_backup_is_made_there_is_none_and_webhooks_are_taken() {
+    let Some(volume) = Volume::mount(ROOM) else { return };
+    let (dir, ledger, mut witness) = (tempfile::tempdir().unwrap(), Ledger::default(), Witness::default());
+    ledger.run(Process::start(serve(dir.path())), 8, 300, Process::kill);
+    let to = volume.path().to_str().unwrap();
+    let (mut made, mut refused) = (0, Vec::new());
+    ledger.run(Process::start(serve(dir.path())), 4, 1, |server| {
+        for _ in 0..times("SIEGE_ROUNDS", 4).min(60) {
+            let ended = std::thread::scope(|scope| {
+                let backup = scope.spawn(|| rollbook(dir.path(), &["backup", to]));
+                while volume.is_empty() && !backup.is_finished() {}
+                volume.fill(0);
+                backup.join().unwrap()
+            });
+            volume.clear();
+            match ended.code {
+                Some(0) => {
+                    // It was quicker: then it is whole.
+                    made += 1;
+                    let path = volume.only_file();
+                    rollbook(dir.path(), &["verify", path.to_str().unwrap()]).done();
+                    fs::remove_file(path).unwrap();
+                }
+                _ => refused.push(ended.refusal()),
+            }
+            assert!(volume.is_empty(), "nothing of it is left");
+        }
+        rollbook(dir.path(), &["backup", to]).done();
+        rollbook(dir.path(), &["verify", volume.only_file().to_str().unwrap()]).done();
+        server.kill();
+    });
+    ledger.check(&left_behind(dir.path()), &mut witness);
+    println!("{made} backups were quicker, {} refused: {:?}", refused.len(), refused.last());
 }
 
 #[test]
@@ -94,7 +128,7 @@ fn a_disk_that_is_full_from_the_start_is_said_to_be() {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("ROLLBOOK_DATA") && said.contains("No space left"), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "one sentence is enough: {said}");
-    volume.empty();
+    volume.clear();
     Ledger::default().run(Process::start(serve(volume.path())), 4, 20, Process::kill);
 }
 

@@ -42,8 +42,20 @@ impl Volume {
     }
 
     /// Makes room again.
-    pub(crate) fn empty(&self) {
+    pub(crate) fn clear(&self) {
         fs::remove_file(self.ballast()).unwrap();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        fs::read_dir(self.path()).unwrap().next().is_none()
+    }
+
+    /// The one file there is.
+    pub(crate) fn only_file(&self) -> PathBuf {
+        let mut files = fs::read_dir(self.path()).unwrap().map(|file| file.unwrap().path());
+        let (only, more) = (files.next().unwrap(), files.next());
+        assert_eq!(more, None);
+        only
     }
 
     fn ballast(&self) -> PathBuf {
