@@ -21,8 +21,8 @@ mod tokens;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+
+use named::tests_of;
 
 /// One thing that is tried.
 struct Attack {

@@ -19,8 +19,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
             "tests/description/statuses.rs::s408_is_answered_by_every_operation_that_takes_a_body",
             "tests/events/stream.rs::a_reader_who_does_not_read_holds_nobody_up",
             "src/server/accept/line.rs::a_write_without_progress_fails",
-            "tests/siege/crowds.rs::who_reads_slowly_costs_little_and_slows_nobody",
-            "tests/siege/crowds.rs::who_writes_slowly_is_given_up_and_slows_nobody",
         ],
     ),
     attack(
