@@ -384,7 +384,7 @@ pub struct Prune {
 /// `rollbook backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// A folder, or the name of a new file; otherwise the folder of the settings (ROLLBOOK_BACKUP_DIR)
+    /// A folder, or the name of a new file; otherwise the folder that is set for backups
     #[arg(value_name = "DEST")]
     pub to: Option<PathBuf>,
     /// Settings.
