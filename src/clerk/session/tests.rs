@@ -418,7 +418,9 @@ async fn text_that_is_nearly_a_token() {
     let longest = (5000..7000).map(|n| OURS.mint(&padding(n))).find(|token| token.len() >= MAX_TOKEN - 2).unwrap();
     assert!(longest.len() <= MAX_TOKEN);
     assert_eq!(fault(&longest).await, None);
-    assert_eq!(fault(&format!("{token}{}", "A".repeat(MAX_TOKEN + 1 - token.len()))).await, Some(Fault::TooLong));
+    let lengthened = |to: usize| format!("{token}{}", "A".repeat(to - token.len()));
+    assert_eq!(fault(&lengthened(MAX_TOKEN)).await, Some(Fault::Signature));
+    assert_eq!(fault(&lengthened(MAX_TOKEN + 1)).await, Some(Fault::TooLong));
 }
 
 #[tokio::test]
