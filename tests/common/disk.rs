@@ -1,8 +1,10 @@
-//! A disk in memory that does as real ones do when they break: it fails at a given call and from then on,
-//! and what was written but not synced may be there afterwards, or in part, or not at all.
+//! A disk in memory that does as real ones do: it fails at a given call, once or from then on; it is full; and what was
+//! written but not synced when it broke may be there afterwards, or in part, or not at all.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
@@ -16,6 +18,23 @@ pub enum Call {
     Sync,
 }
 
+/// Every kind of them.
+pub const CALLS: [Call; 4] = [Call::Read, Call::Write, Call::Resize, Call::Sync];
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// So many calls of the kind go well; the next one fails, and everything after it.
+    Breaks(Call, u64),
+    /// The same, but only that one call fails.
+    Hiccups(Call, u64),
+    /// It takes no more than so many bytes: a file cannot be made longer, which is how a limit or a quota shows.
+    Short(usize),
+    /// So many more blocks get their place on it; the next one does not. A file can be made longer than there is room
+    /// for, which is how a full file system shows.
+    Full(usize),
+}
+
 /// What becomes of writes that were not synced when the disk broke.
 #[derive(Debug, Clone, Copy)]
 pub enum Survival {
@@ -23,8 +42,12 @@ pub enum Survival {
     All,
     /// None of them is.
     None,
-    /// Some are, and of some only a few sectors: the power was cut. The number picks which.
+    /// Some are, whichever, and of some only a few sectors: the power was cut. The number picks which.
     Some(u64),
+    /// Those up to one of them are, and of that one a few sectors: the power was cut, and the disk kept the order.
+    First(u64),
+    /// Each is there in part at most: the power was cut.
+    Torn(u64),
 }
 
 /// The disk. A clone is the same disk.
@@ -39,12 +62,19 @@ struct State {
     synced: Vec<u8>,
     /// What was asked since.
     pending: Vec<Change>,
-    /// The call to fail at, and how many of its kind go well before.
-    fault: Option<(Call, u64)>,
+    fault: Option<Fault>,
+    /// Whether a call has failed.
     broken: bool,
     /// How many calls of each kind there were.
     calls: [u64; 4],
+    /// The blocks that have their place.
+    blocks: BTreeSet<usize>,
+    /// How it was after each sync, once somebody wants to know.
+    kept: Option<Vec<Disk>>,
 }
+
+const SECTOR: usize = 512;
+const BLOCK: usize = 4096;
 
 #[derive(Debug)]
 enum Change {
@@ -54,7 +84,6 @@ enum Change {
 
 impl Change {
     fn apply(&self, image: &mut Vec<u8>, mut survives: impl FnMut() -> bool) {
-        const SECTOR: usize = 512;
         match self {
             Self::Resize(length) => image.resize(*length, 0),
             Self::Write(at, data) => {
@@ -80,9 +109,41 @@ impl Disk {
         self.0.lock().unwrap()
     }
 
+    /// From now on this is wrong with it.
+    pub fn suffer(&self, fault: Fault) {
+        let mut state = self.state();
+        state.blocks = blocks(&state.image).collect();
+        state.fault = Some(fault);
+    }
+
+    /// From now on nothing is wrong with it.
+    pub fn recover(&self) {
+        let mut state = self.state();
+        state.fault = None;
+        state.broken = false;
+    }
+
+    /// How many more blocks would find their place, on one that may be full.
+    pub fn room(&self) -> Option<usize> {
+        match self.state().fault {
+            Some(Fault::Full(room)) => Some(room),
+            _ => None,
+        }
+    }
+
     /// From now on so many calls of the kind go well; the next one fails, and everything after it.
     pub fn break_at(&self, call: Call, after: u64) {
-        self.state().fault = Some((call, after));
+        self.suffer(Fault::Breaks(call, after));
+    }
+
+    /// From now on it keeps how it was after each sync.
+    pub fn keep_states(&self) {
+        self.state().kept = Some(Vec::new());
+    }
+
+    /// How it was after each sync since the last time this was asked.
+    pub fn kept_states(&self) -> Vec<Self> {
+        self.state().kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// How long it is, in bytes.
@@ -91,7 +152,7 @@ impl Disk {
     }
 
     /// Changes the bytes in that range, behind the back of whoever has it open.
-    pub fn damage(&self, range: std::ops::Range<usize>, damage: fn(&mut [u8])) {
+    pub fn damage(&self, range: Range<usize>, damage: fn(&mut [u8])) {
         let mut state = self.state();
         damage(&mut state.image[range.clone()]);
         damage(&mut state.synced[range]);
@@ -111,25 +172,22 @@ impl Disk {
     pub fn salvage(&self, survival: Survival) -> Self {
         let state = self.state();
         let mut image = state.synced.clone();
-        let mut dice = match survival {
-            Survival::Some(seed) => seed | 1,
-            Survival::All | Survival::None => 1,
+        let mut dice = Dice::of(survival);
+        let last = match survival {
+            Survival::First(_) => dice.below(state.pending.len() + 1),
+            _ => state.pending.len(),
         };
-        for change in &state.pending {
-            // Marsaglia's xorshift: the same number always picks the same sectors.
-            let mut roll = || {
-                dice ^= dice << 13;
-                dice ^= dice >> 7;
-                dice ^= dice << 17;
-                dice
-            };
+        for (n, change) in state.pending.iter().enumerate() {
             match survival {
                 Survival::All => change.apply(&mut image, || true),
-                Survival::Some(_) if matches!(change, Change::Resize(_)) || !roll().is_multiple_of(4) => {
-                    let torn = roll().is_multiple_of(4);
-                    change.apply(&mut image, || !torn || roll().is_multiple_of(2));
+                Survival::First(_) if n < last => change.apply(&mut image, || true),
+                Survival::First(_) if n == last => change.apply(&mut image, || dice.below(2) == 0),
+                Survival::Torn(_) => change.apply(&mut image, || dice.below(2) == 0),
+                Survival::Some(_) if dice.below(4) > 0 => {
+                    let torn = dice.below(4) == 0;
+                    change.apply(&mut image, || !torn || dice.below(2) == 0);
                 }
-                Survival::Some(_) | Survival::None => {}
+                Survival::First(_) | Survival::Some(_) | Survival::None => {}
             }
         }
         Self::of(image)
@@ -137,13 +195,18 @@ impl Disk {
 
     fn call(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
-        match &mut state.fault {
-            Some((kind, 0)) if *kind == call => state.broken = true,
-            Some((kind, left)) if *kind == call => *left -= 1,
-            _ => {}
-        }
         state.calls[call as usize] += 1;
-        if state.broken { Err(io::Error::other("the disk is broken")) } else { Ok(state) }
+        let fails = match &mut state.fault {
+            Some(Fault::Breaks(kind, 0)) => *kind == call || state.broken,
+            Some(Fault::Hiccups(kind, 0)) => *kind == call && !state.broken,
+            Some(Fault::Breaks(kind, left) | Fault::Hiccups(kind, left)) => {
+                *left -= u64::from(*kind == call);
+                false
+            }
+            Some(Fault::Short(_) | Fault::Full(_)) | None => false,
+        };
+        state.broken |= fails;
+        if fails { Err(io::Error::other("the disk is broken")) } else { Ok(state) }
     }
 
     fn change(&self, call: Call, change: Change) -> io::Result<()> {
@@ -155,9 +218,73 @@ impl Disk {
                 return Err(error);
             }
         };
+        let (fits, change) = state.fit(change);
         change.apply(&mut state.image, || true);
         state.pending.push(change);
-        Ok(())
+        state.broken |= !fits;
+        if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+}
+
+impl State {
+    /// Whether there is room for the change, and as much of it as there is room for.
+    fn fit(&mut self, change: Change) -> (bool, Change) {
+        match (self.fault, change) {
+            (Some(Fault::Short(length)), Change::Resize(wanted)) if wanted > length => {
+                (false, Change::Resize(self.image.len()))
+            }
+            (Some(Fault::Full(room)), Change::Resize(length)) => {
+                let freed = self.blocks.split_off(&length.div_ceil(BLOCK)).len();
+                self.fault = Some(Fault::Full(room + freed));
+                (true, Change::Resize(length))
+            }
+            (Some(Fault::Full(mut room)), Change::Write(at, mut data)) => {
+                let mut written = 0;
+                while written < data.len() {
+                    let block = (at + written) / BLOCK;
+                    if !self.blocks.contains(&block) {
+                        if room == 0 {
+                            break;
+                        }
+                        room -= 1;
+                        self.blocks.insert(block);
+                    }
+                    written = ((block + 1) * BLOCK - at).min(data.len());
+                }
+                self.fault = Some(Fault::Full(room));
+                let fits = written == data.len();
+                data.truncate(written);
+                (fits, Change::Write(at, data))
+            }
+            (_, change) => (true, change),
+        }
+    }
+}
+
+/// The blocks of a file that have their place: in the others nothing was ever written.
+fn blocks(image: &[u8]) -> impl Iterator<Item = usize> {
+    image.chunks(BLOCK).enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0)).map(|(n, _)| n)
+}
+
+/// Marsaglia's xorshift: the same number always picks the same sectors.
+struct Dice(u64);
+
+impl Dice {
+    fn of(survival: Survival) -> Self {
+        match survival {
+            Survival::Some(seed) | Survival::First(seed) | Survival::Torn(seed) => {
+                // Numbers that follow each other must not pick alike.
+                Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+            }
+            Survival::All | Survival::None => Self(1),
+        }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap() % end
     }
 }
 
@@ -180,8 +307,11 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.call(Call::Sync)?;
-        let State { synced, pending, .. } = &mut *state;
+        let State { image, synced, pending, kept, .. } = &mut *state;
         pending.drain(..).for_each(|change| change.apply(synced, || true));
+        if let Some(kept) = kept {
+            kept.push(Self::of(image.clone()));
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -30,44 +31,51 @@ pub fn open_disk(disk: &(impl StorageBackend + Clone)) -> Database {
     Database::builder().create_with_backend(disk.clone()).unwrap()
 }
 
+/// What `$make` makes of each table, by its name.
+macro_rules! all_tables {
+    ($make:ident, $txn:expr) => {
+        BTreeMap::from(
+            [
+                ("meta", $make::<Text, Bytes>($txn, "meta-1")),
+                ("users", $make::<u128, Bytes>($txn, "users-1")),
+                ("user_tombstones", $make::<Text, i64>($txn, "user_tombstones-1")),
+                ("erased", $make::<u128, i64>($txn, "erased-1")),
+                ("user_index", $make::<(Text, u128), ()>($txn, "user_index-1")),
+                ("sign_ins", $make::<Text, i64>($txn, "sign_ins-1")),
+                ("objects", $make::<(Text, Text), Bytes>($txn, "objects-1")),
+                ("object_children", $make::<(Text, Text, Text), ()>($txn, "object_children-1")),
+                ("deliveries", $make::<Text, u64>($txn, "deliveries-1")),
+                ("hours", $make::<u64, Bytes>($txn, "hours-1")),
+                ("quarantine", $make::<u64, Bytes>($txn, "quarantine-1")),
+                ("audit_leaf", $make::<u64, Bytes>($txn, "audit_leaf-1")),
+                ("audit_detail", $make::<u64, Bytes>($txn, "audit_detail-1")),
+                ("audit_tile", $make::<(u8, u64), Bytes>($txn, "audit_tile-1")),
+                ("audit_meta", $make::<Text, Bytes>($txn, "audit_meta-1")),
+                ("audit_checkpoint", $make::<(u64, u64), Bytes>($txn, "audit_checkpoint-1")),
+                ("audit_by_subject", $make::<(u64, u64), ()>($txn, "audit_by_subject-1")),
+                ("audit_by_action", $make::<(Text, u64), ()>($txn, "audit_by_action-1")),
+                ("audit_by_facet", $make::<(Text, u64), ()>($txn, "audit_by_facet-1")),
+                ("subjects", $make::<Text, Bytes>($txn, "subjects-1")),
+                ("subject_refs", $make::<Text, Text>($txn, "subject_refs-1")),
+                ("value_tags", $make::<(u64, &'static [u8; 32]), (u64, u64)>($txn, "value_tags-1")),
+                ("walk_marks", $make::<(u8, u128), ()>($txn, "walk_marks-1")),
+                ("targets", $make::<Text, Bytes>($txn, "targets-1")),
+                ("target_courses", $make::<Text, Bytes>($txn, "target_courses-1")),
+                ("admins", $make::<Text, Bytes>($txn, "admins-1")),
+                ("admin_links", $make::<&'static [u8; 32], Bytes>($txn, "admin_links-1")),
+                ("admin_sessions", $make::<&'static [u8; 32], Bytes>($txn, "admin_sessions-1")),
+                ("api_keys", $make::<&'static [u8; 32], Bytes>($txn, "api_keys-1")),
+            ]
+            .map(|(name, made)| (name.to_owned(), made)),
+        )
+    };
+}
+
 /// Everything in the file, table by table. Fails when the file has a table that is not known here: it
 /// would go unchecked.
 pub fn dump(db: &Database) -> BTreeMap<String, Table> {
     let txn = db.begin_read().unwrap();
-    let tables = BTreeMap::from(
-        [
-            ("meta", table::<Text, Bytes>(&txn, "meta-1")),
-            ("users", table::<u128, Bytes>(&txn, "users-1")),
-            ("user_tombstones", table::<Text, i64>(&txn, "user_tombstones-1")),
-            ("erased", table::<u128, i64>(&txn, "erased-1")),
-            ("user_index", table::<(Text, u128), ()>(&txn, "user_index-1")),
-            ("sign_ins", table::<Text, i64>(&txn, "sign_ins-1")),
-            ("objects", table::<(Text, Text), Bytes>(&txn, "objects-1")),
-            ("object_children", table::<(Text, Text, Text), ()>(&txn, "object_children-1")),
-            ("deliveries", table::<Text, u64>(&txn, "deliveries-1")),
-            ("hours", table::<u64, Bytes>(&txn, "hours-1")),
-            ("quarantine", table::<u64, Bytes>(&txn, "quarantine-1")),
-            ("audit_leaf", table::<u64, Bytes>(&txn, "audit_leaf-1")),
-            ("audit_detail", table::<u64, Bytes>(&txn, "audit_detail-1")),
-            ("audit_tile", table::<(u8, u64), Bytes>(&txn, "audit_tile-1")),
-            ("audit_meta", table::<Text, Bytes>(&txn, "audit_meta-1")),
-            ("audit_checkpoint", table::<(u64, u64), Bytes>(&txn, "audit_checkpoint-1")),
-            ("audit_by_subject", table::<(u64, u64), ()>(&txn, "audit_by_subject-1")),
-            ("audit_by_action", table::<(Text, u64), ()>(&txn, "audit_by_action-1")),
-            ("audit_by_facet", table::<(Text, u64), ()>(&txn, "audit_by_facet-1")),
-            ("subjects", table::<Text, Bytes>(&txn, "subjects-1")),
-            ("subject_refs", table::<Text, Text>(&txn, "subject_refs-1")),
-            ("value_tags", table::<(u64, &'static [u8; 32]), (u64, u64)>(&txn, "value_tags-1")),
-            ("walk_marks", table::<(u8, u128), ()>(&txn, "walk_marks-1")),
-            ("targets", table::<Text, Bytes>(&txn, "targets-1")),
-            ("target_courses", table::<Text, Bytes>(&txn, "target_courses-1")),
-            ("admins", table::<Text, Bytes>(&txn, "admins-1")),
-            ("admin_links", table::<&'static [u8; 32], Bytes>(&txn, "admin_links-1")),
-            ("admin_sessions", table::<&'static [u8; 32], Bytes>(&txn, "admin_sessions-1")),
-            ("api_keys", table::<&'static [u8; 32], Bytes>(&txn, "api_keys-1")),
-        ]
-        .map(|(name, rows)| (name.to_owned(), rows)),
-    );
+    let tables = all_tables!(table, &txn);
     let known: BTreeSet<String> = tables.keys().map(|name| format!("{name}-1")).collect();
     let found: BTreeSet<String> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
     assert_eq!(known, found);
@@ -79,6 +87,23 @@ fn table<K: Key + 'static, V: Stored + 'static>(txn: &ReadTransaction, name: &st
     let shown = |value: V::SelfType<'_>| V::as_bytes(&value).as_ref().escape_ascii().to_string();
     let rows = rows.iter().unwrap().map(Result::unwrap);
     rows.map(|(key, value)| (format!("{:?}", key.value()), shown(value.value()))).collect()
+}
+
+/// A hash over each table, which tells quickly whether two of them are the same.
+pub fn hashes(db: &Database) -> BTreeMap<String, u64> {
+    let txn = db.begin_read().unwrap();
+    all_tables!(hash, &txn)
+}
+
+fn hash<K: Key + 'static, V: Stored + 'static>(txn: &ReadTransaction, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let rows = txn.open_table(TableDefinition::<K, V>::new(name)).unwrap();
+    for row in rows.iter().unwrap() {
+        let (key, value) = row.unwrap();
+        K::as_bytes(&key.value()).as_ref().hash(&mut hasher);
+        V::as_bytes(&value.value()).as_ref().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// All rows of a table, in the table's order, each made into something that outlives the transaction.
@@ -186,6 +211,7 @@ pub fn leaves(db: &Database) -> Vec<Vec<u8>> {
 }
 
 /// An observer of the log, who remembers what it said before: nothing of that may ever change.
+#[derive(Clone)]
 pub struct Witness {
     tree: MemoryBackedTree<Sha256, Vec<u8>>,
     hashes: Vec<[u8; 32]>,
@@ -202,6 +228,11 @@ impl Witness {
     /// How many entries the log had when last seen.
     pub fn size(&self) -> usize {
         self.tree.items().len()
+    }
+
+    /// The root that the log had when it had so many entries.
+    pub fn root_at(&self, size: usize) -> [u8; 32] {
+        root(&self.hashes[..size])
     }
 
     /// Checks all that the log promises, and that it only grew since the last time, but for what was pruned.
@@ -254,12 +285,12 @@ impl Witness {
     }
 }
 
-/// The root of a full subtree, RFC 6962 §2.1.
+/// The root over these leaves or full subtrees, RFC 6962 §2.1.
 fn root(hashes: &[[u8; 32]]) -> [u8; 32] {
-    if let [one] = hashes {
-        return *one;
+    if let [] | [_] = hashes {
+        return hashes.first().copied().unwrap_or_else(|| Sha256::digest([]).into());
     }
-    let (left, right) = hashes.split_at(hashes.len() / 2);
+    let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
     Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
 }
 
