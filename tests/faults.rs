@@ -65,9 +65,8 @@ async fn follow_script(place: &Place) -> Run {
             Step::Deliver(messages) => {
                 let answers = deliver(&site.store, messages).await;
                 let good = answers.iter().take_while(|answer| answer.is_ok()).count();
-                let failed =
-                    answers.into_iter().skip(good).map(|answer| answer.expect_err("acknowledged out of order"));
-                let failed: Vec<String> = failed.collect();
+                let failed: Vec<String> = answers.into_iter().filter_map(Result::err).collect();
+                assert_eq!(good + failed.len(), messages.len(), "acknowledged out of order");
                 sofar.done += good;
                 sofar.messages.extend(messages[..good].iter().cloned());
                 sofar.unanswered = messages[good..].to_vec();
@@ -290,7 +289,7 @@ fn the_disk_is_full() {
     for room in some_of(blocks as u64, 6) {
         run(try_fault(Fault::Full(usize::try_from(room).unwrap()), &what_a_process_leaves(room), &mut tally));
     }
-    for length in [begin, (begin + end) / 2, end - 1] {
+    for length in [begin, usize::midpoint(begin, end), end - 1] {
         run(try_fault(Fault::Short(length), &what_a_process_leaves(7), &mut tally));
     }
     println!("full: {tally:?}");

@@ -161,15 +161,6 @@ async fn until_broken(store: &Store, messages: std::ops::Range<i64>) -> BTreeSet
     acknowledged
 }
 
-/// Once the disk has broken nothing is written any more, and everybody is told.
-async fn assert_stopped(store: &Store) {
-    assert!(!store.is_ready());
-    store.failed().await;
-    assert!(matches!(ingest(store, 5_000).await, Err(Error::Failed)));
-    let note = Draft::new("note", Actor::System, Source::System);
-    assert!(matches!(store.record(note).await, Err(Error::Failed)));
-}
-
 /// What was acknowledged is on the disk, the log is sound, and the store goes on from there.
 async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &str) {
     let store = on(disk).unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -195,42 +186,6 @@ async fn assert_nothing_lost(disk: &Disk, acknowledged: &BTreeSet<i64>, case: &s
     let db = file::open_disk(disk);
     witness.follow(&db);
     assert_eq!(file::deliveries(&db).len(), found.len().max(60), "{case}");
-}
-
-/// Every kind of call, failing early, late and in between; and of each, what can be left on the disk.
-#[tokio::test]
-async fn whatever_call_fails_and_whatever_is_left_nothing_acknowledged_is_lost() {
-    const POINTS: u64 = 14;
-    let whole = Disk::default();
-    let store = on(&whole).unwrap();
-    let kinds = [Call::Read, Call::Write, Call::Resize, Call::Sync];
-    let before = kinds.map(|kind| whole.calls(kind));
-    assert_eq!(until_broken(&store, 0..60).await.len(), 60);
-    store.close().await;
-    let mut broken = 0;
-    for (kind, before) in kinds.into_iter().zip(before) {
-        let calls = whole.calls(kind) - before;
-        let step = (calls / POINTS).max(1);
-        for after in (0..calls).step_by(usize::try_from(step).unwrap()) {
-            let disk = Disk::default();
-            let store = on(&disk).unwrap();
-            disk.break_at(kind, after);
-            let acknowledged = until_broken(&store, 0..60).await;
-            if disk.is_broken() && acknowledged.len() < 60 {
-                assert_stopped(&store).await;
-                broken += 1;
-            }
-            let left = [Survival::All, Survival::None, Survival::Some(after * 31 + 7), Survival::Some(after * 101 + 3)];
-            let left = left.map(|survival| (disk.salvage(survival), survival));
-            store.close().await;
-            for (disk, survival) in left {
-                let case = format!("{kind:?} fails after {after}, {survival:?} survives");
-                assert_nothing_lost(&disk, &acknowledged, &case).await;
-            }
-        }
-    }
-    println!("broken {broken} times, at writes, syncs, reads and resizes");
-    assert!(broken > 30, "the disk hardly ever broke");
 }
 
 /// Ways in which a page can be damaged.

@@ -141,7 +141,7 @@ fn a_crash_between_the_mark_and_the_checkpoint_leaves_the_mark_ahead() {
             assert_eq!(published.is_err(), broke);
             // What is looked at before the mark is written may fail as well.
             let is_marked = matches!(published, Ok(_) | Err(Error::Store(rollbook::store::Error::Failed)));
-            let size = site.store.counts().entries;
+            let entries = site.store.counts().entries;
             site.close().await;
             for survival in [Survival::All, Survival::None, Survival::Some(n), Survival::First(n)] {
                 let case = format!("write {n} fails, {survival:?} survives");
@@ -150,7 +150,7 @@ fn a_crash_between_the_mark_and_the_checkpoint_leaves_the_mark_ahead() {
                 assert_eq!(site.store.doubt(), None, "{case}");
                 let keys = site.notary.verifiers();
                 let marked = Checkpoint::open(&left.mark().unwrap(), &keys).unwrap();
-                assert_eq!(marked.size, if is_marked { size } else { size - 1 }, "{case}");
+                assert_eq!(marked.size, if is_marked { entries } else { entries - 1 }, "{case}");
                 let row = site.store.evidence().unwrap().newest_checkpoint().unwrap().unwrap();
                 ahead += usize::from(row.size < marked.size);
                 // What the mark says was never told, and may be.

@@ -76,7 +76,7 @@ impl StateMachineTest for Real {
                 let answer = real.perform(act, model);
                 let left = real.place.disk.salvage(*survival);
                 real.close();
-                real.crash(left, act, answer, model);
+                real.crash(left, act, &answer, model);
             }
             act => real.perform(act, model).unwrap(),
         }
@@ -162,7 +162,7 @@ impl Real {
     }
 
     /// Goes on with what is left. Whoever was told that it was done finds it done; whoever was not, does it again.
-    fn crash(&mut self, left: Disk, act: &Act, answer: Result<(), String>, model: &Model) {
+    fn crash(&mut self, left: Disk, act: &Act, answer: &Result<(), String>, model: &Model) {
         let after = model.log.len() as u64;
         self.place.disk = left;
         self.open();
