@@ -163,6 +163,9 @@ async fn try_fault(fault: Fault, survivals: &[Survival], tally: &mut Tally) {
         return;
     }
     tally.injected += 1;
+    if tally.injected.is_multiple_of(50) {
+        println!("{fault:?}: {tally:?}");
+    }
     let case = format!("{fault:?}, at {:?}", sofar.at);
     assert!(sofar.at.is_some() || sofar.done == *THINGS, "{case}: nobody noticed");
     for survival in survivals {
@@ -204,7 +207,7 @@ fn some_of(all: u64, few: u64) -> impl Iterator<Item = u64> {
     };
     let step = (all / wanted.max(1)).max(1);
     let chance = || UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let from = std::env::var("FAULTS_FROM").map_or_else(|_| chance() % step, |from| from.parse().unwrap());
+    let from = std::env::var("FAULTS_FROM").map_or_else(|_| chance(), |from| from.parse().unwrap()) % step;
     println!("FAULTS_FROM={from}, every {step} of {all}");
     (from..all).step_by(usize::try_from(step).unwrap())
 }
