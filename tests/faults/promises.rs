@@ -54,6 +54,7 @@ pub(crate) static COURSE: LazyLock<Course> = LazyLock::new(|| {
                 }
             }
         }
+        assert_eq!(site.store.first_entry().unwrap(), 256, "nothing was pruned");
         site.close().await;
     });
     course

@@ -12,10 +12,10 @@ use rollbook::api_key::{Scope, Scopes, Wanted};
 use rollbook::audit::retention::Cutoff;
 use rollbook::audit::{Actor, Draft, Source};
 use rollbook::clerk::webhook::read_again;
-use rollbook::clock::Timestamp;
+use rollbook::clock::{Clock, Timestamp};
 use rollbook::json::Object;
 use rollbook::store::{Admin, AdminSession, By, Link, Order, Quarantined, Store, Told, UserPatch};
-use rollbook::sync::{Fetched, Found, Stage};
+use rollbook::sync::{Fetched, Found, Policy, Stage};
 use rollbook::target::{Course, Kind, Target};
 use rollbook::traffic::{Hour, hour_of};
 use rollbook::user::{UserId, UserRef};
@@ -67,8 +67,8 @@ const AT_ONCE: usize = 6;
 pub(crate) static WORKED_IN: LazyLock<Place> = LazyLock::new(|| {
     let place = Place::new();
     run(async {
-        let site = Site::open(&place).await.unwrap();
-        site.clock.set(Timestamp::from_millis(LONG_AGO));
+        let clock = Clock::fixed(Timestamp::from_millis(LONG_AGO));
+        let site = Site::open_with(&place, Policy::default(), clock).await.unwrap();
         let old = (0..OLD.cast_signed()).map(|n| {
             let event = user_event("user.updated", &format!("user_{}", n % 20), LONG_AGO + n, &format!("Ann {n}"));
             received(&format!("old_{n}"), &event.to_string())
