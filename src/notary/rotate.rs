@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use super::key_file::Keys;
 use super::{Error, Notary};
-use crate::audit::{Actor, Doubt, Draft, Source};
+use crate::audit::{Actions, Actor, Doubt, Draft, Filter, Source};
 use crate::clock::Timestamp;
+use crate::page::{Limit, PageRequest};
 use crate::store::{By, Identity};
 use crate::tlog::note::{SigningKey, VerifierKey};
 
 /// How long a key signs beside the one that replaced it, in milliseconds.
 const RETIREMENT: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// What the log calls it when a key signs no more.
+const RETIRED: &str = "log.key_retired";
 
 impl Notary {
     /// Changes the signing key, and returns what the new one's signatures are checked with.
@@ -64,9 +68,23 @@ impl Notary {
     pub(super) async fn retire_key(&self, now: Timestamp) -> Result<(), Error> {
         let Some(keys) = self.keys() else { return Ok(()) };
         let Some((former, _)) = keys.retiring.as_ref().filter(|(_, until)| *until <= now) else { return Ok(()) };
-        let entry = Draft::new("log.key_retired", Actor::System, Source::System)
-            .with("vkey", Some(former.verifier().to_string()));
+        let vkey = former.verifier().to_string();
+        // First the entry, then the file: a key that is out of the file could not be told of any more.
+        if !self.is_retirement_told(&vkey).await? {
+            let entry = Draft::new(RETIRED, Actor::System, Source::System).with("vkey", Some(vkey));
+            self.0.store.record(entry).await?;
+        }
         self.replace_keys(Keys { active: keys.active.clone(), retiring: None }).await?;
-        Ok(self.0.store.record(entry).await?)
+        Ok(())
+    }
+
+    /// Whether the log says already that this key is out of use: a start before may have got no further.
+    async fn is_retirement_told(&self, vkey: &str) -> Result<bool, Error> {
+        let filter = Filter { action: Some(Actions::Named(RETIRED.to_owned())), ..Filter::default() };
+        let newest = PageRequest { limit: Limit::MAX, cursor: None };
+        let told = self.0.store.audit(filter, newest).await?.items;
+        Ok(told.iter().any(|entry| {
+            entry.detail.as_ref().is_some_and(|detail| detail.get("vkey").is_some_and(|told| told == vkey))
+        }))
     }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rollbook::audit::{Actor, Draft, Source};
+use rollbook::clock::{Clock, Timestamp};
 use rollbook::notary::{Error, key_path, mark_path};
 use rollbook::store::By;
+use rollbook::sync::Policy;
 use rollbook::tlog::checkpoint::Checkpoint;
 use tempfile::TempDir;
 
@@ -14,7 +16,7 @@ use crate::disk::{Call, Disk, Fault, Survival};
 use crate::file;
 use crate::promises::{mark_is_not_behind, published_are_beginnings};
 use crate::script::{deliver, worked_in};
-use crate::site::{Place, Site, run};
+use crate::site::{Place, Site, T, run};
 
 /// A way in which a file cannot be written in a folder: done, and undone.
 struct Harm {
@@ -92,7 +94,7 @@ async fn assert_not_published(place: &Place, harm: &Harm) {
     assert!(matches!(refused, Error::Key(_)), "{}: {refused}", harm.name);
     assert_eq!(site.notary.verifiers(), keys, "{}", harm.name);
     // Webhooks are taken all the while.
-    let event = crate::common::user_event("user.created", "user_meanwhile", crate::site::T, "Mia").to_string();
+    let event = crate::common::user_event("user.created", "user_meanwhile", T, "Mia").to_string();
     let answers = deliver(&site.store, &[(format!("msg_{}", harm.name.replace(' ', "_")), event)]).await;
     assert!(answers[0].is_ok() && site.store.is_ready(), "{}: {answers:?}", harm.name);
 
@@ -167,6 +169,44 @@ fn a_crash_between_the_mark_and_the_checkpoint_leaves_the_mark_ahead() {
     assert!(ahead > 10, "the mark was ahead {ahead} times");
 }
 
+/// A key's time is over, and the process ends somewhere while it is taken out of use: the log says it once, neither never
+/// nor twice.
+#[test]
+fn a_key_is_retired_in_the_log_once_wherever_that_breaks_off() {
+    const OVER: i64 = 31 * 24 * 60 * 60 * 1000;
+    let place = worked_in();
+    run(async {
+        let site = Site::open(&place).await.unwrap();
+        site.notary.rotate(by()).await.unwrap();
+        site.close().await;
+    });
+    for n in 0.. {
+        let place = place.beside(place.disk.salvage(Survival::All));
+        let later = Clock::fixed(Timestamp::from_millis(T + OVER));
+        let broke = run(async {
+            let site = Site::open_with(&place, Policy::default(), later.clone()).await.unwrap();
+            place.disk.suffer(Fault::Breaks(Call::Write, n));
+            let _ = site.notary.publish().await;
+            let broke = place.disk.is_broken();
+            site.close().await;
+            for survival in [Survival::All, Survival::None] {
+                let left = place.beside(place.disk.salvage(survival));
+                let site = Site::open_with(&left, Policy::default(), later.clone()).await.unwrap();
+                site.notary.publish().await.unwrap();
+                assert_eq!(site.notary.verifiers().len(), 1);
+                site.close().await;
+                let leaves = file::leaves(&file::open_disk(&left.disk));
+                let told = leaves.iter().filter(|leaf| String::from_utf8_lossy(leaf).contains("\"log.key_retired\""));
+                assert_eq!(told.count(), 1, "write {n} fails, {survival:?} survives");
+            }
+            broke
+        });
+        if !broke {
+            break;
+        }
+    }
+}
+
 /// A log that is signed for the first time: the key file, the entry that names it, the mark, the checkpoint.
 #[test]
 fn the_first_start_can_break_off_anywhere() {
@@ -176,8 +216,8 @@ fn the_first_start_can_break_off_anywhere() {
         made.clone(),
         Path::new("new"),
         64 * 1024,
-        rollbook::sync::Policy::default(),
-        rollbook::clock::Clock::system(),
+        Policy::default(),
+        Clock::system(),
     ));
     let mut broken = 0;
     for call in [Call::Write, Call::Sync] {
