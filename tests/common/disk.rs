@@ -69,6 +69,8 @@ struct State {
     calls: [u64; 4],
     /// The blocks that have their place.
     blocks: BTreeSet<usize>,
+    /// The longest it was, and the most of them there were.
+    peak: (usize, usize),
     /// How it was after each sync, once somebody wants to know.
     kept: Option<Vec<Disk>>,
 }
@@ -113,6 +115,7 @@ impl Disk {
     pub fn suffer(&self, fault: Fault) {
         let mut state = self.state();
         state.blocks = blocks(&state.image).collect();
+        state.peak = (state.image.len(), state.blocks.len());
         state.fault = Some(fault);
     }
 
@@ -123,12 +126,10 @@ impl Disk {
         state.broken = false;
     }
 
-    /// How many more blocks would find their place, on one that may be full.
-    pub fn room(&self) -> Option<usize> {
-        match self.state().fault {
-            Some(Fault::Full(room)) => Some(room),
-            _ => None,
-        }
+    /// How long it was at its longest, in bytes, and the most blocks that had their place on it, since something was
+    /// wrong with it.
+    pub fn peak(&self) -> (usize, usize) {
+        self.state().peak
     }
 
     /// From now on so many calls of the kind go well; the next one fails, and everything after it.
@@ -221,6 +222,7 @@ impl Disk {
         let (fits, change) = state.fit(change);
         change.apply(&mut state.image, || true);
         state.pending.push(change);
+        state.peak = (state.peak.0.max(state.image.len()), state.peak.1.max(state.blocks.len()));
         state.broken |= !fits;
         if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }

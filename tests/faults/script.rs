@@ -115,7 +115,17 @@ fn messages() -> Vec<(String, String)> {
         ("msg_untyped", json!({ "type": "novelty.made", "object": "event", "timestamp": T, "data": {} }).to_string()),
     ];
     let told = told.into_iter().map(|(id, body)| (id.to_owned(), body));
-    told.chain(fixtures()).chain([("msg_illegible".to_owned(), "{\"no event\"".to_owned())]).collect()
+    told.chain(fixtures())
+        .chain((0..6).map(long))
+        .chain([("msg_illegible".to_owned(), "{\"no event\"".to_owned())])
+        .collect()
+}
+
+/// A message that takes so much room that the file must grow for a few of them.
+fn long(n: i64) -> (String, String) {
+    let mut event = user_event("user.created", &format!("user_long_{n}"), T, "Lo");
+    event["data"]["public_metadata"]["note"] = "long ".repeat(20_000).into();
+    (format!("msg_long_{n}"), event.to_string())
 }
 
 /// The fixtures, as the instance's of these tests.
