@@ -278,6 +278,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stranger_calls_an_event_is_no_action() {
+        let action = |kind: &str| {
+            let body = serde_json::json!({ "type": kind, "data": {} }).to_string();
+            payload::read(&body, Timestamp::default()).unwrap().action().to_owned()
+        };
+        let longest = "a".repeat(64);
+        for kind in ["thing.happened", "a_b.C9", &longest] {
+            assert_eq!(action(kind), kind);
+        }
+        for kind in ["a b", "a-b", "é", "a\n", &format!("{longest}a"), "ann@example.org"] {
+            assert_eq!(action(kind), "event.unknown", "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_no_detail_has_room_for_is_put_aside() {
+        let read = |kind: &str, length: usize| {
+            let body = serde_json::json!({ "type": kind, "data": { "x": "y".repeat(length) } }).to_string();
+            payload::read(&body, Timestamp::default())
+        };
+        // {"x":"…"}
+        assert!(read("thing.happened", 48 * 1024 - 8).is_ok());
+        let unusable = read("thing.happened", 48 * 1024 - 7).unwrap_err();
+        assert_eq!((unusable.reason, unusable.kind.as_deref()), (Reason::TooLong, Some("thing.happened")));
+        let unusable = read("", 1).unwrap_err();
+        assert_eq!((unusable.reason, unusable.kind), (Reason::NotAnEvent, None));
+    }
+
+    #[test]
     fn what_a_rollbook_tells_is_known_by_its_id_and_its_number() {
         let told = |id: &str, body: &str| is_of_rollbook(&id.parse().unwrap(), body.as_bytes());
         let event = r#"{"type":"user.created","seq":7}"#;
