@@ -119,6 +119,7 @@ mod tests {
         let at = Timestamp::from_millis;
         assert_eq!(deletion(None, at(5)), (at(5), Outcome::Applied));
         assert_eq!(deletion(Some(at(5)), at(6)), (at(5), Outcome::Stale));
+        assert_eq!(deletion(Some(at(5)), at(5)), (at(5), Outcome::Stale));
         assert_eq!(deletion(Some(at(5)), at(4)), (at(4), Outcome::Applied));
     }
 

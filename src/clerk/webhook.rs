@@ -245,3 +245,87 @@ fn signed_at(text: &str) -> Result<Timestamp, Error> {
     let seconds = text.parse::<i64>().ok().filter(|_| plain).ok_or(Error::Headers("the timestamp is malformed"))?;
     Ok(Timestamp::from_millis(seconds * 1000))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_secret_has_at_least_24_bytes() {
+        let secret = |length: usize| format!("whsec_{}", STANDARD.encode(vec![7; length]));
+        assert_eq!(Webhooks::new([secret(23).as_str()]).unwrap_err(), BadSecret);
+        assert_eq!(Webhooks::new([secret(24).as_str()]).unwrap().fingerprints().len(), 1);
+    }
+
+    #[test]
+    fn signatures_are_counted_and_measured() {
+        let key = STANDARD.encode([7; 24]);
+        let refused = |signatures: &str| {
+            let values = ["msg_1", "1750000000", signatures];
+            let headers: HeaderMap = FAMILIES[0]
+                .iter()
+                .zip(values)
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            let webhooks = Webhooks::new([key.as_str()]).unwrap();
+            webhooks.receive(&headers, b"{}", Timestamp::from_millis(1_750_000_000_000)).unwrap_err().as_str()
+        };
+        for (taken, too_much) in [(vec!["v1,AA"; 16].join(" "), " v1,AA"), ("A".repeat(MAX_SIGNATURE), "A")] {
+            assert_ne!(refused(&taken), "bad_headers");
+            assert_eq!(refused(&(taken + too_much)), "bad_headers");
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_calls_an_event_is_no_action() {
+        let action = |kind: &str| {
+            let body = serde_json::json!({ "type": kind, "data": {} }).to_string();
+            payload::read(&body, Timestamp::default()).unwrap().action().to_owned()
+        };
+        let longest = "a".repeat(64);
+        for kind in ["thing.happened", "a_b.C9", &longest] {
+            assert_eq!(action(kind), kind);
+        }
+        for kind in ["a b", "a-b", "é", "a\n", &format!("{longest}a"), "ann@example.org"] {
+            assert_eq!(action(kind), "event.unknown", "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_no_detail_has_room_for_is_put_aside() {
+        let read = |kind: &str, length: usize| {
+            let body = serde_json::json!({ "type": kind, "data": { "x": "y".repeat(length) } }).to_string();
+            payload::read(&body, Timestamp::default())
+        };
+        // {"x":"…"}
+        assert!(read("thing.happened", 48 * 1024 - 8).is_ok());
+        let unusable = read("thing.happened", 48 * 1024 - 7).unwrap_err();
+        assert_eq!((unusable.reason, unusable.kind.as_deref()), (Reason::TooLong, Some("thing.happened")));
+        let unusable = read("", 1).unwrap_err();
+        assert_eq!((unusable.reason, unusable.kind), (Reason::NotAnEvent, None));
+    }
+
+    #[test]
+    fn what_a_rollbook_tells_is_known_by_its_id_and_its_number() {
+        let told = |id: &str, body: &str| is_of_rollbook(&id.parse().unwrap(), body.as_bytes());
+        let event = r#"{"type":"user.created","seq":7}"#;
+        for id in ["evt_0123abcd_7", "evt_0123ABCD_70", "evt_0123abcd_test_7"] {
+            assert!(told(id, event), "{id}");
+            assert!(!told(id, r#"{"type":"user.created"}"#) && !told(id, "7") && !told(id, ""), "{id}");
+        }
+        for id in [
+            "msg_0123abcd_7",
+            "evt_0123abcd",
+            "evt_0123abcd_",
+            "evt_0123abcd_x",
+            "evt_0123abcd_7x",
+            "evt_0123abcd_test_",
+            "evt_0123abc_7",
+            "evt_0123abcde_7",
+            "evt_0123abcg_7",
+        ] {
+            assert!(!told(id, event), "{id}");
+        }
+    }
+}
