@@ -123,7 +123,7 @@ mod tests {
         let to = dir.path().join("to");
         let copy_to = |stop_at: u64| {
             let mut from = File::open(&from).unwrap();
-            let mut to = create_private(&to, &from.metadata().unwrap()).unwrap();
+            let mut to = create_private(&to, &from.metadata()?)?;
             let goes_on = |done| if done < stop_at { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
             copy(&mut from, &mut to, &mut { goes_on })
         };

@@ -138,6 +138,9 @@ async fn the_key_is_in_no_line_and_no_error() {
     let lines = Lines::default();
     let writer = lines.clone();
     let all = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(move || writer.clone()).finish();
+    // With one subscriber alone, whether it hears a line for the first time is asked of the thread that says it, and another
+    // test's thread knows of none. With two, all are asked.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let said = async {
         let echo = format!(r#"{{"errors":[{{"message":"{KEY}","code":"{KEY} is no key"}}]}}"#);
         let site = Site::start([
