@@ -1,19 +1,21 @@
 //! Files that are whole or not there: written beside their place, brought to the disk, then given their name. And how
 //! much room there is for them, and how that is said.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
-/// Writes a file that its owner alone can read (mode 0600), in the place of an older one if there is one. When this
+/// Writes a file that its owner alone can read (mode 0600), in the place of an older one if there is one. When we are root,
+/// its owner is that of the older one, or else of the folder: whoever runs the server has to read it. When this
 /// returns, content and name are on the disk; until then the older one is whole.
 ///
 /// # Errors
 /// When the folder or the disk does not take it; then nothing has changed.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder(path))?;
+    give(file.as_file(), &owned_alike(path)?)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -26,11 +28,25 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// When something of that name is there, or the folder or the disk does not take it.
 pub fn create_private(path: &Path, like: &Metadata) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    give(&file, like)?;
+    Ok(file)
+}
+
+/// What a file at `path` should belong to the owner of: the one that is there, or else its folder.
+///
+/// # Errors
+/// When neither is there.
+pub fn owned_alike(path: &Path) -> io::Result<Metadata> {
+    fs::metadata(path).or_else(|_| fs::metadata(folder(path)))
+}
+
+/// Makes the owner of `like` the owner of the file, if we are root and may.
+fn give(file: &File, like: &Metadata) -> io::Result<()> {
     let ours = file.metadata()?;
     if rustix::process::geteuid().is_root() && (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
-        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        fchown(file, Some(like.uid()), Some(like.gid()))?;
     }
-    Ok(file)
+    Ok(())
 }
 
 /// Copies all bytes of a file into an empty one, and brings them to the disk. Room that holds nothing but zeros is not
@@ -58,6 +74,12 @@ pub fn copy(from: &mut File, to: &mut File, watch: &mut dyn FnMut(u64) -> Contro
     }
     to.set_len(done)?;
     to.sync_all()
+}
+
+/// Whether both paths lead to one file.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let of = |path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Makes the names in the folder of `path` durable.

@@ -90,6 +90,12 @@ pub enum BindError {
     /// The data file cannot be used.
     #[error("ROLLBOOK_DATA: {0}")]
     Open(#[from] OpenError),
+    /// The data file has a backup's name in the folder of the backups.
+    #[error(
+        "ROLLBOOK_DATA, ROLLBOOK_BACKUP_DIR: {} lies among the backups under a name of theirs, and would be taken for one of \
+         them; put a copy of it elsewhere with `rollbook restore`, and start on that", .0.display()
+    )]
+    AmongBackups(PathBuf),
     /// A signing secret cannot be one.
     #[error("CLERK_WEBHOOK_SIGNING_SECRET: {0}")]
     Secret(#[from] BadSecret),
@@ -140,6 +146,10 @@ impl Server {
         let backend = config.backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
+        let backups = config.backups.map(backup_rules);
+        if backups.as_ref().is_some_and(|rules| rules.take_for_backup(&config.local.data)) {
+            return Err(BindError::AmongBackups(config.local.data));
+        }
         let store = open(config.local.data, config.local.cache, policy, clock.clone()).await?;
         let control = control::listen(store.path())
             .inspect_err(|cause| tracing::warn!(%cause, "control.unavailable: commands cannot reach this server"))
@@ -160,7 +170,7 @@ impl Server {
             cors,
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
-            backups: config.backups.map(backup_rules),
+            backups,
             in_force,
         };
         let host = log_host(config.local.public_url.as_ref());

@@ -152,11 +152,18 @@ async fn a_key_is_retired_after_thirty_days() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&data(&dir), T).await.unwrap();
     let former = log.notary.verifiers();
+    assert_eq!(log.notary.retires_at(), None);
     let newer = log.notary.rotate(by()).await.unwrap();
+    assert_eq!(log.notary.retires_at(), Some(Timestamp::from_millis(T + 30 * DAY)));
     assert!(matches!(log.notary.rotate(by()).await, Err(Error::Rotating)));
     log.clock.set(Timestamp::from_millis(T + 30 * DAY - 1));
     log.note(1).await;
     let both = log.notary.publish().await.unwrap();
+    // Where nothing is new, nothing is signed anew.
+    let (again, count) = (log.notary.publish().await.unwrap(), log.checkpoints().len());
+    assert!(std::sync::Arc::ptr_eq(&both, &again));
+    log.notary.publish().await.unwrap();
+    assert_eq!(log.checkpoints().len(), count);
     Checkpoint::open(&both.note, &former).unwrap();
     Checkpoint::open(&both.note, std::slice::from_ref(&newer)).unwrap();
     // Over a restart too.
@@ -169,6 +176,7 @@ async fn a_key_is_retired_after_thirty_days() {
     Checkpoint::open(&alone.note, std::slice::from_ref(&newer)).unwrap();
     assert!(Checkpoint::open(&alone.note, &former).is_err());
     assert_eq!(log.notary.verifiers(), [newer]);
+    assert_eq!(log.notary.retires_at(), None);
     assert_eq!(fs::read_to_string(key_path(&data(&dir))).unwrap().matches("PRIVATE+KEY").count(), 1);
     log.notary.rotate(by()).await.unwrap();
     log.close().await;

@@ -2,15 +2,17 @@
 
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
+use super::folder::list;
 use super::schedule::{self, Failure};
 use super::{Error, Made, Order, folder, make, retention};
 use crate::clock::{Clock, Timestamp};
+use crate::disk;
 use crate::notary::Notary;
 use crate::store::{By, Store};
 
@@ -25,6 +27,15 @@ pub struct Rules {
     pub every: Option<NonZeroU32>,
     /// How many are kept; `None` is all.
     pub keep: Option<NonZeroU32>,
+}
+
+impl Rules {
+    /// Whether the file at `path` would be taken for a backup: it is one of those in the folder, or a link to one.
+    #[must_use]
+    pub fn take_for_backup(&self, path: &Path) -> bool {
+        let found = list(&self.folder).unwrap_or_default();
+        found.iter().any(|backup| disk::is_same(&self.folder.join(&backup.name), path))
+    }
 }
 
 /// How far a backup is.

@@ -6,14 +6,17 @@ use std::path::Path;
 
 use super::folder::{Backup, list};
 use crate::clock::Timestamp;
+use crate::disk;
 use crate::store::{self, By, Store};
 
 /// Removes the oldest backups in `folder`, so that with the one that was made at `made` there are no more than `keep`, and
 /// notes each in the log.
 pub(super) async fn apply(store: &Store, folder: &Path, keep: NonZeroU32, made: Timestamp, by: &By) {
-    let at = folder.to_owned();
+    let (at, data) = (folder.to_owned(), store.path().to_owned());
     let removed = tokio::task::spawn_blocking(move || {
-        let found = list(&at)?;
+        let mut found = list(&at)?;
+        // Somebody may have begun from a backup where it lay.
+        found.retain(|backup| !disk::is_same(&at.join(&backup.name), &data));
         let gone = |backup: Backup| {
             let gone = fs::remove_file(at.join(&backup.name));
             (backup, gone)

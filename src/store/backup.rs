@@ -1,8 +1,7 @@
 //! Copying the data while it is in use: every live row as of one moment, into a new file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use super::copy::{Fault, Listener, SMALL, copy};
 use super::error::Error;
 use super::{Store, schema, tables, watched};
+use crate::disk;
 
 /// How much of the copy is kept in memory while it is made, in bytes.
 const CACHE: usize = 16 * 1024 * 1024;
@@ -38,8 +38,9 @@ impl Store {
     /// # Errors
     /// When the copy could not be made; what there is of it is the caller's to remove, unless the file was there before.
     pub fn copy_to(&self, to: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<(), CopyError> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(to).map_err(CopyError::Target)?;
+        // Root may be making it for whoever runs the server.
+        let like = fs::metadata(self.path()).or_else(|_| disk::owned_alike(to)).map_err(CopyError::Target)?;
+        let file = disk::create_private(to, &like).map_err(CopyError::Target)?;
         // Of some damage redb does not return an error but panics.
         catch_unwind(AssertUnwindSafe(|| self.fill(to, &file, progress)))
             .unwrap_or_else(|_| Err(Error::Panicked.into()))

@@ -39,6 +39,11 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// it, and then brought up to date.
 pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
     if !path.try_exists().map_err(|cause| inaccessible(path, cause))? {
+        // Making it would put it in the place of the link: a volume may not be mounted.
+        if path.is_symlink() {
+            let cause = std::io::Error::new(ErrorKind::NotFound, "it is a link to what is not there");
+            return Err(inaccessible(path, cause));
+        }
         create(path, cache_bytes)?;
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
