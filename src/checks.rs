@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clerk::jwks;
 use crate::disk::{self, folder, size};
-use crate::notary::{key_path, mark_path};
+use crate::notary::{self, key_path, mark_path};
 use crate::store::{self, Store};
 
 pub use self::backups::{BACKUPS, backups};
@@ -88,15 +88,29 @@ impl Check {
     }
 }
 
-/// Whether the data file is there, ours, and for nobody else to read.
+/// Whether the data file is there, ours, and for nobody else to read. Whether a server runs on it decides what it means
+/// that it is gone.
 #[must_use]
-pub fn data_file(path: &Path) -> Check {
+pub fn data_file(path: &Path, is_served: bool) -> Check {
     const NAME: &str = "data file";
     const GIVE: &str = "give it to the user Rollbook runs as";
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let shown = shown.display();
     let meta = match OpenOptions::new().read(true).write(true).open(path).and_then(|file| file.metadata()) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            if is_served {
+                let found = format!("{shown} was removed while the server runs");
+                return Check::failure(
+                    NAME,
+                    found,
+                    "do not stop it: `rollbook backup /another/folder` saves everything",
+                );
+            }
+            match notary::lost(path) {
+                Ok(None) => {}
+                Ok(Some(lost)) => return Check::failure(NAME, lost.to_string(), ""),
+                Err(cause) => return Check::failure(NAME, cause.to_string(), ""),
+            }
             return match tempfile::tempfile_in(folder(path)) {
                 Ok(_) => Check::ok(NAME, format!("{shown} is made at the first start")),
                 Err(cause) => {

@@ -56,7 +56,8 @@ copy, or changed by somebody else's hand. Then nothing is written, and the admin
 
 First look for the right file: a newer copy of the data file (`rollbook restore`), or the .key and .hwm that belong to it. If
 there is none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
-whoever holds one can still tell what is missing. If you meant to start afresh, remove the .key and .hwm as well.";
+whoever holds one can still tell what is missing. A file
+without entries is not taken where some were signed. To start afresh, move the .key and .hwm away as well.";
 
 const PRUNING: &str = "\
 Without --yes nothing is removed, and what would go is printed.

@@ -113,6 +113,18 @@ pub fn used(file: &Metadata) -> u64 {
     file.blocks() * BLOCK
 }
 
+/// A path as an argument of a command that is typed into a POSIX shell: in quotes when the shell would read anything into it.
+#[must_use]
+pub fn quoted(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref().to_string_lossy();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path.into_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 /// So many bytes, for people.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -132,6 +144,16 @@ pub fn size(bytes: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(quoted("/data/roll-1.redb"), "/data/roll-1.redb");
+        for name in ["", "a b", "it's", "$HOME", "a;b", "*", "~", "a\\b", "`x`", "\"q\"", "a\nb", "''"] {
+            let command = format!("printf %s {}", quoted(name));
+            let said = std::process::Command::new("/bin/sh").args(["-c", &command]).output().unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), name);
+        }
+    }
 
     #[test]
     fn a_copy_has_every_byte_and_takes_no_room_for_zeros() {

@@ -152,6 +152,8 @@ pub fn entry(leaf: &Leaf, seq: u64, elapsed: Option<Duration>) {
         userId = person(leaf),
         // Of people there is the reference alone; what else an entry is about would be somebody's id at times.
         name = leaf.target.as_deref().and_then(|target| target.strip_prefix("target:")),
+        // The id is no secret, and a key that came back with an older copy is revoked again by it.
+        key = leaf.target.as_deref().and_then(|target| target.strip_prefix("key:")),
         source = source(leaf.source),
         outcome = leaf.outcome,
         reason = leaf.reason,

@@ -9,6 +9,7 @@
 
 mod adopt;
 mod key_file;
+mod lost;
 mod recognise;
 mod rotate;
 
@@ -29,6 +30,7 @@ use crate::tlog::note::{BadKey, SigningKey, VerifierKey};
 use self::key_file::Keys;
 use self::recognise::{Standing, contradiction, read_mark};
 
+pub use self::lost::{Lost, lost};
 pub use self::recognise::{Foreseen, Marked, foresee};
 
 /// Why the log cannot be vouched for.
@@ -57,6 +59,9 @@ pub enum Error {
     /// A checkpoint cannot be signed.
     #[error("cannot sign: {0}")]
     Checkpoint(#[from] BadCheckpoint),
+    /// The file has no entry, and others were signed.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// There is nothing to settle.
     #[error("nothing speaks against the log; there is nothing to adopt")]
     NoDoubt,

@@ -7,7 +7,7 @@ mod self_check;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +146,7 @@ impl Server {
         let backend = config.backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
+        ensure_not_lost(&config.local.data, config.backups.as_ref())?;
         let backups = config.backups.map(backup_rules);
         if backups.as_ref().is_some_and(|rules| rules.take_for_backup(&config.local.data)) {
             return Err(BindError::AmongBackups(config.local.data));
@@ -319,6 +320,16 @@ pub fn backup_rules(set: config::Backups) -> backup::Rules {
 /// The same path whatever folder the process is in later.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Refuses to make a data file where one was, and says what could take its place.
+fn ensure_not_lost(data: &Path, backups: Option<&config::Backups>) -> Result<(), notary::Error> {
+    let Some(lost) = notary::lost(data)? else { return Ok(()) };
+    let newest = backups.and_then(|set| {
+        let newest = backup::list(&set.folder).ok()?.into_iter().next()?;
+        Some(absolute(set.folder.join(newest.name)))
+    });
+    Err(notary::Lost { newest, ..lost }.into())
 }
 
 async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Result<Store, BindError> {

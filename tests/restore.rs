@@ -142,6 +142,42 @@ fn a_copy_with_all_that_was_signed_goes_on_as_if_nothing_had_been() {
 }
 
 #[test]
+fn no_empty_file_is_made_where_a_signed_one_was() {
+    let dir = with_older_copy();
+    let mark = dir.path().join("rollbook.redb.hwm");
+    let marked = fs::read_to_string(&mark).unwrap().lines().nth(1).unwrap().to_owned();
+    let backups = dir.path().join("my backups");
+    fs::create_dir(&backups).unwrap();
+    let newest = backups.join("rollbook-20261121T180311Z.redb");
+    fs::copy(dir.path().join("copy"), &newest).unwrap();
+    let before = everything(dir.path());
+    let sentence = format!("{} is not there, but {marked} entries were signed here:", data(dir.path()).display());
+
+    let started = said(serve(dir.path()).env("ROLLBOOK_BACKUP_DIR", &backups));
+    assert_eq!(started.code, Some(1), "{}", started.err);
+    assert_in_order(
+        &started.err,
+        &[&sentence, "rollbook restore FILE", &format!("newest backup: '{}'", newest.display())],
+    );
+    for command in [&["checkpoint"][..], &["adopt", "--reason", "none"], &["users", "list"]] {
+        let said = rollbook(dir.path(), command);
+        assert!(said.code == Some(1) && said.err.contains(&sentence), "{command:?}: {}", said.err);
+    }
+    let doctor = rollbook(dir.path(), &["doctor"]).out;
+    assert!(doctor.contains("FAIL  data file") && doctor.contains(&sentence), "{doctor}");
+    assert!(everything(dir.path()) == before, "something was made");
+
+    // Who moves key and mark away begins anew.
+    let said = rollbook(dir.path(), &["restore", "my backups", "--data", "it's.redb"]);
+    let advice = format!("rollbook restore '{}' --data 'it'\\''s.redb'", "my backups/rollbook-20261121T180311Z.redb");
+    assert!(said.code == Some(1) && said.err.contains(&advice), "{}", said.err);
+    for name in ["rollbook.redb.key", "rollbook.redb.hwm"] {
+        fs::rename(dir.path().join(name), backups.join(name)).unwrap();
+    }
+    run(dir.path(), 0..1);
+}
+
+#[test]
 fn of_an_older_copy_it_is_said_what_is_missing_and_what_to_do() {
     let dir = with_older_copy();
     let has = entries(&dir.path().join("copy"));
@@ -154,14 +190,15 @@ fn of_an_older_copy_it_is_said_what_is_missing_and_what_to_do() {
         &said,
         &[
             "THE COPY IS OLDER THAN WHAT WAS SIGNED HERE.",
-            &format!("{marked} entries were signed, the last at 20"),
+            &format!("{marked} entries were signed (the mark was last written at 20"),
             &format!("the copy has {has}."),
             &gone,
             "can\nprove that they were there",
             "whoever was erased since is in it again",
             "1. Start the server",
-            "read only until the next step",
-            "rollbook adopt --reason \"restored copy\"\n",
+            "While it is read only",
+            "2. If it says that it is read only",
+            "rollbook adopt --reason 'restored copy'\n",
             "rollbook sync\n",
             "Replay all messages that were sent since 20",
             "rollbook doctor\n",
@@ -192,7 +229,18 @@ fn without_key_or_mark_it_is_said_what_cannot_be_known() {
     let (key, mark) = ("rollbook.redb.key", "rollbook.redb.hwm");
     let fresh = alone(&[]);
     let said = restored(fresh.path(), "copy");
-    assert_in_order(&said, &["THE SIGNING KEY IS NOT HERE", "Neither is the high-water mark", "chmod 600", "adopt"]);
+    assert_in_order(
+        &said,
+        &[
+            "THE SIGNING KEY IS NOT HERE",
+            "Neither is the high-water mark",
+            "1. If you kept the signing key",
+            "cp ",
+            "chmod 600",
+            "mark too",
+            "adopt",
+        ],
+    );
     settle(fresh.path());
     let without_key = alone(&[mark]);
     let said = restored(without_key.path(), "copy");
@@ -200,15 +248,26 @@ fn without_key_or_mark_it_is_said_what_cannot_be_known() {
     settle(without_key.path());
     let without_mark = alone(&[key]);
     let said = restored(without_mark.path(), "copy");
-    assert_in_order(&said, &["IT CANNOT BE TOLD WHETHER ANYTHING IS MISSING", "adopt"]);
-    assert!(!said.contains("chmod"), "{said}");
+    assert_in_order(
+        &said,
+        &["IT CANNOT BE TOLD WHETHER ANYTHING IS MISSING", "right high-water mark", ".hwm\n", "adopt"],
+    );
     settle(without_mark.path());
 
     let other = with_copy();
     fs::remove_file(data(other.path())).unwrap();
     let from = dir.path().join("copy");
     let said = restored(other.path(), from.to_str().unwrap());
-    assert_in_order(&said, &["THE SIGNING KEY HERE IS NOT THE ONE THAT THE COPY NAMES", "chmod 600", "adopt"]);
+    assert_in_order(
+        &said,
+        &[
+            "THE SIGNING KEY HERE IS NOT THE ONE THAT THE COPY NAMES",
+            "move the one that is here away first",
+            "mv ",
+            "chmod 600",
+            "adopt",
+        ],
+    );
     settle(other.path());
 }
 
@@ -250,7 +309,12 @@ fn nothing_that_is_there_is_overwritten() {
     fs::rename(&path, dir.path().join("hidden")).unwrap();
     let said = restore(dir.path(), "copy");
     assert!(said.code == Some(1) && !path.exists(), "{}", said.err);
-    assert_in_order(&said.err, &["still has it open", "Do not stop that server", "rollbook backup"]);
+    assert_in_order(&said.err, &["still has it open", "Do not stop that server", "rollbook backup /", "/rescued.redb"]);
+    let doctor = rollbook(dir.path(), &["doctor"]).out;
+    assert!(doctor.contains("was removed while the server runs; do not stop it: `rollbook backup /"), "{doctor}");
+    let rescued = path.with_file_name("rescued.redb");
+    let said = rollbook(dir.path(), &["backup", rescued.to_str().unwrap()]);
+    assert!(said.code == Some(0) && rescued.exists(), "{}", said.err);
     let said = restore(dir.path(), "hidden");
     assert!(said.code == Some(1), "{}", said.err);
     server.kill();

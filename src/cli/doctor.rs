@@ -46,7 +46,14 @@ pub async fn run(
         Err(faults) => Check::failure("settings", faults.to_string(), ""),
     }];
     if let Ok(local) = &local {
-        checks.extend([checks::data_file(&local.data), checks::log_files(&local.data), checks::room(&local.data)]);
+        // One that does not answer in time has the file open all the same.
+        let status = ask(&local.data, &Request::Status).await;
+        let is_served = matches!(status, Ok(Some(_)) | Err(control::Error::TooSlow));
+        checks.extend([
+            checks::data_file(&local.data, is_served),
+            checks::log_files(&local.data),
+            checks::room(&local.data),
+        ]);
         checks.extend(checks::former_copies(&local.data));
     }
     if let Ok(config) = &config {

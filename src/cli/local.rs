@@ -196,6 +196,9 @@ async fn follow_or_do(
         return Ok(reply);
     }
     if !local.data.exists() {
+        if let Some(lost) = notary::lost(&local.data)? {
+            return Err(notary::Error::from(lost).into());
+        }
         return Err(Error::NoData(std::path::absolute(&local.data).unwrap_or_else(|_| local.data.clone())));
     }
     let desk = open(local, settings).await?;

@@ -13,7 +13,7 @@ use super::{LocalFlags, progress, serve};
 use crate::audit::Doubt;
 use crate::config::Local;
 use crate::control::{self, Feed, Parts, Reply, Request, ask, feed};
-use crate::disk::size;
+use crate::disk::{quoted, size};
 use crate::notary::{Marked, key_path, mark_path};
 use crate::restore::{self, Restored, Source, Standing};
 use crate::target::TargetName;
@@ -43,6 +43,16 @@ pub enum Error {
     /// It could not be.
     #[error(transparent)]
     Restore(#[from] restore::Error),
+    /// A folder was named, and there is a backup in it.
+    #[error("{cause}. To restore that:\n\n  rollbook restore {}{flag}", quoted(.newest))]
+    Folder {
+        /// That it is a folder.
+        cause: restore::Error,
+        /// The newest backup in it.
+        newest: PathBuf,
+        /// The flag that names the data file, if it was given.
+        flag: String,
+    },
     /// A server runs on the data file, which is there.
     #[error(
         "a server runs on {} (process {pid}), and nothing was changed.\n\
@@ -57,11 +67,13 @@ pub enum Error {
     /// The data file is gone, and a server has it open.
     #[error(
         "{} is gone, but a server still has it open (process {pid}). Do not stop that server: it has everything.\n\
-         Let it make a backup, and restore that once it is stopped:\n\n  rollbook backup", .data.display()
+         Let it make a backup, and restore that once it is stopped:\n\n  rollbook backup {}{flag}", .data.display(), quoted(.data.with_file_name("rescued.redb"))
     )]
     Unlinked {
         /// Where the data file was.
         data: PathBuf,
+        /// The flag that names it, if it was given.
+        flag: String,
         /// The server's process.
         pid: u32,
     },
@@ -78,9 +90,14 @@ pub enum Error {
 /// # Errors
 /// When nothing was restored.
 pub async fn run(command: &Restore, local: &Local, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let data_flag = command.flags.data().map(|data| format!(" --data {}", quoted(data))).unwrap_or_default();
     if let Some(Reply::Status { pid, .. }) = ask(&local.data, &Request::Status).await? {
         let data = std::path::absolute(&local.data).unwrap_or_else(|_| local.data.clone());
-        return Err(if data.exists() { Error::Running { data, pid } } else { Error::Unlinked { data, pid } });
+        return Err(if data.exists() {
+            Error::Running { data, pid }
+        } else {
+            Error::Unlinked { data, flag: data_flag, pid }
+        });
     }
     let stopped = Arc::new(AtomicBool::new(false));
     let (stop, flag) = (serve::stop_signal()?, stopped.clone());
@@ -90,8 +107,20 @@ pub async fn run(command: &Restore, local: &Local, out: &mut (dyn Write + Send))
     });
     let restored = restore(command.from.clone(), local, &stopped).await;
     watch.abort();
-    out.write_all(text(&command.from, &restored?, command.flags.data()).as_bytes())?;
+    let restored = restored.map_err(|error| match error {
+        Error::Restore(cause @ restore::Error::Folder { .. }) => in_folder(cause, data_flag.clone()),
+        error => error,
+    })?;
+    out.write_all(text(&command.from, &restored, &data_flag).as_bytes())?;
     Ok(())
+}
+
+/// With the command that names the newest backup, if there is one.
+fn in_folder(cause: restore::Error, flag: String) -> Error {
+    match &cause {
+        restore::Error::Folder { newest: Some(newest), .. } => Error::Folder { newest: newest.clone(), cause, flag },
+        _ => cause.into(),
+    }
 }
 
 async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Result<Restored, Error> {
@@ -133,9 +162,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// What is said: what there is now, what is missing, what to do.
-fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
+fn text(from: &Path, restored: &Restored, data: &str) -> String {
     let Restored { path, bytes, standing } = restored;
-    let data = data_flag.map(|data| format!(" --data {data}")).unwrap_or_default();
     let newest = standing.newest_at.map_or_else(String::new, |at| format!(", the newest of {at}"));
     let mut text = format!(
         "The copy is whole: {}{newest}.\nIt is in place: {} ({}).\n",
@@ -144,7 +172,7 @@ fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
         size(*bytes)
     );
     let _ = write!(text, "\n{}\n", verdict(path, standing));
-    if standing.foreseen.doubt.is_some() {
+    if is_older(standing) {
         text += GONE_BACK;
     }
     if standing.is_older_schema {
@@ -161,10 +189,20 @@ fn text(from: &Path, restored: &Restored, data_flag: Option<&str>) -> String {
         );
     }
     text += "\nWhat to do now, in this order:\n";
-    for (n, step) in steps(from, path, standing, &data).iter().enumerate() {
+    for (n, step) in steps(from, path, standing, data).iter().enumerate() {
         let _ = write!(text, "\n{}. {step}\n", n + 1);
     }
     text
+}
+
+/// Whether something is missing, or nobody can tell.
+fn is_older(standing: &Standing) -> bool {
+    let marked = standing.foreseen.marked.as_ref();
+    match standing.foreseen.doubt {
+        None => false,
+        Some(Doubt::NoKey) => marked.is_none_or(|marked| marked.checkpoint.size > standing.entries),
+        Some(_) => true,
+    }
 }
 
 /// What comes back with an older copy besides.
@@ -257,7 +295,7 @@ fn as_marked(has: u64, marked: Option<&Marked>, has_mark: bool, path: &str) -> S
 }
 
 fn at(marked: &Marked) -> String {
-    marked.at.map(|at| format!(", the last at {at}")).unwrap_or_default()
+    marked.at.map(|at| format!(" (the mark was last written at {at})")).unwrap_or_default()
 }
 
 fn entries(count: u64) -> String {
@@ -268,27 +306,20 @@ fn entries(count: u64) -> String {
 fn steps(from: &Path, path: &Path, standing: &Standing, data: &str) -> Vec<String> {
     let doubt = standing.foreseen.doubt.as_ref();
     let mut steps = Vec::new();
-    if let Some(Doubt::NoKey | Doubt::OtherKey) = doubt {
-        let key = key_path(path);
-        steps.push(format!(
-            "If you have a copy of the key that belongs to the copy, put it at {0} now:\n\n     chmod 600 {0}\n\n   \
-             Without it the log goes on under another key.",
-            key.display()
-        ));
-    }
+    steps.extend(doubt.and_then(|doubt| put_back(doubt, path, standing.has_mark)));
     if doubt.is_some() {
         let name = from.file_name().unwrap_or_default().to_string_lossy();
-        steps.push(
-            "Start the server as always (`rollbook serve`). It is read only until the next step: webhooks are answered 503,\n   \
-             and Clerk sends them again for about a day."
-                .to_owned(),
-        );
         steps.push(format!(
-            "Take the copy for the log, and say why. This is not undone: if a newer copy may still turn up, look for it first.\n\n     \
-             rollbook adopt --reason \"restored {name}\"{data}"
+            "Start the server as always (`rollbook serve{data}`). While it is read only, webhooks are answered 503, and Clerk\n   \
+             sends them again for about a day."
+        ));
+        let reason = quoted(format!("restored {name}"));
+        steps.push(format!(
+            "If it says that it is read only: take the copy for the log, and say why. This is not undone: if a newer copy may\n   \
+             still turn up, look for it first.\n\n     rollbook adopt --reason {reason}{data}"
         ));
     } else {
-        steps.push("Start the server as always (`rollbook serve`).".to_owned());
+        steps.push(format!("Start the server as always (`rollbook serve{data}`)."));
     }
     steps
         .push(format!("Get the users as Clerk has them now. This needs CLERK_SECRET_KEY.\n\n     rollbook sync{data}"));
@@ -299,4 +330,30 @@ fn steps(from: &Path, path: &Path, standing: &Standing, data: &str) -> Vec<Strin
     ));
     steps.push(format!("See whether all is well.\n\n     rollbook doctor{data}"));
     steps
+}
+
+/// What to look for before the server starts.
+fn put_back(doubt: &Doubt, path: &Path, has_mark: bool) -> Option<String> {
+    let (key, mark) = (key_path(path), mark_path(path));
+    let kept = |file: &Path| {
+        let file = quoted(file);
+        format!("     cp /where/you/kept/it {file}\n     chmod 600 {file}")
+    };
+    let without = "Without it the log goes on under another key.";
+    let also = if has_mark { String::new() } else { format!(" The high-water mark too:\n\n{}", kept(&mark)) };
+    match doubt {
+        Doubt::NoKey => Some(format!(
+            "If you kept the signing key elsewhere, put it back now:\n\n{}\n\n   {without}{also}",
+            kept(&key)
+        )),
+        Doubt::OtherKey => Some(format!(
+            "If you kept the key that belongs to the copy elsewhere, move the one that is here away first, and put that one in \
+             its place now:\n\n     mv {} {}\n{}\n\n   {without}{also}",
+            quoted(&key),
+            quoted(format!("{}.other", key.display())),
+            kept(&key)
+        )),
+        Doubt::NoMark => Some(format!("If you have the right high-water mark, put it there first:\n\n{}", kept(&mark))),
+        _ => None,
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key_file::Keys;
+use super::lost::emptied;
 use super::recognise::read_mark;
 use super::{Error, Notary, Published};
 use crate::audit::Draft;
@@ -16,7 +17,7 @@ impl Notary {
     /// found and why that was taken. The key stays when there is one.
     ///
     /// # Errors
-    /// When nothing is in doubt; when a file or the store cannot be written.
+    /// When nothing is in doubt; when the file has no entry although some were signed; when a file or the store cannot be written.
     pub async fn adopt(&self, reason: &str, by: By) -> Result<Arc<Published>, Error> {
         let _turn = self.0.turn.lock().await;
         let store = &self.0.store;
@@ -25,6 +26,11 @@ impl Notary {
             let evidence = store.evidence()?;
             (evidence.identity()?, evidence.head()?)
         };
+        if head.size == 0
+            && let Some(lost) = emptied(store.path())?
+        {
+            return Err(lost.into());
+        }
         let mark = read_mark(&self.0.mark_path)?;
         let epoch = 1 + self.last_epoch(known.as_ref(), mark.as_deref());
         let active = match self.keys() {

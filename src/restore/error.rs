@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::size;
+use crate::disk::{quoted, size};
 use crate::notary;
 use crate::store::OpenError;
 use crate::verify;
@@ -16,8 +16,8 @@ pub enum Error {
     Itself(PathBuf),
     /// There is a data file.
     #[error(
-        "there is a file at {0}, and nothing was changed: what is there is never overwritten.\n\
-         If it is to be given up, stop the server and move it away first:\n\n  mv {0} {0}.before"
+        "there is a file at {}, and nothing was changed: what is there is never overwritten.\n\
+         If it is to be given up, stop the server and move it away first:\n\n  mv {} {}", .0.display(), quoted(.0), quoted(before(.0))
     )]
     Exists(PathBuf),
     /// The copy is not there or out of reach.
@@ -41,8 +41,8 @@ pub enum Error {
     NoFile(PathBuf),
     /// A server runs on the copy.
     #[error(
-        "{0} is in use: a server has it open, and what is copied from it meanwhile may be torn.\n\
-         Let that server make a backup, and restore that:\n\n  rollbook backup --data {0}"
+        "{} is in use: a server has it open, and what is copied from it meanwhile may be torn.\n\
+         Let that server make a backup, and restore that:\n\n  rollbook backup --data {}", .0.display(), quoted(.0)
     )]
     InUse(PathBuf),
     /// The copy is something else, or not all of a data file.
@@ -66,7 +66,7 @@ pub enum Error {
     /// The log in the copy is not what it was.
     #[error(
         "the log in {} is not what was written: {finding}{}. Nothing was changed. Take another copy; `rollbook verify {}` \
-         tells all that was found", .path.display(), and_more(*.more), .path.display()
+         tells all that was found", .path.display(), and_more(*.more), quoted(.path)
     )]
     Unsound {
         /// The copy.
@@ -127,9 +127,16 @@ impl Error {
     }
 }
 
+/// What a file that is given up can be called.
+fn before(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".before");
+    name.into()
+}
+
 fn newest_in(newest: Option<&Path>) -> String {
     match newest {
-        Some(newest) => format!(". The newest backup in it:\n\n  rollbook restore {}", newest.display()),
+        Some(newest) => format!(". The newest backup in it: {}", newest.display()),
         None => ", and there is no backup in it".to_owned(),
     }
 }

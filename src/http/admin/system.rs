@@ -80,7 +80,7 @@ fn all(app: &App) -> Vec<Check> {
     let origins = app.settings.cors.as_ref().map_or(&[][..], |cors| cors.origins());
     let always = [
         checks::writes(&app.store),
-        checks::data_file(data),
+        checks::data_file(data, true),
         checks::log_files(data),
         checks::room(data),
         checks::token_keys(keys),
