@@ -33,6 +33,15 @@ pub fn create_private(path: &Path, like: &Metadata) -> io::Result<File> {
     Ok(file)
 }
 
+/// What the system says went wrong, in its words: without the number, which says the same.
+pub fn cause(error: &io::Error) -> String {
+    let said = error.to_string();
+    match (error.raw_os_error(), said.split_once(" (os error ")) {
+        (Some(_), Some((words, _))) => words.to_owned(),
+        _ => said,
+    }
+}
+
 /// Copies all bytes of a file into an empty one, and brings them to the disk. Room that holds nothing but zeros is not
 /// taken. `watch` hears how many bytes are copied, and says whether to go on.
 ///

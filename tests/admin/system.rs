@@ -41,7 +41,7 @@ async fn what_is_wrong_stands_first_with_what_to_do() {
 
     site.app.store.refuse_writes(rollbook::audit::Doubt::NoKey);
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("2 things need attention.") && page.body.contains("Read only: "), "{}", page.body);
+    assert!(page.body.contains("3 things need attention.") && page.body.contains("Read only: "), "{}", page.body);
     assert_eq!(site.get("/admin/system", None).await.status, 303);
     assert_eq!(site.get("/admin/system?x=1", Some(&cookie)).await.status, 400);
     assert_eq!(site.post("/admin/system", Some(&cookie), &[]).await.status, 405);
@@ -53,17 +53,17 @@ async fn backups_are_looked_at_where_there_should_be_some() {
     let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
     let cookie = site.set_up().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("Warning") && page.body.contains("There is none in "), "{}", page.body);
+    assert!(page.body.contains("Warning") && page.body.contains("No backup is in /"), "{}", page.body);
     let overview = site.get("/admin", Some(&cookie)).await.body;
     let attention = &overview[overview.find("Needs attention").unwrap()..];
-    assert!(attention.contains("There is none in ") && attention.contains("href=\"/admin/backups\""), "{attention}");
+    assert!(attention.contains("No backup is in /") && attention.contains("href=\"/admin/backups\""), "{attention}");
     let backup = folder.path().join("rollbook-20200101T000000Z.redb");
     fs::write(&backup, "").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("There is none in "), "an empty file is none: {}", page.body);
+    assert!(page.body.contains("No backup is in /"), "an empty file is none: {}", page.body);
     fs::write(&backup, "all of it").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("The newest is ") && page.body.contains(" days old"), "{}", page.body);
+    assert!(page.body.contains("The newest backup is ") && page.body.contains(" days old"), "{}", page.body);
 }
 
 #[tokio::test]
