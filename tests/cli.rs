@@ -556,6 +556,18 @@ fn doctor_needs_no_settings_to_say_what_is_missing() {
     assert_eq!(said.failed(1), "2 of 5 checks failed\n");
 }
 
+#[test]
+fn a_server_whose_folder_for_backups_takes_nothing_says_so_at_the_start() {
+    let folder = home();
+    let server = Running::start(rollbook(folder.path(), "serve").env("ROLLBOOK_BACKUP_DIR", "missing"));
+    let warning = server.up_to("WARNING: no backups: ");
+    assert!(warning.contains("/missing takes no files (No such file or directory); make the folder"), "{warning}");
+    let findings = run(folder.path(), "doctor");
+    let lines: Vec<&str> = findings.out.lines().filter(|line| line.contains("  backups  ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("FAIL") && lines[0].contains("cannot be read: No such"), "{lines:?}");
+    assert_eq!(server.stop("TERM").0, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_shows_everything_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,7 +18,11 @@ fn beside(site: &Site, suffix: &str) -> PathBuf {
 
 #[tokio::test]
 async fn what_is_wrong_stands_first_with_what_to_do() {
-    let (site, cookie) = Site::with_admin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
+    let cookie = site.set_up().await;
+    assert_eq!(site.post("/admin/backups", Some(&cookie), &[]).await.status, 303);
+    site.app.backups.idle().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("Everything that was looked at is in order."), "{}", page.body);
     for name in ["Writes", "Data file", "Disk", "Token keys", "CORS"] {
@@ -41,7 +45,7 @@ async fn what_is_wrong_stands_first_with_what_to_do() {
 
     site.app.store.refuse_writes(rollbook::audit::Doubt::NoKey);
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("3 things need attention.") && page.body.contains("Read only: "), "{}", page.body);
+    assert!(page.body.contains("2 things need attention.") && page.body.contains("Read only: "), "{}", page.body);
     assert_eq!(site.get("/admin/system", None).await.status, 303);
     assert_eq!(site.get("/admin/system?x=1", Some(&cookie)).await.status, 400);
     assert_eq!(site.post("/admin/system", Some(&cookie), &[]).await.status, 405);
@@ -64,6 +68,12 @@ async fn backups_are_looked_at_where_there_should_be_some() {
     fs::write(&backup, "all of it").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("The newest backup is ") && page.body.contains(" days old"), "{}", page.body);
+
+    let (site, cookie) = Site::with_admin().await;
+    let page = site.get("/admin/system", Some(&cookie)).await;
+    assert!(page.body.contains("None are made.") && page.body.contains("Set ROLLBOOK_BACKUP_DIR"), "{}", page.body);
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(!overview.contains("None are made.") && overview.contains("No folder for backups is set."), "{overview}");
 }
 
 #[tokio::test]
