@@ -25,14 +25,19 @@ use crate::store::{self, AtRest, By, CopyError, OpenError, Store};
 use crate::verify::{self, Kept, Pace, Terms};
 
 pub use self::desk::{Backups, NotBegun, Outcome, Rules, Step};
-pub use self::folder::{Backup, Newest, list, newest, open};
-pub use self::schedule::keep;
+pub use self::folder::{Backup, Newest, list, newest, open, takes_files};
+pub use self::schedule::{Due, keep};
 
 use self::gait::Gait;
 use self::part::{Part, Place};
 
 /// How much of a backup is kept in memory while it is checked, in bytes.
 const CACHE: usize = 16 * 1024 * 1024;
+
+const NO_FOLDER: &str = "no folder for backups is set (ROLLBOOK_BACKUP_DIR); say where: `rollbook backup FOLDER` or the \
+    name of a new file";
+const IN_DOUBT: &str =
+    "the log is in doubt, so a backup of it could not be proved; settle that first (`rollbook adopt --help`)";
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +69,10 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder is not there, or does not take files from us.
-    #[error("{} does not take files ({cause}); make the folder and give it to the user Rollbook runs as", .folder.display())]
+    #[error(
+        "{} does not take files ({}); make the folder and give it to the user Rollbook runs as",
+        .folder.display(), disk::cause(.cause)
+    )]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -72,7 +80,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// No folder is set, and none was named.
-    #[error("no folder for backups is set (ROLLBOOK_BACKUP_DIR)")]
+    #[error("{NO_FOLDER}")]
     NoFolder,
     /// Something has the name already.
     #[error("{} is there already, and a backup is written over nothing; name a new file, or a folder", .0.display())]
@@ -112,7 +120,7 @@ pub enum Error {
     #[error("the copy cannot be checked: {0}")]
     Verify(verify::Error),
     /// The log is in doubt: a copy could not be proved.
-    #[error("the log is in doubt, so a backup of it could not be proved; settle that first (`rollbook adopt --help`)")]
+    #[error("{IN_DOUBT}")]
     InDoubt,
     /// The server stops.
     #[error("stopped before it was done")]
@@ -134,6 +142,16 @@ impl Error {
             Self::InDoubt => "in_doubt",
             Self::Stopped => "stopped",
             Self::Store(_) => "store",
+        }
+    }
+
+    /// Whether somebody besides the one who asked for it has to know. What is wrong with a place that was named by hand is
+    /// told to whoever named it; one that was given up was not wanted any more; and doubt about the log has its own alarm.
+    const fn concerns_others(&self, was_named: bool) -> bool {
+        match self {
+            Self::Stopped | Self::InDoubt => false,
+            Self::Open(_) | Self::Unsound(_) | Self::Verify(_) | Self::Store(_) => true,
+            _ => !was_named,
         }
     }
 }

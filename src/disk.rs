@@ -49,6 +49,15 @@ fn give(file: &File, like: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// What the system says went wrong, in its words: without the number, which says the same.
+pub fn cause(error: &io::Error) -> String {
+    let said = error.to_string();
+    match (error.raw_os_error(), said.split_once(" (os error ")) {
+        (Some(_), Some((words, _))) => words.to_owned(),
+        _ => said,
+    }
+}
+
 /// Copies all bytes of a file into an empty one, and brings them to the disk. Room that holds nothing but zeros is not
 /// taken. `watch` hears how many bytes are copied, and says whether to go on.
 ///
@@ -74,6 +83,14 @@ pub fn copy(from: &mut File, to: &mut File, watch: &mut dyn FnMut(u64) -> Contro
     }
     to.set_len(done)?;
     to.sync_all()
+}
+
+/// Removes what a process that was killed left behind, if it did.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_left_over(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Whether both paths lead to one file.

@@ -76,15 +76,16 @@ impl Source {
         let name = self.to.file_name().unwrap_or_default().to_string_lossy();
         let path = self.to.with_file_name(format!(".{name}.restoring"));
         let failed = |cause| Error::Write { path: path.clone(), cause };
-        remove_left_over(&path)?;
+        let turn = take_turn(&self.to)?;
+        // A restore that was broken off has left it.
+        disk::remove_left_over(&path).map_err(failed)?;
         let mut file = disk::create_private(&path, &owned_alike(&self.to).map_err(failed)?).map_err(failed)?;
         let part = TempPath::try_from_path(&path).map_err(failed)?;
-        file.try_lock().map_err(|_| Error::Busy(path.clone()))?;
         disk::copy(&mut source, &mut file, watch).map_err(|cause| match cause.kind() {
             ErrorKind::Interrupted => Error::Stopped,
             _ => failed(cause),
         })?;
-        Ok(Copied { from: from.to_owned(), to: self.to, part, cache_bytes: self.cache_bytes })
+        Ok(Copied { from: from.to_owned(), to: self.to, part, turn, cache_bytes: self.cache_bytes })
     }
 }
 
@@ -94,6 +95,7 @@ pub struct Copied {
     from: PathBuf,
     to: PathBuf,
     part: TempPath,
+    turn: File,
     cache_bytes: usize,
 }
 
@@ -137,7 +139,7 @@ impl Copied {
             has_mark: mark_path(&self.to).exists(),
             mute: if stale { targets } else { Vec::new() },
         };
-        Ok(Proved { to: self.to, part: self.part, standing })
+        Ok(Proved { to: self.to, part: self.part, standing, _turn: self.turn })
     }
 }
 
@@ -166,6 +168,8 @@ pub struct Proved {
     to: PathBuf,
     part: TempPath,
     standing: Standing,
+    /// Until it is in place, no other restore takes its name.
+    _turn: File,
 }
 
 /// A data file that was put in place.
@@ -216,15 +220,12 @@ fn ensure_room(source: &Metadata, to: &Path) -> Result<(), Error> {
     if free < need { Err(Error::NoRoom { folder, need, free }) } else { Ok(()) }
 }
 
-/// Removes what a restore that was broken off has left, unless one is at work.
-fn remove_left_over(path: &Path) -> Result<(), Error> {
-    let failed = |cause| Error::Write { path: path.to_owned(), cause };
-    match File::open(path) {
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
-        Err(cause) => Err(failed(cause)),
-        Ok(file) if file.try_lock().is_err() => Err(Error::Busy(path.to_owned())),
-        Ok(_) => fs::remove_file(path).map_err(failed),
-    }
+/// Takes the folder, so that nobody else restores into it. The lock goes with what is returned.
+fn take_turn(to: &Path) -> Result<File, Error> {
+    let folder = disk::folder(to);
+    let turn = File::open(folder).map_err(|cause| Error::Write { path: to.to_owned(), cause })?;
+    turn.try_lock().map_err(|_| Error::Busy(folder.to_owned()))?;
+    Ok(turn)
 }
 
 /// Something beside the place that belongs to who runs the server: root may be restoring, and somebody else starts it.

@@ -329,7 +329,9 @@ async fn a_server_and_its_commands() {
     keys(folder, &url).await;
 
     let findings = run(folder, "doctor").done();
-    assert!(findings.lines().count() >= 6 && findings.lines().all(|line| line.starts_with("ok ")), "{findings}");
+    let (backups, others): (Vec<&str>, Vec<&str>) = findings.lines().partition(|line| line.contains("  backups  "));
+    assert_eq!(backups, ["warn  backups      none are made; set ROLLBOOK_BACKUP_DIR to a folder"]);
+    assert!(others.len() >= 6 && others.iter().all(|line| line.starts_with("ok ")), "{findings}");
     let mut other = rollbook(folder, "doctor");
     let other = Said::of(other.env("CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET));
     assert!(other.out.contains("FAIL  round trip   the server refused our signature"), "{}", other.out);
@@ -423,7 +425,7 @@ fn after(folder: &Path) {
     assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
     let doctor = run(folder, "doctor");
     assert!(doctor.out.contains("FAIL  server       does not run on this data file"), "{}", doctor.out);
-    assert_eq!(doctor.failed(1), "1 of 8 checks failed\n");
+    assert_eq!(doctor.failed(1), "1 of 9 checks failed, 1 warning\n");
 }
 
 /// A folder whose settings lead to that Clerk.
@@ -552,6 +554,18 @@ fn doctor_needs_no_settings_to_say_what_is_missing() {
         assert!(said.out.contains(text), "{}", said.out);
     }
     assert_eq!(said.failed(1), "2 of 5 checks failed\n");
+}
+
+#[test]
+fn a_server_whose_folder_for_backups_takes_nothing_says_so_at_the_start() {
+    let folder = home();
+    let server = Running::start(rollbook(folder.path(), "serve").env("ROLLBOOK_BACKUP_DIR", "missing"));
+    let warning = server.up_to("WARNING: no backups: ");
+    assert!(warning.contains("/missing takes no files (No such file or directory); make the folder"), "{warning}");
+    let findings = run(folder.path(), "doctor");
+    let lines: Vec<&str> = findings.out.lines().filter(|line| line.contains("  backups  ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("FAIL") && lines[0].contains("cannot be read: No such"), "{lines:?}");
+    assert_eq!(server.stop("TERM").0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ mod older;
 mod process;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
@@ -423,10 +423,11 @@ fn what_was_broken_off_leaves_nothing_behind() {
     // One that was killed left half of it; another is at work.
     let part = dir.path().join(".rollbook.redb.restoring");
     fs::write(&part, "half").unwrap();
-    let lock = File::open(&part).unwrap();
-    lock.try_lock().unwrap();
+    let at_work = open().copy(goes_on).unwrap();
     assert_refused(dir.path(), "copy", "another restore is under way");
-    drop(lock);
+    let at_work = at_work.prove(&mut |_, _| ControlFlow::Continue(())).unwrap();
+    assert_refused(dir.path(), "copy", "another restore is under way");
+    drop(at_work);
     restored(dir.path(), "copy");
     assert!(!part.exists());
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 use super::folder::list;
-use super::schedule::{self, Failure};
-use super::{Error, Made, Order, folder, make, retention};
+use super::schedule::{self, Due, Failure};
+use super::{Error, IN_DOUBT, Made, NO_FOLDER, Order, folder, make, retention};
 use crate::clock::{Clock, Timestamp};
 use crate::disk;
 use crate::notary::Notary;
@@ -76,8 +76,11 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
     /// No folder is set.
-    #[error("no folder for backups is set (ROLLBOOK_BACKUP_DIR)")]
+    #[error("{NO_FOLDER}")]
     NoFolder,
+    /// The log is in doubt: a copy could not be proved.
+    #[error("{IN_DOUBT}")]
+    InDoubt,
     /// One is being made.
     #[error("a backup is being made already; the admin page shows how far it is (System, Backups)")]
     Busy,
@@ -137,7 +140,8 @@ impl Backups {
         *self.0.running.borrow()
     }
 
-    /// How the last one ended, since the start of the server.
+    /// How the last one ended, since the start of the server. Those whose failure is nobody's business but of who asked
+    /// are not among them.
     #[must_use]
     pub fn last(&self) -> Option<Outcome> {
         lock(&self.0.last).clone()
@@ -149,16 +153,26 @@ impl Backups {
         *lock(&self.0.newest)
     }
 
-    /// How many came to nothing, since the start of the server. Those that were given up are not among them.
+    /// How many came to nothing, since the start of the server. Those that were given up are not among them, nor those
+    /// that were to go to a place that somebody named and could not.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.0.failures.load(Ordering::Relaxed)
     }
 
-    /// When the server makes the next one by itself, if the newest one was begun at `newest`: not before `now`. `None` is
-    /// never.
+    /// Whether none is made because the log is in doubt.
     #[must_use]
-    pub fn due(&self, now: Timestamp, newest: Option<Timestamp>) -> Option<Timestamp> {
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.store.doubt().is_some()
+    }
+
+    /// When the server makes the next one by itself, if the newest one was begun at `newest`: not before `now`. `None` is
+    /// never, or not while the log is in doubt.
+    #[must_use]
+    pub fn due(&self, now: Timestamp, newest: Option<Timestamp>) -> Option<Due> {
+        if self.is_in_doubt() {
+            return None;
+        }
         let every = i64::from(self.rules()?.every?.get()) * HOUR;
         Some(schedule::due(now, newest, every, *lock(&self.0.failure)))
     }
@@ -197,6 +211,9 @@ impl Backups {
         if to.is_none() && self.0.rules.is_none() {
             return Err(NotBegun::NoFolder);
         }
+        if self.is_in_doubt() {
+            return Err(NotBegun::InDoubt);
+        }
         let begun = self.0.running.send_if_modified(|running| {
             let is_free = running.is_none();
             *running = running.or(Some(Step::copying(0, 1)));
@@ -212,10 +229,16 @@ impl Backups {
         }
         let given_up = Arc::new(AtomicBool::default());
         let (done, outcome) = oneshot::channel();
+        let was_named = to.is_some();
         let work = run(Arc::clone(&turn.0), to, by, Arc::clone(&given_up));
         tokio::spawn(async move {
-            let outcome = work.await;
-            *lock(&turn.0.last) = Some(outcome.clone());
+            let made = work.await;
+            let concerns_others = made.as_ref().err().is_none_or(|error| error.concerns_others(was_named));
+            let outcome = Outcome { at: turn.0.clock.now(), result: made.map_err(|error| error.to_string()) };
+            if concerns_others {
+                *lock(&turn.0.last) = Some(outcome.clone());
+                turn.0.failures.fetch_add(u64::from(outcome.result.is_err()), Ordering::Relaxed);
+            }
             // The next one may begin before whoever follows this one hears of its end.
             drop(turn);
             let _ = done.send(outcome);
@@ -255,7 +278,7 @@ impl Backups {
 }
 
 /// Makes one, and removes what is then too many in the folder.
-async fn run(inner: Arc<Inner>, to: Option<PathBuf>, by: By, given_up: Arc<AtomicBool>) -> Outcome {
+async fn run(inner: Arc<Inner>, to: Option<PathBuf>, by: By, given_up: Arc<AtomicBool>) -> Result<Made, Error> {
     let watch = {
         let inner = Arc::clone(&inner);
         Box::new(move |step| {
@@ -266,20 +289,15 @@ async fn run(inner: Arc<Inner>, to: Option<PathBuf>, by: By, given_up: Arc<Atomi
     };
     let order = Order { to, folder: inner.rules.as_ref().map(|rules| rules.folder.clone()), by: by.clone() };
     let made = make(&inner.store, &inner.notary, &inner.clock, order, watch).await;
-    match &made {
-        Ok(made) => {
-            if let Some((rules, at)) = inner.rules.as_ref().zip(made.named_for) {
-                let newest = { *lock(&inner.newest) };
-                *lock(&inner.newest) = newest.max(Some(at));
-                if let Some(keep) = rules.keep {
-                    retention::apply(&inner.store, &rules.folder, keep, at, &by).await;
-                }
-            }
+    let made = made?;
+    if let Some((rules, at)) = inner.rules.as_ref().zip(made.named_for) {
+        let newest = { *lock(&inner.newest) };
+        *lock(&inner.newest) = newest.max(Some(at));
+        if let Some(keep) = rules.keep {
+            retention::apply(&inner.store, &rules.folder, keep, at, &by).await;
         }
-        Err(Error::Stopped) => {}
-        Err(_) => drop(inner.failures.fetch_add(1, Ordering::Relaxed)),
     }
-    Outcome { at: inner.clock.now(), result: made.map_err(|error| error.to_string()) }
+    Ok(made)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use rustix::fs::OFlags;
 
 use crate::clock::Timestamp;
+use crate::disk;
 
 /// How the time stands in a name.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
@@ -30,6 +31,8 @@ pub struct Backup {
     pub at: Timestamp,
     /// How long the file is, in bytes.
     pub bytes: u64,
+    /// How much of the disk it takes, in bytes.
+    pub used: u64,
 }
 
 impl Backup {
@@ -55,11 +58,19 @@ pub fn list(folder: &Path) -> io::Result<Vec<Backup>> {
             && meta.is_file()
             && meta.len() > 0
         {
-            found.push(Backup { name, at, bytes: meta.len() });
+            found.push(Backup { name, at, bytes: meta.len(), used: disk::used(&meta) });
         }
     }
     found.sort_unstable_by(|a, b| b.name.cmp(&a.name));
     Ok(found)
+}
+
+/// Tries whether that folder takes files. Nothing is left in it.
+///
+/// # Errors
+/// When it does not.
+pub fn takes_files(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 /// The newest backups in a folder.

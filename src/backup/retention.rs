@@ -58,7 +58,7 @@ mod tests {
     fn gone(there: &[i64], keep: u32, made: i64) -> Vec<i64> {
         let mut there: Vec<i64> = there.to_vec();
         there.sort_unstable_by(|a, b| b.cmp(a));
-        let backup = |at| Backup { name: String::new(), at: Timestamp::from_millis(at), bytes: 1 };
+        let backup = |at| Backup { name: String::new(), at: Timestamp::from_millis(at), bytes: 1, used: 1 };
         let found = there.into_iter().map(backup).collect();
         let keep = NonZeroU32::new(keep).unwrap();
         surplus(found, keep, Timestamp::from_millis(made)).map(|backup| backup.at.as_millis()).collect()

@@ -31,12 +31,21 @@ pub(super) struct Failure {
     pause: i64,
 }
 
+/// When the next one is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was due before and came to nothing.
+    pub is_retry: bool,
+}
+
 /// When the next one is due, `every` so many milliseconds. The clock may have been put back: what it says is yet to come
 /// holds nothing up.
-pub(super) fn due(now: Timestamp, newest: Option<Timestamp>, every: i64, failure: Option<Failure>) -> Timestamp {
-    let by_age = newest.filter(|at| *at <= now).map_or(now, |at| at.plus_millis(every));
+pub(super) fn due(now: Timestamp, newest: Option<Timestamp>, every: i64, failure: Option<Failure>) -> Due {
+    let by_age = newest.filter(|at| *at <= now).map(|at| at.plus_millis(every));
     let retry = failure.filter(|failure| failure.at <= now).map(|failure| failure.at.plus_millis(failure.pause));
-    retry.map_or(by_age, |retry| retry.max(by_age)).max(now)
+    Due { at: retry.max(by_age).unwrap_or(now).max(now), is_retry: retry.is_some() && retry >= by_age }
 }
 
 /// Makes one whenever it is due, until `stopped`. Returns at once where no folder is set.
@@ -60,7 +69,7 @@ async fn keep_at(waits: Waits, backups: Backups, mut stopped: watch::Receiver<()
 async fn look_after(backups: &Backups, waits: Waits) {
     let newest = backups.look().await;
     let now = backups.now();
-    if backups.running().is_some() || backups.due(now, newest).is_none_or(|due| due > now) {
+    if backups.running().is_some() || backups.due(now, newest).is_none_or(|due| due.at > now) {
         return;
     }
     // Another one that was begun meanwhile will do.
@@ -81,9 +90,9 @@ mod tests {
     use std::num::NonZeroU32;
     use std::path::Path;
 
-    use super::super::desk::Rules;
+    use super::super::desk::{NotBegun, Rules};
     use super::*;
-    use crate::audit::{Entry, Filter};
+    use crate::audit::{Doubt, Entry, Filter};
     use crate::clock::Clock;
     use crate::notary::Notary;
     use crate::page::PageRequest;
@@ -101,14 +110,16 @@ mod tests {
         let at = |hours: i64| Timestamp::from_millis(hours * HOUR);
         let due = |now, newest: Option<i64>, failed: Option<i64>| {
             let failure = failed.map(|hours| Failure { at: at(hours), pause: HOUR });
-            due(at(now), newest.map(at), 24 * HOUR, failure).as_millis() / HOUR
+            let due = due(at(now), newest.map(at), 24 * HOUR, failure);
+            // A retry is told by its sign.
+            due.at.as_millis() / HOUR * if due.is_retry { -1 } else { 1 }
         };
         assert_eq!([due(100, None, None), due(100, Some(90), None), due(100, Some(76), None)], [100, 114, 100]);
         assert_eq!([due(100, Some(3), None), due(100, Some(101), None)], [100, 100]);
         // After a failure it waits, but not for a time that it failed in the future.
         assert_eq!(
             [due(100, None, Some(100)), due(100, Some(3), Some(98)), due(100, None, Some(900))],
-            [101, 100, 100]
+            [-101, -100, 100]
         );
         assert_eq!(due(100, Some(90), Some(100)), 114);
     }
@@ -205,7 +216,7 @@ mod tests {
         house.pass(23);
         let (again, stop) = house.keep(folder.path());
         let due = again.due(house.clock.now(), again.look().await);
-        assert_eq!(due, Some(AT.plus_millis(24 * HOUR)));
+        assert_eq!(due, Some(Due { at: AT.plus_millis(24 * HOUR), is_retry: false }));
         for _ in 0..3 {
             look_after(&again, HURRIED).await;
         }
@@ -251,6 +262,18 @@ mod tests {
         assert!(future.exists(), "it pushes nothing out, and stays");
         assert!(days(folder.path()).len() >= 4, "{:?}", days(folder.path()));
         drop(stop);
+    }
+
+    #[tokio::test]
+    async fn while_the_log_is_in_doubt_none_is_tried() {
+        let (house, folder) = (House::build().await, tempfile::tempdir().unwrap());
+        let rules = Rules { folder: folder.path().to_owned(), every: NonZeroU32::new(24), keep: None };
+        let backups = Backups::new(house.store.clone(), house.notary.clone(), house.clock.clone(), Some(rules));
+        assert!(backups.due(AT, None).is_some());
+        house.store.refuse_writes(Doubt::NoMark);
+        look_after(&backups, HURRIED).await;
+        assert_eq!((backups.due(AT, None), backups.last(), backups.failures()), (None, None, 0));
+        assert_eq!(backups.begin(ourselves()), Err(NotBegun::InDoubt));
     }
 
     #[tokio::test]

@@ -60,7 +60,7 @@ pub async fn run(
         checks.extend(signing_keys(&config.tokens).await);
         checks.push(checks::cors(&config.cors.origins));
         let rules = config.backups.clone().map(backup_rules);
-        checks.extend(rules.map(|rules| checks::backups(&rules, None, Clock::system().now())));
+        checks.push(checks::backups(rules.as_ref(), None, Clock::system().now()));
     }
     let health = match &local {
         Ok(local) => {
@@ -98,12 +98,16 @@ fn also(warnings: usize) -> String {
 }
 
 /// Adds what the running server finds of itself: what nothing else was found of, and what looks worse from there, where
-/// other settings may be in force.
+/// other settings may be in force. Of backups it knows more than we do, for it makes them.
 fn add(found: &mut Vec<Found>, server: Vec<Found>) {
     let own: Vec<(String, Level)> = found.iter().map(|check| (check.name.clone(), check.level)).collect();
     for check in server {
         match own.iter().find(|(name, _)| *name == check.name) {
             None => found.push(check),
+            Some(_) if check.name == checks::BACKUPS => {
+                found.retain(|own| own.name != checks::BACKUPS);
+                found.push(check);
+            }
             Some((_, level)) if check.level < *level => {
                 found.push(Found { sentence: format!("the running server finds: {}", check.sentence), ..check });
             }

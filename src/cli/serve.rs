@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::audit::{Actor, Source};
+use crate::backup;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::disk;
 use crate::http::admin::link;
 use crate::log;
 use crate::server::{BindError, RunError, Server};
@@ -58,6 +60,15 @@ async fn greet(server: &Server) -> Result<(), Error> {
     }
     if let Some(doubt) = app.store.doubt() {
         writeln!(out, "READ ONLY: {doubt}; `rollbook adopt --help` says what can be done")?;
+    }
+    if let Some(folder) = app.backups.rules().map(|rules| &rules.folder)
+        && let Err(cause) = backup::takes_files(folder)
+    {
+        let (folder, cause) = (folder.display(), disk::cause(&cause));
+        writeln!(
+            out,
+            "WARNING: no backups: {folder} takes no files ({cause}); make the folder and give it to the user Rollbook runs as"
+        )?;
     }
     if !app.store.has_admin().map_err(link::Error::from)? {
         if out.is_terminal() {

@@ -135,10 +135,10 @@ settings! {
         "Private networks that targets may be in, separated by commas; without them they have to be on the internet, by https");
     BACKUP_DIR = Setting::new("ROLLBOOK_BACKUP_DIR", "backup-dir", "FOLDER",
         "The folder that backups are put into; without it none are made, but where `rollbook backup` is told to");
-    BACKUP_INTERVAL = Setting::new("ROLLBOOK_BACKUP_INTERVAL", "backup-interval", "HOURS",
-        "How many hours after the newest backup the server makes another by itself, 1 to 8760; 0 is never").or("24");
-    BACKUP_KEEP = Setting::new("ROLLBOOK_BACKUP_KEEP", "backup-keep", "NUMBER",
-        "How many backups the folder keeps, 1 to 100000: the oldest go once a newer one is proved; 0 keeps all").or("7");
+    BACKUP_INTERVAL = Setting::new("ROLLBOOK_BACKUP_INTERVAL", "backup-interval", "HOURS|off",
+        "How many hours after the newest backup the server makes another by itself, 1 to 8760; off is never").or("24");
+    BACKUP_KEEP = Setting::new("ROLLBOOK_BACKUP_KEEP", "backup-keep", "NUMBER|off",
+        "How many backups the folder keeps, 1 to 100000: the oldest go once a newer one is proved; off keeps all").or("7");
 }
 
 /// Settings that later versions will have: named in warnings, so that nobody believes they are in force.

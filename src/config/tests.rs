@@ -228,6 +228,8 @@ fn backups_are_made_daily_and_a_week_of_them_kept() {
     assert_eq!(set(&[]).unwrap().backups, backups(24, 7));
     let never = [("ROLLBOOK_BACKUP_INTERVAL", "0"), ("ROLLBOOK_BACKUP_KEEP", "0")];
     assert_eq!(set(&never).unwrap().backups, backups(0, 0));
+    let off = [("ROLLBOOK_BACKUP_INTERVAL", "off"), ("ROLLBOOK_BACKUP_KEEP", "off")];
+    assert_eq!(set(&off).unwrap().backups, backups(0, 0));
     for (name, bad) in
         [("INTERVAL", "8761"), ("INTERVAL", "1h"), ("INTERVAL", "-1"), ("KEEP", "100001"), ("KEEP", "all")]
     {

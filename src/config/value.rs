@@ -58,16 +58,19 @@ pub(super) fn hours(text: &str) -> Parsed<Option<NonZeroU32>> {
 
 /// How many hours are between two backups; `None` is never.
 pub(super) fn backup_hours(text: &str) -> Parsed<Option<NonZeroU32>> {
-    number_or_none(text, 8760, "must be a whole number of hours from 1 to 8760, or 0 for none")
+    number_or_none(text, 8760, "must be a whole number of hours from 1 to 8760, or off")
 }
 
 /// How many backups are kept; `None` is all.
 pub(super) fn kept(text: &str) -> Parsed<Option<NonZeroU32>> {
-    number_or_none(text, 100_000, "must be a whole number from 1 to 100000, or 0 for all")
+    number_or_none(text, 100_000, "must be a whole number from 1 to 100000, or off")
 }
 
-/// A whole number of at most `most`, where 0 says that there is none.
+/// A whole number of at most `most`, where `off` or 0 says that there is none.
 fn number_or_none(text: &str, most: u32, wanted: &str) -> Parsed<Option<NonZeroU32>> {
+    if text == "off" {
+        return Ok(None);
+    }
     text.parse().ok().filter(|number| *number <= most).map(NonZeroU32::new).ok_or_else(|| wanted.into())
 }
 

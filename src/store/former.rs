@@ -100,7 +100,7 @@ fn ensure_room(path: &Path, found: u32, copy: &Path) -> Result<(), OpenError> {
 
 /// Writes it beside its name, opens it, and gives it the name.
 fn make(path: &Path, part: &Path, copy: &Path, is_kept: &dyn Fn(&Path) -> bool) -> io::Result<()> {
-    schema::remove_left_over(part)?;
+    disk::remove_left_over(part)?;
     let mut from = File::open(path)?;
     let mut to = disk::create_private(part, &from.metadata()?)?;
     disk::copy(&mut from, &mut to, &mut |_| ControlFlow::Continue(()))?;

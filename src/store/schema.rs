@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     upgrade(path, &db)?;
     // Whoever was rewriting the file when they were killed left half a copy of it behind.
     let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
-    remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
+    disk::remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
     Ok(db)
 }
 
@@ -94,11 +94,6 @@ fn create(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
 /// The name of a file in the making, in the folder of the one it is to replace.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(format!(".{}.{ending}", path.file_name().unwrap_or_default().to_string_lossy()))
-}
-
-/// Removes what a process that was killed left behind, if it did.
-pub(super) fn remove_left_over(path: &Path) -> std::io::Result<()> {
-    std::fs::remove_file(path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Makes the tables that are not there, and stamps the file.

@@ -172,7 +172,7 @@ impl Beside {
     fn create(path: &Path, old: &Metadata) -> Result<Self, ScrubError> {
         let beside = schema::beside(path, schema::SCRUB);
         let undone = |cause| ScrubError::Undone { path: beside.clone(), cause };
-        schema::remove_left_over(&beside).map_err(undone)?;
+        disk::remove_left_over(&beside).map_err(undone)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&beside);
         let this = Self { file: file.map_err(undone)?, path: beside.clone() };
         let owner = this.file.metadata().map_err(undone)?.uid();

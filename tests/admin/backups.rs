@@ -182,17 +182,17 @@ async fn a_folder_that_takes_nothing_is_named_with_what_to_do() {
     let file = parent.path().join("file");
     fs::write(&file, "in the way").unwrap();
     for (folder, words, reason) in [
-        (missing.to_str().unwrap(), "does not take files (No such file", "folder"),
-        (file.to_str().unwrap(), "does not take files (Not a directory", "folder"),
+        (missing.to_str().unwrap(), "cannot be read: No such file or directory. Make the folder", "folder"),
+        (file.to_str().unwrap(), "cannot be read: Not a directory. Make the folder", "folder"),
         // A disk that is full at all times.
-        ("/sys", "a backup needs as much room as the data file", "no_room"),
+        ("/sys", "No backup was made: a backup needs as much room as the data file", "no_room"),
     ] {
         let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder)], None).await;
         let cookie = site.set_up().await;
         make(&site, &cookie).await;
         let page = site.get(HERE, Some(&cookie)).await;
-        assert!(page.status == 200 && page.body.contains("No backup was made: "), "{}", page.body);
-        assert!(page.body.contains(words), "{words}: {}", page.body);
+        assert!(page.status == 200 && page.body.contains(words), "{words}: {}", page.body);
+        assert_eq!(page.body.matches("alert bad").count(), 1, "one cause, one box: {}", page.body);
         let entry = site.newest("backup.made").await;
         assert_eq!((entry.leaf.outcome.as_str(), entry.leaf.reason.as_deref()), ("error", Some(reason)));
     }
@@ -211,8 +211,11 @@ async fn a_log_in_doubt_gives_no_backup() {
     site.app.store.refuse_writes(rollbook::audit::Doubt::NoMark);
     make(&site, &cookie).await;
     let page = site.get(HERE, Some(&cookie)).await;
-    assert!(page.body.contains("No backup was made: the log is in doubt"), "{}", page.body);
+    assert!(page.body.contains("None is made while the log is in doubt."), "{}", page.body);
+    assert!(!page.body.contains("Make a backup now") && !page.body.contains("the next"), "{}", page.body);
     assert!(files(folder.path()).is_empty());
+    let metrics = site.get("/metrics", None).await.body;
+    assert!(metrics.lines().any(|found| found == "rollbook_backup_failures_total 0"), "{metrics}");
 }
 
 #[tokio::test]
@@ -253,7 +256,9 @@ async fn what_the_server_does_by_itself_is_said() {
     fs::write(folder.path().join("rollbook-20990101T000000Z.redb"), "made while the clock was wrong").unwrap();
     make(&site, &cookie).await;
     let page = site.get(HERE, Some(&cookie)).await.body;
-    assert!(page.contains("yet to come</span>"), "{page}");
+    assert!(page.contains("yet to come</span>") && page.contains("nobody knows how old the file is"), "{page}");
+    // Much of the length of a new one holds nothing.
+    assert!(page.contains(" KiB on disk</td>"), "{page}");
     // To the hour, by names that are to the second.
     assert!(page.contains("in 23 hours") || page.contains("in 24 hours"), "{page}");
     let overview = site.get("/admin", Some(&cookie)).await.body;
@@ -269,7 +274,11 @@ async fn what_the_server_does_by_itself_is_said() {
     fs::remove_dir_all(folder.path()).unwrap();
     make(&site, &cookie).await;
     let overview = site.get("/admin", Some(&cookie)).await.body;
-    assert!(overview.contains("cannot be read"), "{overview}");
+    assert!(
+        overview.contains("The folder for backups cannot be read.") && !overview.contains("(os error"),
+        "{overview}"
+    );
+    assert!(!overview.contains("No backup yet"), "{overview}");
     let metrics = site.get("/metrics", None).await.body;
     assert!(metrics.lines().any(|found| found == "rollbook_backup_failures_total 1"), "{metrics}");
 

@@ -18,7 +18,11 @@ fn beside(site: &Site, suffix: &str) -> PathBuf {
 
 #[tokio::test]
 async fn what_is_wrong_stands_first_with_what_to_do() {
-    let (site, cookie) = Site::with_admin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
+    let cookie = site.set_up().await;
+    assert_eq!(site.post("/admin/backups", Some(&cookie), &[]).await.status, 303);
+    site.app.backups.idle().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
     assert!(page.body.contains("Everything that was looked at is in order."), "{}", page.body);
     for name in ["Writes", "Data file", "Disk", "Token keys", "CORS"] {
@@ -53,17 +57,23 @@ async fn backups_are_looked_at_where_there_should_be_some() {
     let site = Site::start_with(&[("ROLLBOOK_BACKUP_DIR", folder.path().to_str().unwrap())], None).await;
     let cookie = site.set_up().await;
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("Warning") && page.body.contains("There is none in "), "{}", page.body);
+    assert!(page.body.contains("Warning") && page.body.contains("No backup is in /"), "{}", page.body);
     let overview = site.get("/admin", Some(&cookie)).await.body;
     let attention = &overview[overview.find("Needs attention").unwrap()..];
-    assert!(attention.contains("There is none in ") && attention.contains("href=\"/admin/backups\""), "{attention}");
+    assert!(attention.contains("No backup is in /") && attention.contains("href=\"/admin/backups\""), "{attention}");
     let backup = folder.path().join("rollbook-20200101T000000Z.redb");
     fs::write(&backup, "").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("There is none in "), "an empty file is none: {}", page.body);
+    assert!(page.body.contains("No backup is in /"), "an empty file is none: {}", page.body);
     fs::write(&backup, "all of it").unwrap();
     let page = site.get("/admin/system", Some(&cookie)).await;
-    assert!(page.body.contains("The newest is ") && page.body.contains(" days old"), "{}", page.body);
+    assert!(page.body.contains("The newest backup is ") && page.body.contains(" days old"), "{}", page.body);
+
+    let (site, cookie) = Site::with_admin().await;
+    let page = site.get("/admin/system", Some(&cookie)).await;
+    assert!(page.body.contains("None are made.") && page.body.contains("Set ROLLBOOK_BACKUP_DIR"), "{}", page.body);
+    let overview = site.get("/admin", Some(&cookie)).await.body;
+    assert!(!overview.contains("None are made.") && overview.contains("No folder for backups is set."), "{overview}");
 }
 
 #[tokio::test]

@@ -121,13 +121,15 @@ async fn nothing_is_written_over_and_what_is_wrong_is_said() {
     let server = serve(&[]).await;
     let data = server.data();
     let no = |to: &[&str]| refused(backup(here.path(), &data, to));
-    assert!(no(&[]).contains("no folder for backups is set (ROLLBOOK_BACKUP_DIR)"));
+    assert!(
+        no(&[]).contains("no folder for backups is set (ROLLBOOK_BACKUP_DIR); say where: `rollbook backup FOLDER` or")
+    );
     fs::write(here.path().join("mine.redb"), "mine").unwrap();
     assert!(no(&["mine.redb"]).contains("mine.redb is there already"));
     assert!(no(&[data.to_str().unwrap()]).contains("is there already"));
-    assert!(no(&["missing/copy.redb"]).contains("missing does not take files (No such file"));
+    assert!(no(&["missing/copy.redb"]).contains("missing does not take files (No such file or directory)"));
     assert!(no(&["missing/"]).contains("missing/ does not take files (No such file"));
-    assert!(no(&["mine.redb/copy.redb"]).contains("mine.redb does not take files (Not a directory"));
+    assert!(no(&["mine.redb/copy.redb"]).contains("mine.redb does not take files (Not a directory)"));
     fs::write(here.path().join("copy.redb.part"), "whose?").unwrap();
     assert!(no(&["copy.redb"]).contains("copy.redb.part is in the way"));
     // A disk that is full at all times. That is seen before anything is written.
@@ -139,6 +141,8 @@ async fn nothing_is_written_over_and_what_is_wrong_is_said() {
     let expected =
         ["no_room", "taken", "folder", "folder", "folder", "taken", "taken"].map(|reason| Some(reason.to_owned()));
     assert_eq!(reasons, expected);
+    // Each was told to whoever asked, and is nobody else's business.
+    assert_eq!((server.app.backups.failures(), server.app.backups.last()), (0, None));
 
     server.app.store.refuse_writes(Doubt::NoMark);
     assert!(no(&["doubtful.redb"]).contains("the log is in doubt"));

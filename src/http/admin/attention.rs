@@ -34,6 +34,8 @@ pub(super) async fn of(app: &App, now: Timestamp, day: &Traffic) -> Result<Vec<A
         .into_iter()
         // What the last comparison found is told below.
         .filter(|check| check.level != Level::Ok && check.name != checks::COMPARED)
+        // Somebody may have other copies. That none are made here stands at the foot.
+        .filter(|check| check.name != checks::BACKUPS || app.backups.rules().is_some())
         .map(|check| {
             let (href, label) = match check.name {
                 checks::BACKUPS => ("/admin/backups", "Backups"),

@@ -24,7 +24,7 @@ use super::view::{self, Frame, html, number};
 use super::when::When;
 use super::{Desk, Stop, assets, form};
 use crate::audit::{Actor, Filter, Source};
-use crate::backup::{self, Backup, Backups, Made, NotBegun, Step};
+use crate::backup::{self, Backup, Backups, Due, Made, NotBegun, Step};
 use crate::clock::Timestamp;
 use crate::disk::{self, size};
 use crate::http::call::Call;
@@ -52,10 +52,14 @@ struct Page<'a> {
     unreadable: Option<String>,
     /// What the server does by itself.
     plan: Option<Plan>,
+    /// Whether none is made because the log is in doubt.
+    in_doubt: bool,
     running: Option<Step>,
     /// How the last one ended: whether well, when, and what to say.
     last: Option<(bool, When, String)>,
     rows: Vec<Row>,
+    /// Whether a name in the list says a time that is yet to come.
+    has_ahead: bool,
     more: Option<String>,
     need: String,
     free: Option<String>,
@@ -68,6 +72,8 @@ struct Page<'a> {
 struct Plan {
     every: Option<String>,
     next: Option<When>,
+    /// Whether that is another try.
+    is_retry: bool,
     keep: Option<String>,
 }
 
@@ -77,11 +83,17 @@ impl Plan {
         let newest = found.iter().find(|backup| !backup.is_ahead(now)).map(|backup| backup.at);
         let every =
             rules.every.map(|hours| if hours.get() == 1 { "hour".to_owned() } else { format!("{hours} hours") });
-        let next = backups.due(now, newest).map(|at| {
+        let due = backups.due(now, newest);
+        let next = due.map(|Due { at, .. }| {
             // It is looked once a minute.
             if at <= now { When::ahead(now.plus_millis(1), now) } else { When::ahead(at, now) }
         });
-        Some(Self { every, next, keep: rules.keep.map(|keep| number(u64::from(keep.get()))) })
+        Some(Self {
+            every,
+            next,
+            is_retry: due.is_some_and(|due| due.is_retry),
+            keep: rules.keep.map(|keep| number(u64::from(keep.get()))),
+        })
     }
 }
 
@@ -124,7 +136,8 @@ pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
 fn begin(app: &App, admin: &Admin) -> Result<Response, Stop> {
     let by = By { actor: Actor::Admin(admin.name.clone()), source: Source::Admin };
     match app.backups.begin(by) {
-        Ok(()) | Err(NotBegun::Busy) => Ok(reply::see_other(HERE)),
+        // The page says why there is none.
+        Ok(()) | Err(NotBegun::Busy | NotBegun::InDoubt) => Ok(reply::see_other(HERE)),
         Err(NotBegun::NoFolder) => {
             Err(Problem::bad_request("No folder for backups is set: ROLLBOOK_BACKUP_DIR names one.").into())
         }
@@ -205,24 +218,28 @@ async fn list(call: &Call, admin: &Admin, status: StatusCode, alert: &str, chose
     let looked = blocking(move || Looked::at(folder.as_deref(), &data)).await?;
     let (found, unreadable) = match looked.found {
         Ok(found) => (found, None),
-        Err(cause) => (Vec::new(), Some(cause.to_string())),
+        Err(cause) => (Vec::new(), Some(disk::cause(&cause))),
     };
     let sizes = if found.is_empty() { HashMap::new() } else { log_sizes(app).await? };
+    let has_ahead = found.iter().take(LISTED).any(|backup| backup.is_ahead(now));
     let older = found.len().saturating_sub(LISTED);
     let page = Page {
         frame: Frame::new(app, admin, HERE),
         folder: rules.map(|rules| rules.folder.display().to_string()),
-        unreadable,
         plan: Plan::new(&app.backups, &found, now),
+        in_doubt: app.backups.is_in_doubt(),
         running: app.backups.running(),
-        last: app.backups.last().map(|outcome| {
+        // Where the folder cannot be read, that is why, and it is said.
+        last: app.backups.last().filter(|last| unreadable.is_none() || last.result.is_ok()).map(|outcome| {
             let (is_good, words) = match outcome.result {
                 Ok(made) => (true, said(&made)),
                 Err(cause) => (false, format!("No backup was made: {cause}.")),
             };
             (is_good, When::ago(outcome.at, now), words)
         }),
+        unreadable,
         rows: found.into_iter().take(LISTED).map(|backup| Row::new(backup, &sizes, now)).collect(),
+        has_ahead,
         more: (older > 0).then(|| number(older as u64)),
         need: size(looked.need),
         free: looked.free.map(size),
@@ -273,11 +290,17 @@ impl Row {
         Self {
             at: When::exact(backup.at),
             age: (!backup.is_ahead(now)).then(|| When::ago(backup.at, now)),
-            size: size(backup.bytes),
+            size: taken(&backup),
             entries: sizes.get(&backup.name).copied().map(number),
             name: backup.name,
         }
     }
+}
+
+/// How long the file is, and what it takes, where that is something else: much of its length may hold nothing.
+fn taken(backup: &Backup) -> String {
+    let (length, used) = (size(backup.bytes), size(backup.used));
+    if length == used { length } else { format!("{length}, {used} on disk") }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {

@@ -128,12 +128,12 @@ impl<'a> Rows<'a> {
             impersonator: self.optional(leaf.impersonator, impersonator_user.as_ref())?,
             target: self.optional(target, target_user.as_ref())?,
             count: leaf.count.and_then(|count| counted(&leaf.action, count)),
+            reason: leaf.reason.map(|reason| spoken(&leaf.action, reason)),
             action: leaf.action,
             outcome: leaf.outcome,
             more: all - changes.len().max(names.len()),
             changes,
             changed: names,
-            reason: leaf.reason.map(spoken),
             reviewed: false,
         })
     }
@@ -217,9 +217,29 @@ fn counted(action: &str, count: u64) -> Option<String> {
 }
 
 /// A reason as people say it, if it is one of our words and no sentence of theirs.
-fn spoken(reason: String) -> String {
+fn spoken(action: &str, reason: String) -> String {
+    if action == "backup.made"
+        && let Some(words) = no_backup(&reason)
+    {
+        return words.to_owned();
+    }
     let is_word = reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if is_word { reason.replace('_', " ") } else { reason }
+}
+
+/// Why there is no backup.
+fn no_backup(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "folder" => "the folder does not take files",
+        "taken" => "something has that name already",
+        "no_room" => "there is too little room",
+        "write" => "the copy could not be written",
+        "unsound" => "the copy’s log is not whole, or could not be checked",
+        "in_doubt" => "the log is in doubt",
+        "stopped" => "stopped before it was done",
+        "store" => "the data file could not be read or written",
+        _ => return None,
+    })
 }
 
 pub(super) fn tone(outcome: &str) -> &'static str {
@@ -307,8 +327,10 @@ mod tests {
 
     #[test]
     fn reasons_are_said_in_words_and_names_as_they_are() {
-        assert_eq!(spoken("other_instance".into()), "other instance");
-        assert_eq!(spoken("They asked: ada_l.".into()), "They asked: ada_l.");
+        assert_eq!(spoken("api.denied", "other_instance".into()), "other instance");
+        assert_eq!(spoken("user.erased", "They asked: ada_l.".into()), "They asked: ada_l.");
+        assert_eq!(spoken("backup.made", "folder".into()), "the folder does not take files");
+        assert_eq!(spoken("backup.removed", "folder".into()), "folder");
         assert_eq!((in_words("admin:admin"), in_words("admin:ada")), ("admin admin".into(), "admin ada".into()));
     }
 

@@ -103,6 +103,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
     }
     let traffic = span.traffic(&call.app, now).await?;
     let day = if span == Span::Day { None } else { Some(Span::Day.traffic(&call.app, now).await?) };
+    let attention = attention::of(&call.app, now, day.as_ref().unwrap_or(&traffic)).await?;
     let page = Page {
         frame: Frame::new(&call.app, &admin, "/admin"),
         spans: span.choices("/admin"),
@@ -111,7 +112,6 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         first_run: (counts.last_event_at.is_none())
             .then(|| FirstRun::new(&call.app, query.tested.is_some() || traffic.total.outcomes.test > 0)),
         tested: query.tested.is_some(),
-        attention: attention::of(&call.app, now, day.as_ref().unwrap_or(&traffic)).await?,
         deliveries: traffic.chart(),
         users: traffic.users(counts.users),
         compared: store.last_walk()?.map(|walked| Compared {
@@ -122,8 +122,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
         }),
         backup: Saved {
             has_folder: call.app.backups.rules().is_some(),
+            // Nothing else about backups is as bad.
+            is_unreadable: attention.iter().any(|what| what.tone == "bad" && what.href == "/admin/backups"),
             at: call.app.backups.newest().map(|at| When::ago(at, now)),
         },
+        attention,
         rows: Rows::new(store, now).of(newest)?,
         log: Log::of(&call.app, counts.entries, now),
     };
@@ -133,6 +136,8 @@ pub(super) async fn show(call: Call) -> Result<Response, Stop> {
 /// When the newest backup was begun, as far as there are any.
 struct Saved {
     has_folder: bool,
+    /// Whether the folder cannot be read now.
+    is_unreadable: bool,
     at: Option<When>,
 }
 

@@ -86,8 +86,7 @@ fn all(app: &App) -> Vec<Check> {
         checks::token_keys(keys),
     ];
     let clock = keys.ahead_seconds.map(checks::clock);
-    let failed = app.backups.last().and_then(|last| last.result.err());
-    let backups = app.backups.rules().map(|rules| checks::backups(rules, failed.as_deref(), app.clock.now()));
+    let backups = [checks::backups(app.backups.rules(), Some(&app.backups), app.clock.now())];
     // A file that cannot be read shows elsewhere.
     let (last, failure) = (app.store.last_walk().ok().flatten(), app.walks.last().and_then(|last| last.result.err()));
     let compared = checks::compared(app.walks.has_key(), last.as_ref(), failure.as_deref(), app.clock.now());

@@ -149,7 +149,11 @@ fn backups(page: &mut Families, app: &App) {
         "When the newest backup in the folder of the settings was begun, in seconds since 1970.",
         app.backups.newest().map(seconds),
     );
-    page.counter("rollbook_backup_failures_total", "Backups that came to nothing.", app.backups.failures());
+    page.counter(
+        "rollbook_backup_failures_total",
+        "Backups that came to nothing, since the start.",
+        app.backups.failures(),
+    );
     page.gauge("rollbook_backup_running", "1 while a backup is being made.", flag(app.backups.running().is_some()));
 }
 
