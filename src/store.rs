@@ -8,6 +8,7 @@ mod backup;
 mod billing;
 mod book;
 mod by_facet;
+mod caught;
 mod copy;
 mod detail;
 mod erase;
@@ -59,6 +60,7 @@ pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash}
 pub use self::api_keys::KeyError;
 pub use self::at_rest::{AtRest, check_pages};
 pub use self::backup::CopyError;
+pub use self::caught::caught;
 pub use self::erase::{EraseError, Extent, MANY, Order, Progress};
 pub use self::error::{Error, OpenError};
 pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Person, RowCounts, StoredCheckpoint};
@@ -155,7 +157,7 @@ impl Shared {
 
 /// What `open` returns. Of some damage redb does not return an error but panics.
 fn sound<T>(path: &Path, open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(OpenError::Damaged(path.to_owned())))
+    caught(open).unwrap_or_else(|| Err(OpenError::Damaged(path.to_owned())))
 }
 
 impl std::fmt::Debug for Store {

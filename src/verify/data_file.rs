@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::absent::ADOPTED;
@@ -339,10 +338,10 @@ impl Named for Range<u64> {
 
 /// Reads, and tells damage from a disk that fails. Of some damage the database does not return an error but panics.
 fn sound<T>(what: &(impl Named + ?Sized), read: impl FnOnce() -> Result<T, store::Error>) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) if !error.is_damage() => Err(Fault::Error(error.into())),
-        Ok(Err(error)) => Err(Fault::Damaged(format!("{} cannot be read: {error}", what.named()))),
-        Err(_) => Err(Fault::Damaged(format!("{} cannot be read: the file is damaged there", what.named()))),
+    match store::caught(read) {
+        Some(Ok(read)) => Ok(read),
+        Some(Err(error)) if !error.is_damage() => Err(Fault::Error(error.into())),
+        Some(Err(error)) => Err(Fault::Damaged(format!("{} cannot be read: {error}", what.named()))),
+        None => Err(Fault::Damaged(format!("{} cannot be read: the file is damaged there", what.named()))),
     }
 }
