@@ -2,7 +2,7 @@
 //!
 //! A connection is one task. It ends when the client closes it, when a limit says so, or when the server
 //! stops; a request that is being answered is finished first, within the time left. When there is no room for one more, the
-//! one that has been idle for longest makes it ([`seats`]).
+//! one that has been idle for longest makes it (`seats`).
 
 mod body;
 mod line;
