@@ -39,7 +39,11 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let _log = log::start(config.local.log.clone(), config.local.log_format.unwrap_or_else(log::Format::of_stdout))?;
     let stop = stop_signal()?;
     let server = Server::bind(config, Clock::system()).await?;
-    greet(&server).await?;
+    match greet(&server).await {
+        // Whoever listened has gone away; webhooks come all the same.
+        Err(Error::System(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {}
+        greeted => greeted?,
+    }
     Ok(server.run(stop).await?)
 }
 

@@ -117,7 +117,7 @@ pub(super) fn read_mark(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
         // What is no text is no checkpoint either.
         Ok(note) => Ok(Some(String::from_utf8_lossy(&note).into_owned())),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(cause) => Err(Error::Mark { path: path.to_owned(), cause }),
     }
 }
