@@ -94,7 +94,7 @@ Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
 
 /// The roll of your Clerk users, and the book of everything that happened to them, in one file.
 #[derive(Debug, Parser)]
-#[command(name = "rollbook", version, about, after_help = format!("{START}\n\n{ENDS}"))]
+#[command(name = "rollbook", version = env!("ROLLBOOK_VERSION"), about, after_help = format!("{START}\n\n{ENDS}"))]
 pub struct Cli {
     /// What to do; `None` asks for the help.
     #[command(subcommand)]
