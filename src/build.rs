@@ -32,8 +32,9 @@ fn main() -> Result<(), String> {
     for name in [COMMIT, EPOCH] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let commit = env::var(COMMIT).ok().filter(|named| !named.is_empty()).or_else(|| commit(&root));
-    let built = day(moment(env::var(EPOCH).ok().as_deref())?);
+    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let commit = set(COMMIT).or_else(|| commit(&root));
+    let built = day(moment(set(EPOCH).as_deref())?);
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     println!("cargo::rustc-env=ROLLBOOK_VERSION={}", sentence(&version, commit.as_deref(), &built));
     Ok(())

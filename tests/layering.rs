@@ -84,6 +84,8 @@ const OWNED: &[(&str, &str)] = &[
     ("prometheus", "http"),
     ("schemars", "http"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("indicatif", "cli"),
     ("csv", "export"),
     ("dotenvy", "config"),
