@@ -49,7 +49,7 @@ pub(crate) fn sentence(version: &str, commit: Option<&str>, built: &str) -> Stri
 /// The commit of the checkout at `root`, and whether the sources are no longer as it has them.
 pub(crate) fn commit(root: &Path) -> Option<String> {
     // Of a checkout that somebody has put these sources into, the commit says nothing.
-    if git(root, &["rev-parse", "--show-prefix"])? != "" {
+    if !git(root, &["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
     let commit = git(root, &["rev-parse", "--short=12", "HEAD"])?;
@@ -86,7 +86,7 @@ pub(crate) fn moment(set: Option<&str>) -> Result<u64, String> {
 /// The day (UTC) of a moment, as 2026-11-22.
 pub(crate) fn day(seconds: u64) -> String {
     let (mut year, mut days) = (1970, seconds / 86400);
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));
         year += 1;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 
 use super::{Cli, Completions, Man};
 
@@ -49,13 +49,25 @@ pub fn completions(wanted: &Completions, out: &mut dyn Write) -> io::Result<()> 
 /// # Errors
 /// When they cannot be written.
 pub fn man(wanted: &Man, out: &mut dyn Write) -> Result<(), Error> {
-    match &wanted.folder {
-        Some(folder) => clap_mangen::generate_to(Cli::command(), folder).map_err(not_in(folder)),
-        None => {
-            let mut program = Cli::command().disable_help_subcommand(true);
-            program.build();
-            Ok(clap_mangen::Man::new(program).render(&mut &mut *out)?)
-        }
+    if let Some(folder) = &wanted.folder {
+        return clap_mangen::generate_to(program(), folder).map_err(not_in(folder));
+    }
+    let mut program = program().disable_help_subcommand(true);
+    program.build();
+    Ok(clap_mangen::Man::new(program).render(&mut &mut *out)?)
+}
+
+/// The command line as pages tell it. The whole version is too long for the foot of one.
+fn program() -> Command {
+    Cli::command().version(env!("CARGO_PKG_VERSION")).mut_subcommands(described)
+}
+
+/// With what the help says first as the description, for which pages have another place.
+fn described(command: Command) -> Command {
+    let first = command.get_about().zip(command.get_before_help()).map(|(about, first)| format!("{about}\n\n{first}"));
+    match first {
+        Some(text) => command.long_about(text),
+        None => command,
     }
 }
 

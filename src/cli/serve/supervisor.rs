@@ -1,4 +1,4 @@
-//! What systemd is told when it has started the server, by the protocol of sd_notify(3): that it is ready, that it is
+//! What systemd is told when it has started the server, by the protocol of `sd_notify(3)`: that it is ready, that it is
 //! well, that it stops. Started by anything else, nobody is told anything.
 
 use std::env;
