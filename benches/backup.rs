@@ -265,6 +265,7 @@ async fn main() {
     let kept = std::env::var_os("BACKUP_WORK").map(PathBuf::from);
     let temporary = tempfile::tempdir().unwrap();
     let dir = kept.as_deref().unwrap_or(temporary.path());
+    fs::create_dir_all(dir).unwrap();
     let (data, to) = (dir.join("rollbook.redb"), dir.join("copy.redb"));
     if !data.exists() {
         fill(&data, users).await;
