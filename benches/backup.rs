@@ -120,7 +120,8 @@ impl Server {
             assert!(out.read_line(&mut line).unwrap() > 0, "the server did not start");
         }
         let address = line.rsplit("http://").next().unwrap().trim().to_owned();
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        // Only what went wrong is said.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::stderr()));
         Self { child, address }
     }
 
@@ -156,15 +157,17 @@ impl Load {
                     (self.address.clone(), self.serial.clone(), stop.clone(), self.users);
                 tokio::spawn(async move {
                     let webhook = Webhook::new(SECRET).unwrap();
-                    let mut stream = TcpStream::connect(&address).await.unwrap();
-                    stream.set_nodelay(true).unwrap();
+                    let mut stream = connect(&address).await;
                     let mut latencies = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         let request = request(&webhook, &address, serial.fetch_add(1, Ordering::Relaxed), users);
                         let sent = Instant::now();
                         stream.write_all(&request).await.unwrap();
-                        answer(&mut stream).await;
+                        let is_last = answer(&mut stream).await;
                         latencies.push(sent.elapsed());
+                        if is_last {
+                            stream = connect(&address).await;
+                        }
                     }
                     latencies
                 })
@@ -201,8 +204,14 @@ fn request(webhook: &Webhook, host: &str, serial: u64, users: u64) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// Reads one answer to its end.
-async fn answer(stream: &mut TcpStream) {
+async fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Reads one answer to its end; whether it is the last on this connection, which has its time like any other.
+async fn answer(stream: &mut TcpStream) -> bool {
     let (mut buffer, mut filled) = ([0; 8192], 0);
     loop {
         let read = stream.read(&mut buffer[filled..]).await.unwrap();
@@ -213,7 +222,7 @@ async fn answer(stream: &mut TcpStream) {
         assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..filled]));
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         if filled >= end + 4 + length.parse::<usize>().unwrap() {
-            return;
+            return head.lines().any(|line| line == "connection: close");
         }
     }
 }
