@@ -3,6 +3,7 @@
 
 pub mod sign;
 pub mod tokens;
+pub mod wait;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
