@@ -34,6 +34,8 @@ mod settle;
 mod state;
 mod tables;
 mod targets;
+#[cfg(test)]
+mod told;
 mod tx;
 mod users;
 mod values;
