@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::disk;
 use crate::forward::secrets_path;
 use crate::notary::{self, Foreseen, key_path, mark_path};
-use crate::store::{AtRest, OpenError, check_pages};
+use crate::store::{AtRest, check_pages};
 use crate::target::TargetName;
 use crate::verify::{self, Pace, Terms};
 
@@ -100,70 +100,43 @@ pub struct Copied {
 }
 
 impl Copied {
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.part
-    }
-
-    /// Checks every page. Whoever cannot wait for the end of that may take the file away.
+    /// Checks every page, and recomputes the log, each half of the work. `watch` hears how much of it is done.
     ///
     /// # Errors
-    /// When it is not whole.
-    pub fn check_pages(self) -> Result<Checked, Error> {
-        check_pages(&self.part, self.cache_bytes).map_err(|error| self.not_whole(error))?;
-        Ok(Checked(self))
-    }
-
-    /// What is wrong with what was copied is wrong with the copy.
-    fn not_whole(&self, error: OpenError) -> Error {
-        match Error::of_source(error) {
+    /// When it is not whole, or the key or the mark beside its place cannot be read.
+    pub fn prove(self, watch: verify::Watch<'_>) -> Result<Proved, Error> {
+        // What is wrong with what was copied is wrong with the copy.
+        let not_whole = |error| match Error::of_source(error) {
             Error::NotWhole(_) => Error::NotWhole(self.from.clone()),
             Error::InUse(part) => Error::Busy(part),
             error => error,
-        }
-    }
-}
-
-/// What was copied, and can be read from the first page to the last. It goes when this goes.
-#[derive(Debug)]
-pub struct Checked(Copied);
-
-impl Checked {
-    /// Recomputes the log. `watch` hears how many entries are checked, of how many.
-    ///
-    /// # Errors
-    /// When it does not agree with itself, or the key or the mark beside its place cannot be read.
-    pub fn prove(self, watch: verify::Watch<'_>) -> Result<Proved, Error> {
-        let Self(copied) = self;
-        let file = AtRest::open(&copied.part, copied.cache_bytes).map_err(|error| copied.not_whole(error))?;
-        let size = file.evidence().and_then(|rows| rows.head()).map_err(verify::Error::Store)?.size;
-        if watch(0, size).is_break() {
-            return Err(Error::Stopped);
-        }
-        let report = verify::file(&file, &Terms::default(), Pace::full(), watch).map_err(|error| match error {
+        };
+        check_pages(&self.part, self.cache_bytes, &mut |done, of| watch(done, 2 * of)).map_err(not_whole)?;
+        let file = AtRest::open(&self.part, self.cache_bytes).map_err(not_whole)?;
+        let mut watch = |done, of| watch(of + done, 2 * of);
+        let report = verify::file(&file, &Terms::default(), Pace::full(), &mut watch).map_err(|error| match error {
             verify::Error::Stopped => Error::Stopped,
             error => Error::Verify(error),
         })?;
         // What an operator has adopted is no fault of the copy's.
         if let Some(finding) = report.findings.told.into_iter().next() {
             let count = report.findings.count;
-            return Err(Error::Unsound { path: copied.from, finding, more: count - 1 });
+            return Err(Error::Unsound { path: self.from, finding, more: count - 1 });
         }
-        let foreseen = notary::foresee(&copied.to, &file)?;
+        let foreseen = notary::foresee(&self.to, &file)?;
         let newest_at = file.evidence().and_then(|rows| rows.last_at()).map_err(verify::Error::Store)?;
         let targets = file.target_names().map_err(verify::Error::Store)?;
-        let stale = !targets.is_empty() && !secrets_path(&copied.to).exists();
+        let stale = !targets.is_empty() && !secrets_path(&self.to).exists();
         let standing = Standing {
             entries: report.entries,
             newest_at,
             is_older_schema: !file.is_current(),
             foreseen,
-            has_key: key_path(&copied.to).exists(),
-            has_mark: mark_path(&copied.to).exists(),
+            has_key: key_path(&self.to).exists(),
+            has_mark: mark_path(&self.to).exists(),
             mute: if stale { targets } else { Vec::new() },
         };
-        Ok(Proved { to: copied.to, part: copied.part, standing, _turn: copied.turn })
+        Ok(Proved { to: self.to, part: self.part, standing, _turn: self.turn })
     }
 }
 

@@ -133,7 +133,7 @@ async fn a_disk_that_cannot_be_read_gives_no_backup() {
         store.record(Draft::new("test.noted", Actor::System, Source::System)).await.unwrap();
     }
     notary.publish().await.unwrap();
-    disk.break_at(Call::Read, 5);
+    disk.break_at(Call::Read, 1);
     let error = make(&store, &notary, folder.path()).await.unwrap_err();
     assert!(matches!(error, Error::Store(_)), "{error}");
     assert!(store.has_failed());

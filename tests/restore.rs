@@ -438,14 +438,10 @@ fn what_was_broken_off_leaves_nothing_behind() {
     assert!(everything(dir.path()) == before);
     let goes_on = &mut |_| ControlFlow::Continue(());
     let copied = open().copy(goes_on).unwrap();
-    assert!(matches!(
-        copied.check_pages().unwrap().prove(&mut |_, _| ControlFlow::Break(())).unwrap_err(),
-        Error::Stopped
-    ));
+    assert!(matches!(copied.prove(&mut |_, _| ControlFlow::Break(())).unwrap_err(), Error::Stopped));
     assert!(everything(dir.path()) == before);
     // Somebody put a file there meanwhile.
-    let proved =
-        open().copy(goes_on).unwrap().check_pages().unwrap().prove(&mut |_, _| ControlFlow::Continue(())).unwrap();
+    let proved = open().copy(goes_on).unwrap().prove(&mut |_, _| ControlFlow::Continue(())).unwrap();
     fs::write(data(dir.path()), "mine").unwrap();
     assert!(matches!(proved.put_in_place().unwrap_err(), Error::Exists(_)));
     assert_eq!(fs::read(data(dir.path())).unwrap(), b"mine");
@@ -456,7 +452,7 @@ fn what_was_broken_off_leaves_nothing_behind() {
     fs::write(&part, "half").unwrap();
     let at_work = open().copy(goes_on).unwrap();
     assert_refused(dir.path(), "copy", "another restore is under way");
-    let at_work = at_work.check_pages().unwrap().prove(&mut |_, _| ControlFlow::Continue(())).unwrap();
+    let at_work = at_work.prove(&mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_refused(dir.path(), "copy", "another restore is under way");
     drop(at_work);
     restored(dir.path(), "copy");

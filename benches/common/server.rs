@@ -16,8 +16,9 @@ pub static ISSUER: LazyLock<Issuer> =
 
 /// `rollbook` on that data file, and with no setting from outside.
 pub fn rollbook(data: &Path) -> Command {
+    let data = std::path::absolute(data).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
-    command.env_clear().env("ROLLBOOK_DATA", data).current_dir(data.parent().unwrap()).stdin(Stdio::null());
+    command.env_clear().env("ROLLBOOK_DATA", &data).current_dir(data.parent().unwrap()).stdin(Stdio::null());
     command
 }
 

@@ -1,7 +1,6 @@
 //! How far a long command is, on standard error: a bar on a terminal, elsewhere a line every few seconds.
 
 use std::io::Write as _;
-use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,34 +12,10 @@ use crate::control::Progress;
 /// So often a line is written where there is no terminal. What is done sooner says nothing.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// So often a terminal shows that the time goes on.
-const A_MOMENT: Duration = Duration::from_millis(200);
-
 /// Shows how far `what` ("exporting users") is, until nothing more will be heard of it.
 pub async fn show(what: &'static str, progress: watch::Receiver<Option<Progress>>) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(what);
     if bar.is_hidden() { lines(what, progress).await } else { draw(&bar, progress).await }
-}
-
-/// Shows that `what` goes on, of which nobody knows how far it is, until `work` is done.
-pub async fn during<F: Future>(what: &'static str, work: F) -> F::Output {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(what);
-    bar.set_style(style("{msg}: {elapsed}"));
-    let often = if bar.is_hidden() { EVERY } else { A_MOMENT };
-    let (mut tick, mut work) = (interval_at(Instant::now() + often, often), pin!(work));
-    loop {
-        tokio::select! {
-            done = &mut work => {
-                bar.finish_and_clear();
-                return done;
-            }
-            _ = tick.tick() => {}
-        }
-        if bar.is_hidden() {
-            let _ = writeln!(std::io::stderr(), "{what}");
-        }
-        bar.tick();
-    }
 }
 
 /// A bar; a count where the end is not known.

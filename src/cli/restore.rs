@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use tokio::sync::{oneshot, watch};
 
 use super::{LocalFlags, progress, serve};
 use crate::audit::Doubt;
 use crate::config::Local;
 use crate::control::{self, Feed, Parts, Reply, Request, ask, feed};
-use crate::disk::{self, quoted, size};
+use crate::disk::{quoted, size};
 use crate::notary::{Marked, key_path, mark_path};
-use crate::restore::{self, Checked, Copied, Restored, Source, Standing};
+use crate::restore::{self, Restored, Source, Standing};
 use crate::target::TargetName;
 
 pub(super) const HELP: &str = "\
@@ -84,9 +85,6 @@ pub enum Error {
     Output(#[from] io::Error),
 }
 
-/// Whether it was broken off.
-type Stopped = watch::Receiver<bool>;
-
 /// Does it, or says why not. Ctrl-C leaves nothing behind.
 ///
 /// # Errors
@@ -101,12 +99,11 @@ pub async fn run(command: &Restore, local: &Local, out: &mut (dyn Write + Send))
             Error::Unlinked { data, flag: data_flag, pid }
         });
     }
-    let (stop, (stopping, stopped)) = (serve::stop_signal()?, watch::channel(false));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (stop, flag) = (serve::stop_signal()?, stopped.clone());
     let watch = tokio::spawn(async move {
         stop.await;
-        stopping.send_replace(true);
-        // Whoever asks again later hears it, too.
-        stopping.closed().await;
+        flag.store(true, Ordering::Relaxed);
     });
     let restored = restore(command.from.clone(), local, &stopped).await;
     watch.abort();
@@ -126,42 +123,25 @@ fn in_folder(cause: restore::Error, flag: String) -> Error {
     }
 }
 
-async fn restore(from: PathBuf, local: &Local, stopped: &Stopped) -> Result<Restored, Error> {
+async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Result<Restored, Error> {
     let (to, cache) = (local.data.clone(), local.cache);
-    let source = apart(move || Source::open(&from, &to, cache)).await?;
+    let source = blocking(move || Source::open(&from, &to, cache)).await?;
     let bytes = source.bytes()?;
     let stop = stopped.clone();
     let copied = shown("copying bytes", move |feed| source.copy(&mut |done| goes_on(&stop, feed, done, bytes)));
-    let copied = copied.await?;
-    let checked = check_pages(copied, stopped.clone()).await?;
-    let stop = stopped.clone();
-    let proved = shown("checking entries", move |feed| checked.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
+    let (copied, stop) = (copied.await?, stopped.clone());
+    let proved = shown("checking", move |feed| copied.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
     let proved = proved.await?;
-    if *stopped.borrow() {
+    if stopped.load(Ordering::Relaxed) {
         return Err(restore::Error::Stopped.into());
     }
-    apart(move || proved.put_in_place()).await
-}
-
-/// Checks every page. That takes no word from us before it is done; when it is broken off, it is left behind without its
-/// file, and ends with the process.
-async fn check_pages(copied: Copied, mut stopped: Stopped) -> Result<Checked, Error> {
-    let part = copied.path().to_owned();
-    let checked = progress::during("checking every page", apart(move || copied.check_pages()));
-    tokio::select! {
-        biased;
-        checked = checked => checked,
-        _ = stopped.wait_for(|stopped| *stopped) => {
-            disk::remove_left_over(&part).map_err(|cause| restore::Error::Write { path: part, cause })?;
-            Err(restore::Error::Stopped.into())
-        }
-    }
+    blocking(move || proved.put_in_place()).await
 }
 
 /// Says how far it is, and whether it was broken off.
-fn goes_on(stopped: &Stopped, feed: &Feed, done: u64, of: u64) -> ControlFlow<()> {
+fn goes_on(stopped: &AtomicBool, feed: &Feed, done: u64, of: u64) -> ControlFlow<()> {
     let _ = feed.progress(done, Some(of));
-    if *stopped.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    if stopped.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Does that on a thread that may block, while it is shown how far it is.
@@ -170,18 +150,15 @@ async fn shown<T: Send + 'static>(
     work: impl FnOnce(&Feed) -> Result<T, restore::Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (feed, Parts { pieces, progress }) = feed();
-    let (done, ()) = tokio::join!(apart(move || work(&feed)), progress::show(what, progress));
+    let (done, ()) = tokio::join!(blocking(move || work(&feed)), progress::show(what, progress));
     drop(pieces);
     done
 }
 
-/// Does it on a thread of its own, for which the process does not wait when it ends.
-async fn apart<T: Send + 'static>(
+async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, restore::Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (done, outcome) = oneshot::channel();
-    std::thread::spawn(move || done.send(work()));
-    Ok(outcome.await.map_err(io::Error::other)??)
+    Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??)
 }
 
 /// What is said: what there is now, what is missing, what to do.
