@@ -42,7 +42,7 @@ async fn fill(path: &Path, users: u64) {
     let filled = store.clone();
     each("users", users, move |n| {
         let store = filled.clone();
-        async move { drop(store.ingest(created(&id(n), n, &filler())).await.unwrap()) }
+        async move { assert!(store.ingest(created(&id(n), n, &filler())).await.is_ok()) }
     })
     .await;
     store.close().await;
@@ -109,17 +109,17 @@ fn show(what: &str, (latencies, took): (&[Duration], Duration)) -> f64 {
 }
 
 /// Makes a backup by the command; how long it took, the file's length, and the most memory that the server held.
-async fn backup(server: &Server, data: &Path, to: PathBuf) -> (Duration, u64, f64) {
-    let _ = fs::remove_file(&to);
+fn backup(server: &Server, data: &Path, to: &Path) -> (Duration, u64, f64) {
+    let _ = fs::remove_file(to);
     let begun = Instant::now();
     let mut command = rollbook(data);
     let command =
-        command.arg("backup").arg(std::path::absolute(&to).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("backup").arg(std::path::absolute(to).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut most = 0.0_f64;
     let command = command.spawn().unwrap();
     tokio::task::block_in_place(|| watched(command, LOOK_EVERY, |_| most = most.max(server.memory("VmRSS"))));
-    let (took, bytes) = (begun.elapsed(), fs::metadata(&to).unwrap().len());
-    fs::remove_file(&to).unwrap();
+    let (took, bytes) = (begun.elapsed(), fs::metadata(to).unwrap().len());
+    fs::remove_file(to).unwrap();
     (took, bytes, most)
 }
 
@@ -157,14 +157,14 @@ async fn main() {
     for _ in 0..rounds {
         let (before, took, ()) = load.until(tokio::time::sleep(still)).await;
         let before = show("before", (&before, took));
-        let (during, took, (_, bytes, memory)) = load.until(backup(&server, &data, to.clone())).await;
+        let (during, took, (_, bytes, memory)) = load.until(async { backup(&server, &data, &to) }).await;
         let during = show("during", (&during, took));
         let (after, took, ()) = load.until(tokio::time::sleep(still)).await;
         let after = show("after", (&after, took));
         println!("           {} MiB, memory at most {memory:.0} MiB", bytes >> 20);
         ratios.push(during / f64::midpoint(before, after));
     }
-    let (took, bytes, memory) = backup(&server, &data, to.clone()).await;
+    let (took, bytes, memory) = backup(&server, &data, &to);
     println!("\nalone: {:.1} s for {} MiB, memory at most {memory:.0} MiB", took.as_secs_f64(), bytes >> 20);
     drop(server);
     println!(
