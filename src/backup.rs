@@ -85,6 +85,9 @@ pub enum Error {
     /// Something has the name already.
     #[error("{} is there already, and a backup is written over nothing; name a new file, or a folder", .0.display())]
     Taken(PathBuf),
+    /// The name is that of something that belongs to the data file.
+    #[error("{} is a name that belongs to the data file; name another file, or a folder", .0.display())]
+    Reserved(PathBuf),
     /// Something has the name that it would have until it is proved.
     #[error(
         "{} is in the way: a backup is being made there, or was when its process was killed; in the second case remove it", .0.display()
@@ -141,7 +144,7 @@ impl Error {
     const fn as_str(&self) -> &'static str {
         match self {
             Self::Folder { .. } | Self::NoFolder => "folder",
-            Self::Taken(_) | Self::InTheWay(_) => "taken",
+            Self::Taken(_) | Self::Reserved(_) | Self::InTheWay(_) => "taken",
             Self::NoRoom { .. } => "no_room",
             Self::Write { .. } => "write",
             Self::Open(_) | Self::Unsound(_) | Self::Verify(_) => "unsound",
@@ -227,7 +230,7 @@ fn copy(
         (None, Some(folder)) => Place::Folder(folder.to_owned()),
         (None, None) => return Err(Error::NoFolder),
     };
-    let part = Part::new(&place, at)?;
+    let part = Part::new(&place, store.path(), at)?;
     ensure_room(store, place.folder())?;
     // Before the copy, which then holds what they speak of.
     let terms = terms(notary);

@@ -36,6 +36,8 @@ mod snapshot;
 mod state;
 mod tables;
 mod targets;
+#[cfg(test)]
+mod told;
 mod tx;
 mod users;
 mod values;

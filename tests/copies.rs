@@ -21,7 +21,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{TestServer, user_event};
+use common::{TestServer, user_event, wait};
 use deliveries::received;
 use process::{Line, Process, Said, rollbook, serve};
 use rollbook::audit::{Actor, Source};
@@ -173,13 +173,8 @@ impl Load {
 
     /// What was acknowledged, once that is so many.
     fn at_least(&self, count: usize) -> BTreeSet<String> {
-        loop {
-            let acknowledged = self.acknowledged.lock().unwrap().clone();
-            if acknowledged.len() >= count {
-                return acknowledged;
-            }
-            std::thread::yield_now();
-        }
+        wait::blocking("acknowledgements", || self.acknowledged.lock().unwrap().len() >= count);
+        self.acknowledged.lock().unwrap().clone()
     }
 
     /// Does that while senders are at work.

@@ -15,6 +15,7 @@ use crate::clerk::backend::{Backend, BadBackend};
 use crate::clock::Clock;
 use crate::config::{Local, Standalone};
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
+use crate::disk::quoted;
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
 use crate::reconcile;
@@ -46,6 +47,9 @@ pub enum Error {
     /// Clerk's Backend API cannot be called with what is set.
     #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
     Backend(#[from] BadBackend),
+    /// A name that cannot be told.
+    #[error("{} cannot be used: the name is not UTF-8 text; name another place", quoted(.0))]
+    NoText(PathBuf),
     /// No such user.
     #[error("there is no such user")]
     NotFound,

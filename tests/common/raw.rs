@@ -20,7 +20,11 @@ use tokio::task::JoinHandle;
 use warp::reply::Response;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The length of the body at `/large`: more than a connection takes off the server's hands while nobody reads, and no more,
+/// for one with small buffers takes long to read.
+pub(crate) const LARGE: usize = 1 << 18;
 
 /// The future's output; a failed test where there is none.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
@@ -106,7 +110,7 @@ async fn answer(request: Request<Incoming>, begun: Arc<Notify>, go_on: Arc<Notif
         }
         "/panic" => panic!("on purpose"),
         "/refuse" => Ok(status(StatusCode::PAYLOAD_TOO_LARGE)),
-        "/large" => Ok(Response::new(vec![b'x'; 1 << 20].into())),
+        "/large" => Ok(Response::new(vec![b'x'; LARGE].into())),
         _ => Ok(status(StatusCode::NOT_FOUND)),
     }
 }
