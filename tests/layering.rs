@@ -44,7 +44,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("checks", &["disk", "store", "notary", "backup", "clerk", "forward", "reconcile", "tls"]),
     ("http", &["export", "disk", "store", "notary", "backup", "clerk", "forward", "reconcile", "tls", "checks"]),
     ("control", &["disk", "clerk", "checks", "export", "store", "notary", "verify", "backup", "reconcile", "http"]),
-    ("server", &["config", "store", "notary", "verify", "backup", "clerk", "forward", "reconcile", "tls", "http", "control"]),
+    (
+        "server",
+        &["config", "store", "notary", "verify", "backup", "clerk", "forward", "reconcile", "tls", "http", "control"],
+    ),
     ("stand_in", &["sample", "clerk", "server"]),
     (
         "cli",

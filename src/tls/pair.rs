@@ -165,12 +165,24 @@ mod tests {
         assert!(read(&files, NOW.parse().unwrap()).is_ok());
         let path = files.certificate.display();
         for (files, at, told) in [
-            (files.clone(), "2019-12-31T00:00:00.000Z", format!("{path}: the certificate is not valid before 2020-01-01")),
+            (
+                files.clone(),
+                "2019-12-31T00:00:00.000Z",
+                format!("{path}: the certificate is not valid before 2020-01-01"),
+            ),
             (files.clone(), "2050-01-02T00:00:00.000Z", format!("{path}: the certificate was valid until 2050-01-01")),
-            (Files { key: other.key.clone(), ..files.clone() }, NOW, "name the two files that were made together".to_owned()),
+            (
+                Files { key: other.key.clone(), ..files.clone() },
+                NOW,
+                "name the two files that were made together".to_owned(),
+            ),
             (Files { key: files.certificate.clone(), ..files.clone() }, NOW, format!("{path} holds no key in PEM")),
             (Files { certificate: files.key.clone(), ..files.clone() }, NOW, "holds no certificate in PEM".to_owned()),
-            (Files { key: "/nowhere/key.pem".into(), ..files.clone() }, NOW, "/nowhere/key.pem cannot be read (No such file".to_owned()),
+            (
+                Files { key: "/nowhere/key.pem".into(), ..files.clone() },
+                NOW,
+                "/nowhere/key.pem cannot be read (No such file".to_owned(),
+            ),
         ] {
             let refusal = refusal(&files, at);
             assert!(refusal.contains(&told), "{refusal}");
@@ -205,7 +217,7 @@ mod tests {
     fn a_key_is_for_its_owner_and_a_group() {
         let (_dir, files) = made();
         for (mode, is_open) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
-            fs::set_permissions(&files.key, PermissionsExt::from_mode(mode)).unwrap();
+            fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(is_exposed(&files.key).unwrap(), is_open, "{mode:o}");
         }
     }
