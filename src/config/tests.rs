@@ -58,7 +58,7 @@ fn nothing_set_names_what_is_needed() {
 fn all_faults_are_reported_together_and_no_value_is_repeated() {
     let bad: Vec<(&str, &str)> = SETTINGS.iter().map(|setting| (setting.name, "canary /,x\n")).collect();
     // Any text can be the name of a file or of an audience.
-    let free = ["ROLLBOOK_DATA", "CLERK_AUDIENCE", "ROLLBOOK_BACKUP_DIR"];
+    let free = ["ROLLBOOK_TLS_CERT", "ROLLBOOK_TLS_KEY", "ROLLBOOK_DATA", "CLERK_AUDIENCE", "ROLLBOOK_BACKUP_DIR"];
     let expected: Vec<&str> = SETTINGS.iter().map(|s| s.name).filter(|name| !free.contains(name)).collect();
     assert_eq!(faulty(&bad), expected);
     assert!(!read(&bad).unwrap_err().to_string().contains("canary"));
