@@ -27,6 +27,7 @@ const PLAIN: &[&str] = &["aws_lc_rs", "base64", "jiff", "serde", "serde_json", "
 
 /// Every other module, and what it may see besides the nouns, each only what stands above it.
 const MODULES: &[(&str, &[&str])] = &[
+    ("build", &[]),
     ("sample", &[]),
     ("export", &[]),
     ("log", &[]),
@@ -90,6 +91,8 @@ const OWNED: &[(&str, &str)] = &[
     ("prometheus", "http"),
     ("schemars", "http"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("indicatif", "cli"),
     ("csv", "export"),
     ("dotenvy", "config"),

@@ -127,6 +127,13 @@ impl Process {
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    /// The process that ours has started and waits for.
+    pub fn child_of_child(&self) -> Option<u32> {
+        let ours = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{ours}/task/{ours}/children")).unwrap();
+        children.split_whitespace().next().map(|id| id.parse().unwrap())
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
