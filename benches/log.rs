@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::server::{memory, rollbook, watched};
+use common::{each_while, env, folder, mixed, percentile};
 use rollbook::audit::{Actor, Draft, Source};
 use rollbook::clock::Clock;
 use rollbook::merkle;
@@ -20,10 +24,6 @@ use rollbook::store::Store;
 use rollbook::sync::Policy;
 use rollbook::user::ClerkId;
 
-fn env(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
-}
-
 fn person(n: u64) -> ClerkId {
     format!("user_{:027}", n % env("LOG_PEOPLE", 100_000)).parse().unwrap()
 }
@@ -31,7 +31,7 @@ fn person(n: u64) -> ClerkId {
 /// An entry as a look at somebody by way of the API leaves it.
 fn entry(n: u64) -> Draft {
     // People are met in no order.
-    let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = mixed(n);
     let mut draft = Draft::new("user.read", Actor::User(person(n >> 32)), Source::Api)
         .about(&person(n >> 16))
         .with("ip", Some("203.0.113.9"))
@@ -41,30 +41,20 @@ fn entry(n: u64) -> Draft {
     draft
 }
 
-/// Appends until `enough`, so many at once; returns how many a second.
+/// Appends as long as that is so, so many at once; returns how many a second.
 async fn append(
     store: &Store,
     at_once: u64,
     next: &Arc<AtomicU64>,
-    enough: impl Fn(u64) -> bool + Send + Sync + 'static,
+    goes_on: impl Fn(u64) -> bool + Clone + Send + 'static,
 ) -> f64 {
-    let (begun, from, enough) = (Instant::now(), next.load(Ordering::Relaxed), Arc::new(enough));
-    let workers = (0..at_once).map(|_| {
-        let (store, next, enough) = (store.clone(), next.clone(), enough.clone());
-        tokio::spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if enough(n) {
-                    break;
-                }
-                store.record(entry(n)).await.unwrap();
-            }
-        })
+    let (from, store) = (next.load(Ordering::Relaxed), store.clone());
+    let took = each_while(at_once, next, goes_on, move |n| {
+        let store = store.clone();
+        async move { store.record(entry(n)).await.unwrap() }
     });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
-    (next.load(Ordering::Relaxed) - from) as f64 / begun.elapsed().as_secs_f64()
+    let took = took.await.as_secs_f64();
+    (next.load(Ordering::Relaxed) - from) as f64 / took
 }
 
 /// p50 and p99 of what `work` takes, in microseconds.
@@ -72,36 +62,21 @@ fn latency(times: u64, mut work: impl FnMut(u64)) -> (f64, f64) {
     let mut taken: Vec<f64> = (0..times)
         .map(|n| {
             let begun = Instant::now();
-            work(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8);
+            work(mixed(n) >> 8);
             begun.elapsed().as_secs_f64() * 1e6
         })
         .collect();
     taken.sort_by(f64::total_cmp);
-    (taken[taken.len() / 2], taken[taken.len() * 99 / 100])
+    (percentile(&taken, 50), percentile(&taken, 99))
 }
 
 /// Runs the binary; returns seconds and its peak of resident memory in MiB.
 fn run(data: &Path, arguments: &[&str]) -> (f64, f64) {
     let begun = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rollbook"))
-        .args(arguments)
-        .env_clear()
-        .env("ROLLBOOK_DATA", data)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = rollbook(data);
+    let child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut peak = 0.0_f64;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        let said = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = said.lines().find(|line| line.starts_with("VmHWM:")).and_then(|line| line.split_whitespace().nth(1));
-        peak = peak.max(line.map_or(0.0, |kib| kib.parse::<f64>().unwrap() / 1024.0));
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    assert!(status.success(), "{arguments:?}: {status}");
+    watched(child, Duration::from_millis(20), |id| peak = peak.max(memory(id, "VmHWM").unwrap_or_default()));
     (begun.elapsed().as_secs_f64(), peak)
 }
 
@@ -113,13 +88,12 @@ fn median(mut runs: Vec<(f64, f64)>) -> (f64, f64) {
 #[tokio::main]
 async fn main() {
     let (entries, seconds, runs) = (env("LOG_ENTRIES", 1_000_000), env("LOG_SECONDS", 12), env("LOG_RUNS", 3));
-    let base = std::env::var("LOG_DIR").map_or_else(|_| std::env::temp_dir(), Into::into);
-    let dir = tempfile::tempdir_in(base).unwrap();
+    let dir = folder("LOG_DIR");
     let data = dir.path().join("log.redb");
     let store = Store::open(&data, 64 << 20, Policy::default(), Clock::system()).unwrap();
     let notary = Notary::open(store.clone(), Clock::system(), "localhost").await.unwrap();
     let next = Arc::new(AtomicU64::new(0));
-    let filled = append(&store, 256, &next, move |n| n >= entries).await;
+    let filled = append(&store, 256, &next, move |n| n < entries).await;
     println!("filled with {entries} entries, 256 at once: {filled:.0}/s");
     let bytes = std::fs::metadata(&data).unwrap().len();
     println!("file: {} MiB, {:.0} bytes an entry", bytes >> 20, bytes as f64 / entries as f64);
@@ -138,7 +112,7 @@ async fn main() {
                 }
             });
             let until = Instant::now() + Duration::from_secs(seconds);
-            *rate = append(&store, at_once, &next, move |_| Instant::now() >= until).await;
+            *rate = append(&store, at_once, &next, move |_| Instant::now() < until).await;
             tick.abort();
         }
         println!(

@@ -8,28 +8,25 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 #![allow(clippy::cast_precision_loss)]
 
-use std::future::Future;
-use std::io::{BufRead as _, BufReader};
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::people::{T, created, event, id, ip, object};
+use common::server::{Server, rollbook};
+use common::{each, env, mixed, percentile};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::redirect::Policy as Redirects;
 use reqwest::{Client as Http, Response};
 use rollbook::audit::{Actor, Draft, Source};
-use rollbook::clerk::issuer::Issuer;
 use rollbook::clock::{Clock, Timestamp};
-use rollbook::event::{Change, Client, Delivery, Event, ObjectKey, Reason, Unusable};
-use rollbook::json::Object;
+use rollbook::event::{Change, Delivery, ObjectKey, Reason, Unusable};
 use rollbook::store::Store;
 use rollbook::sync::Policy;
 use rollbook::user::{ClerkId, UserId};
-use serde_json::{Value, json};
+use serde_json::json;
 
-const T: i64 = 1_750_000_000_000;
 const PASSWORD: &str = "eleven quiet brown owls";
 
 /// A page that takes this long is got no more often.
@@ -43,74 +40,6 @@ const SESSIONS: u64 = 200;
 
 /// So many deliveries in quarantine.
 const QUARANTINED: u64 = 10_000;
-
-const FIRST: [&str; 12] =
-    ["Ada", "Ben", "Chloe", "Dev", "Elif", "Farid", "Grace", "Hana", "Ines", "Jonas", "Kofi", "Zoë"];
-const LAST: [&str; 10] =
-    ["Adler", "Berg", "Castro", "Duarte", "Eriksen", "Fischer", "Garcia", "Haddad", "Ito", "Jansen"];
-
-fn env(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
-}
-
-/// A number that looks like any other, the same each time.
-const fn mixed(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
-}
-
-fn pick<'a>(list: &[&'a str], n: u64) -> &'a str {
-    list[usize::try_from(n % list.len() as u64).unwrap()]
-}
-
-fn id(n: u64) -> ClerkId {
-    format!("user_{:027}", mixed(n)).parse().unwrap()
-}
-
-/// One of sixty thousand addresses.
-fn ip(n: u64) -> String {
-    let n = mixed(n);
-    format!("198.51.{}.{}", n % 240, (n >> 8) % 250)
-}
-
-fn object(value: &Value) -> Object {
-    Object::new(value.as_object().unwrap().clone())
-}
-
-fn event(kind: &str, at: i64, n: u64, subject: &ClerkId, change: Change) -> Event {
-    let user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0".to_owned());
-    Event {
-        kind: kind.to_owned(),
-        instance: None,
-        timestamp: Some(Timestamp::from_millis(at)),
-        at: Timestamp::from_millis(at),
-        client: Client { ip: Some(ip(n)), user_agent },
-        impersonator: None,
-        subject: Some(subject.clone()),
-        change,
-        more: serde_json::Map::new(),
-    }
-}
-
-fn user(id: &ClerkId, n: u64, metadata: &Value) -> Delivery {
-    let (dice, at) = (mixed(n + 1_000_000_007), T + i64::try_from(n).unwrap());
-    let (first, last) = (pick(&FIRST, dice), pick(&LAST, dice >> 8));
-    let clerk = json!({
-        "object": "user", "id": id.as_str(), "first_name": first, "last_name": last,
-        "username": format!("{}{n}", first.to_lowercase()), "image_url": "https://img.example.com/people/1.png",
-        "primary_email_address_id": "idn_1",
-        "email_addresses": [{
-            "id": "idn_1", "object": "email_address", "email_address": format!("{}.{n}@example.org", last.to_lowercase()),
-            "verification": { "status": "verified", "strategy": "email_code", "attempts": null, "expire_at": null },
-        }],
-        "phone_numbers": [], "external_accounts": [], "public_metadata": metadata, "private_metadata": {},
-        "unsafe_metadata": {}, "banned": false, "locked": false, "two_factor_enabled": false, "password_enabled": true,
-        "created_at": at, "updated_at": at, "last_sign_in_at": at,
-    });
-    let change = Change::UserSaved { id: id.clone(), updated_at: Timestamp::from_millis(at), clerk: object(&clerk) };
-    Delivery { id: format!("msg_{n}_{id}").parse().unwrap(), content: Ok(event("user.created", at, n, id, change)) }
-}
 
 /// A session of the user of whom there is very much.
 fn session(n: u64) -> Delivery {
@@ -171,27 +100,6 @@ fn look(n: u64, users: u64) -> Draft {
     draft.with("ip", Some(address)).with("user_agent", Some("curl/8.20.0"))
 }
 
-/// Does `work` with each number below `count`, many at once.
-async fn each<F: Future<Output = ()> + Send>(what: &str, count: u64, work: impl Fn(u64) -> F + Clone + Send + 'static) {
-    let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
-    let workers = (0..256).map(|_| {
-        let (next, work) = (next.clone(), work.clone());
-        tokio::spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
-                    break;
-                }
-                work(n).await;
-            }
-        })
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
-    println!("{count} {what} in {:.0} s", begun.elapsed().as_secs_f64());
-}
-
 /// Hands in so many deliveries.
 async fn hand_in(store: &Store, what: &str, count: u64, nth: impl Fn(u64) -> Delivery + Clone + Send + 'static) {
     let store = store.clone();
@@ -204,10 +112,10 @@ async fn hand_in(store: &Store, what: &str, count: u64, nth: impl Fn(u64) -> Del
 
 async fn fill(path: &Path, users: u64, looks: u64) {
     let store = Store::open(path, 256 << 20, Policy::default(), Clock::system()).unwrap();
-    hand_in(&store, "users", users, |n| user(&id(n), n, &json!({}))).await;
+    hand_in(&store, "users", users, |n| created(&id(n), n, &json!({}))).await;
     hand_in(&store, "user of whom there is much", 1, move |n| {
         let notes: Vec<String> = (0..2_000).map(|n| format!("a note about something, number {n:08}")).collect();
-        user(&RICH.parse().unwrap(), n, &json!({ "notes": notes }))
+        created(&RICH.parse().unwrap(), n, &json!({ "notes": notes }))
     })
     .await;
     hand_in(&store, "sessions of theirs", SESSIONS, session).await;
@@ -221,46 +129,6 @@ async fn fill(path: &Path, users: u64, looks: u64) {
     store.close().await;
 }
 
-/// The server, ended with the bench.
-struct Server {
-    child: Child,
-    base: String,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let issuer = Issuer::generate("https://clerk.example.com".to_owned(), "ins_pages").unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rollbook"))
-            .arg("serve")
-            .env_clear()
-            .env("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_cm9sbGJvb2sgbG9hZCBiZW5jaCBzaWduaW5nIGtleQ==")
-            .env("CLERK_ISSUER", "https://clerk.example.com")
-            .env("CLERK_JWT_KEY", issuer.public_pem())
-            .env("ROLLBOOK_LISTEN", "127.0.0.1:0")
-            .env("ROLLBOOK_DATA", data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("listening on http://") {
-            line.clear();
-            assert!(out.read_line(&mut line).unwrap() > 0, "the server did not start");
-        }
-        let address = line.rsplit("http://").next().unwrap().trim().to_owned();
-        // Its log is read away, as a supervisor would.
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-        Self { child, base: format!("http://{address}") }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
-    }
-}
-
 /// A browser with the cookie of an admin's session.
 struct Browser {
     http: Http,
@@ -271,19 +139,15 @@ struct Browser {
 impl Browser {
     /// Follows a new link, and sets a password.
     async fn sign_in(server: &Server, data: &Path) -> Self {
-        let link = Command::new(env!("CARGO_BIN_EXE_rollbook"))
-            .args(["admin", "link"])
-            .env_clear()
-            .env("ROLLBOOK_DATA", data)
-            .output()
-            .unwrap();
+        let link = rollbook(data).args(["admin", "link"]).output().unwrap();
         let said = String::from_utf8(link.stdout).unwrap();
         let token = said.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
         let http = Http::builder().redirect(Redirects::none()).build().unwrap();
+        let base = format!("http://{}", server.address);
         let form =
             serde_urlencoded::to_string([("token", token), ("password", PASSWORD), ("again", PASSWORD)]).unwrap();
         let answer = http
-            .post(format!("{}/admin/setup", server.base))
+            .post(format!("{base}/admin/setup"))
             .header("content-type", "application/x-www-form-urlencoded")
             .header("sec-fetch-site", "same-origin")
             .body(form)
@@ -292,7 +156,7 @@ impl Browser {
             .unwrap();
         assert_eq!(answer.status(), 303, "the link did not let in");
         let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
-        Self { http, base: server.base.clone(), cookie }
+        Self { http, base, cookie }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -404,7 +268,7 @@ impl Timed {
 
     /// The slowest but for so many in a hundred.
     fn p(&self, percent: usize) -> f64 {
-        self.taken[(self.taken.len() * percent / 100).min(self.taken.len() - 1)]
+        percentile(&self.taken, percent)
     }
 
     fn marks(&self) -> String {
@@ -426,7 +290,7 @@ async fn main() {
     }
     println!("file: {} MiB", std::fs::metadata(&data).unwrap().len() >> 20);
 
-    let server = Server::start(&data);
+    let server = Server::start(&data, &[("ROLLBOOK_LOG", "info")]);
     let browser = Browser::sign_in(&server, &data).await;
     let mut paths: Vec<String> = ADDRESSES.iter().map(|path| (*path).to_owned()).chain(of_users()).collect();
     for list in LISTS {

@@ -6,88 +6,25 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 #![allow(clippy::cast_precision_loss)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod common;
+
 use std::time::Instant;
 
+use common::people::{address, created, id};
+use common::{each, env, folder, mixed, percentile};
 use rollbook::audit::{Actor, Source};
-use rollbook::clock::{Clock, Timestamp};
-use rollbook::event::{Change, Client, Delivery, Event};
+use rollbook::clock::Clock;
 use rollbook::http::record;
-use rollbook::json::Object;
 use rollbook::page::{Cursor, PageRequest};
 use rollbook::store::{By, Store, UserFilter, UserPatch};
 use rollbook::sync::Policy;
-use rollbook::user::{ClerkId, UserId};
+use rollbook::user::UserId;
 use serde_json::json;
-
-const FIRST: [&str; 24] = [
-    "Ada", "Ben", "Chloe", "Dev", "Elif", "Farid", "Grace", "Hana", "Ines", "Jonas", "Kofi", "Lena", "Mateo", "Noor",
-    "Omar", "Priya", "Quinn", "Rosa", "Sven", "Tomasz", "Uma", "Viktor", "Wanda", "Zoë",
-];
-const LAST: [&str; 20] = [
-    "Adler", "Berg", "Castro", "Duarte", "Eriksen", "Fischer", "Garcia", "Haddad", "Ito", "Jansen", "Kaya", "Lopez",
-    "Moreau", "Novak", "Okafor", "Patel", "Rossi", "Silva", "Tanaka", "Wilk",
-];
-
-fn env(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
-}
-
-/// A number that looks like any other, the same each time.
-const fn mixed(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
-}
-
-fn pick<'a>(list: &[&'a str], n: u64) -> &'a str {
-    list[usize::try_from(n % list.len() as u64).unwrap()]
-}
-
-fn id(n: u64) -> ClerkId {
-    format!("user_{:027}", mixed(n)).parse().unwrap()
-}
-
-/// The n-th user as Clerk sends them.
-fn created(n: u64) -> Delivery {
-    let (id, dice) = (id(n), mixed(n + 1_000_000_007));
-    let (first, last) = (pick(&FIRST, dice), pick(&LAST, dice >> 8));
-    let at = 1_700_000_000_000 + i64::try_from(n).unwrap();
-    let clerk = json!({
-        "object": "user", "id": id.as_str(), "first_name": first, "last_name": last,
-        "username": format!("{}{n}", first.to_lowercase()), "image_url": "https://img.example.com/people/1.png",
-        "primary_email_address_id": "idn_1",
-        "email_addresses": [{
-            "id": "idn_1", "object": "email_address", "email_address": format!("{}.{n}@example.org", last.to_lowercase()),
-            "verification": { "status": "verified", "strategy": "email_code", "attempts": null, "expire_at": null },
-        }],
-        "phone_numbers": [], "external_accounts": [], "public_metadata": {}, "private_metadata": {},
-        "unsafe_metadata": {}, "banned": false, "locked": false, "two_factor_enabled": false, "password_enabled": true,
-        "created_at": at, "updated_at": at, "last_sign_in_at": at,
-    });
-    let event = Event {
-        kind: "user.created".to_owned(),
-        instance: None,
-        timestamp: Some(Timestamp::from_millis(at)),
-        at: Timestamp::from_millis(at),
-        client: Client::default(),
-        impersonator: None,
-        subject: Some(id.clone()),
-        change: Change::UserSaved {
-            id,
-            updated_at: Timestamp::from_millis(at),
-            clerk: Object::new(clerk.as_object().unwrap().clone()),
-        },
-        more: serde_json::Map::new(),
-    };
-    Delivery { id: format!("msg_{n}").parse().unwrap(), content: Ok(event) }
-}
 
 /// One in ten a nurse, one in a hundred a doctor, one in a hundred thousand an admin; four in ten of fifty practices, and
 /// half of those of the first. One in twenty is deleted.
 async fn put(store: &Store, n: u64) {
-    store.ingest(created(n)).await.unwrap();
+    store.ingest(created(&id(n), n, &json!({}))).await.unwrap();
     let dice = mixed(n + 77);
     let role = match dice % 100_000 {
         0 => Some("ADMIN"),
@@ -109,26 +46,6 @@ async fn put(store: &Store, n: u64) {
     if (dice >> 20).is_multiple_of(20) {
         assert!(store.delete_user(UserId::of(&id(n)), None, by.entry("user.deleted")).await.unwrap());
     }
-}
-
-async fn fill(store: &Store, users: u64) {
-    let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
-    let workers = (0..256).map(|_| {
-        let (store, next) = (store.clone(), next.clone());
-        tokio::spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= users {
-                    break;
-                }
-                put(&store, n).await;
-            }
-        })
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
-    println!("filled with {users} users in {:.0} s", begun.elapsed().as_secs_f64());
 }
 
 /// `query`, `email`, `role`, `practice` and `deleted`, each but the last left out by being empty.
@@ -176,7 +93,7 @@ struct Timed {
 impl Timed {
     /// The slowest but for so many in a hundred.
     fn p(&self, percent: usize) -> f64 {
-        self.taken[(self.taken.len() * percent / 100).min(self.taken.len() - 1)]
+        percentile(&self.taken, percent)
     }
 }
 
@@ -233,19 +150,18 @@ impl Wanted {
     }
 }
 
-/// The address of the n-th user.
-fn address(n: u64) -> String {
-    format!("{}.{n}@example.org", pick(&LAST, mixed(n + 1_000_000_007) >> 8).to_lowercase())
-}
-
 #[tokio::main]
 async fn main() {
     let (users, runs) = (env("ROLL_USERS", 1_000_000), env("ROLL_RUNS", 100));
-    let dir =
-        tempfile::tempdir_in(std::env::var("ROLL_DIR").map_or_else(|_| std::env::temp_dir(), Into::into)).unwrap();
+    let dir = folder("ROLL_DIR");
     let data = dir.path().join("roll.redb");
     let store = Store::open(&data, 64 << 20, Policy::default(), Clock::system()).unwrap();
-    fill(&store, users).await;
+    let filled = store.clone();
+    each("users", users, move |n| {
+        let store = filled.clone();
+        async move { put(&store, n).await }
+    })
+    .await;
     let bytes = std::fs::metadata(&data).unwrap().len();
     println!("file: {} MiB, {:.0} bytes a user", bytes >> 20, bytes as f64 / users as f64);
     let mut lists = Vec::new();

@@ -21,7 +21,7 @@ use crate::audit::Draft;
 use crate::clock::{Clock, Timestamp};
 use crate::disk::{self, size};
 use crate::notary::Notary;
-use crate::store::{self, AtRest, By, CopyError, OpenError, Store};
+use crate::store::{self, AtRest, By, CopyError, OpenError, Store, check_pages};
 use crate::verify::{self, Kept, Pace, Terms};
 
 pub use self::desk::{Backups, NotBegun, Outcome, Rules, Step};
@@ -85,6 +85,9 @@ pub enum Error {
     /// Something has the name already.
     #[error("{} is there already, and a backup is written over nothing; name a new file, or a folder", .0.display())]
     Taken(PathBuf),
+    /// The name is that of something that belongs to the data file.
+    #[error("{} is a name that belongs to the data file; name another file, or a folder", .0.display())]
+    Reserved(PathBuf),
     /// Something has the name that it would have until it is proved.
     #[error(
         "{} is in the way: a backup is being made there, or was when its process was killed; in the second case remove it", .0.display()
@@ -110,9 +113,9 @@ pub enum Error {
         /// What went wrong.
         cause: io::Error,
     },
-    /// The copy cannot be opened again.
+    /// The copy cannot be opened again, or is not whole.
     #[error("the copy cannot be opened again: {0}")]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The copy's log does not agree with itself or with what was signed of it.
     #[error("the copy's log is not whole: {0}")]
     Unsound(String),
@@ -130,12 +133,18 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        if matches!(error, OpenError::Stopped) { Self::Stopped } else { Self::Open(error) }
+    }
+}
+
 impl Error {
     /// The reason as one word, for the log.
     const fn as_str(&self) -> &'static str {
         match self {
             Self::Folder { .. } | Self::NoFolder => "folder",
-            Self::Taken(_) | Self::InTheWay(_) => "taken",
+            Self::Taken(_) | Self::Reserved(_) | Self::InTheWay(_) => "taken",
             Self::NoRoom { .. } => "no_room",
             Self::Write { .. } => "write",
             Self::Open(_) | Self::Unsound(_) | Self::Verify(_) => "unsound",
@@ -221,7 +230,7 @@ fn copy(
         (None, Some(folder)) => Place::Folder(folder.to_owned()),
         (None, None) => return Err(Error::NoFolder),
     };
-    let part = Part::new(&place, at)?;
+    let part = Part::new(&place, store.path(), at)?;
     ensure_room(store, place.folder())?;
     // Before the copy, which then holds what they speak of.
     let terms = terms(notary);
@@ -244,13 +253,15 @@ fn copy(
     Ok(Made { path, bytes, entries, took: 0, named_for })
 }
 
-/// Recomputes the copy's log, and returns how many entries it has.
+/// Checks every page of the copy and recomputes its log, each half of the work; returns how many entries it has.
 fn prove(path: &Path, terms: &Terms, watch: verify::Watch<'_>) -> Result<u64, Error> {
-    let report =
-        verify::file(&AtRest::open(path, CACHE)?, terms, Pace::GENTLE, watch).map_err(|error| match error {
-            verify::Error::Stopped => Error::Stopped,
-            error => Error::Verify(error),
-        })?;
+    check_pages(path, CACHE, &mut |done, of| watch(done, 2 * of))?;
+    let mut watch = |done, of| watch(of + done, 2 * of);
+    let report = verify::file(&AtRest::open(path, CACHE)?, terms, Pace::GENTLE, &mut watch);
+    let report = report.map_err(|error| match error {
+        verify::Error::Stopped => Error::Stopped,
+        error => Error::Verify(error),
+    })?;
     // What an operator has adopted, knowing it or not, is no fault of the copy's.
     match report.findings.told.into_iter().next() {
         Some(finding) => Err(Error::Unsound(finding)),

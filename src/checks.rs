@@ -4,12 +4,13 @@
 //! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
 
 mod backups;
+mod certificate;
 mod clerk;
 mod targets;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use crate::notary::{self, key_path, mark_path};
 use crate::store::{self, Store};
 
 pub use self::backups::{BACKUPS, backups};
+pub use self::certificate::{CERTIFICATE, certificate};
 pub use self::clerk::{COMPARED, answered, compared, counted_there};
 pub use self::targets::{Standing, TARGETS, standing, targets};
 
@@ -130,7 +132,7 @@ pub fn data_file(path: &Path, is_served: bool) -> Check {
     }
 }
 
-/// Whether the signing key and the high-water mark are there and nobody else can read them.
+/// Whether the signing key and the high-water mark are there, and for whoever runs Rollbook alone.
 #[must_use]
 pub fn log_files(data: &Path) -> Check {
     const NAME: &str = "log's files";
@@ -151,9 +153,26 @@ pub fn log_files(data: &Path) -> Check {
             }
             Ok(_) => {}
         }
+        if let Some(found) = out_of_reach(path, data) {
+            return Check::failure(NAME, found, "give it to the user Rollbook runs as");
+        }
     }
     let found = format!("{} and {}, for their owner only", key.display(), mark.display());
     Check { advice: "keep a copy of the key elsewhere".to_owned(), ..Check::ok(NAME, found) }
+}
+
+/// Why whoever runs Rollbook cannot use a file beside the data file, if they cannot. They are us, or, where we are root and
+/// could use anything, whoever has the data file.
+fn out_of_reach(path: &Path, data: &Path) -> Option<String> {
+    let shown = path.display();
+    // Nothing is written to them: each is replaced by a new one.
+    if let Err(cause) = File::open(path) {
+        return Some(format!("{shown} cannot be read ({})", disk::cause(&cause)));
+    }
+    let [of_file, of_data] = [path, data].map(|path| path.metadata().map(|meta| meta.uid()).ok());
+    let is_root = rustix::process::geteuid().is_root();
+    let differs = is_root && of_data.is_some_and(|uid| uid != 0) && of_file != of_data;
+    differs.then(|| format!("{shown} belongs to another user than the data file"))
 }
 
 /// The copies that were kept of the data file before it was brought up to date; `None` when there are none.

@@ -90,11 +90,8 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);
             let secret = secrets.first().map_or("", config::Secret::expose);
             block_on(async {
-                let url = match &send.url {
-                    Some(url) => url.clone(),
-                    None => healthcheck::base(&local).await,
-                };
-                Ok(send_test::run(send.event.as_deref(), &url, secret, &mut out).await?)
+                let sender = send_test::sender(send.url.as_deref(), &local, secret).await?;
+                Ok(send_test::run(send.event.as_deref(), &sender, &mut out).await?)
             })
         }
         Command::Admin(admin) => {

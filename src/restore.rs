@@ -100,7 +100,7 @@ pub struct Copied {
 }
 
 impl Copied {
-    /// Checks every page, and recomputes the log. `watch` hears how many entries are checked, of how many.
+    /// Checks every page, and recomputes the log, each half of the work. `watch` hears how much of it is done.
     ///
     /// # Errors
     /// When it is not whole, or the key or the mark beside its place cannot be read.
@@ -111,13 +111,10 @@ impl Copied {
             Error::InUse(part) => Error::Busy(part),
             error => error,
         };
-        check_pages(&self.part, self.cache_bytes).map_err(not_whole)?;
+        check_pages(&self.part, self.cache_bytes, &mut |done, of| watch(done, 2 * of)).map_err(not_whole)?;
         let file = AtRest::open(&self.part, self.cache_bytes).map_err(not_whole)?;
-        let size = file.evidence().and_then(|rows| rows.head()).map_err(verify::Error::Store)?.size;
-        if watch(0, size).is_break() {
-            return Err(Error::Stopped);
-        }
-        let report = verify::file(&file, &Terms::default(), Pace::full(), watch).map_err(|error| match error {
+        let mut watch = |done, of| watch(of + done, 2 * of);
+        let report = verify::file(&file, &Terms::default(), Pace::full(), &mut watch).map_err(|error| match error {
             verify::Error::Stopped => Error::Stopped,
             error => Error::Verify(error),
         })?;

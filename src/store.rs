@@ -22,6 +22,7 @@ mod hours;
 mod ingest;
 mod live;
 mod mirror;
+mod pages;
 mod places;
 mod provision;
 mod prune;
@@ -31,9 +32,12 @@ mod review;
 mod schema;
 mod scrub;
 mod settle;
+mod snapshot;
 mod state;
 mod tables;
 mod targets;
+#[cfg(test)]
+mod told;
 mod tx;
 mod users;
 mod values;
@@ -59,7 +63,7 @@ use crate::user::{ClerkId, User, UserId};
 
 pub use self::admins::{Admin, AdminError, AdminSession, Admins, Link, TokenHash};
 pub use self::api_keys::KeyError;
-pub use self::at_rest::{AtRest, check_pages};
+pub use self::at_rest::AtRest;
 pub use self::backup::CopyError;
 pub use self::caught::caught;
 pub use self::erase::{EraseError, Extent, MANY, Order, Progress};
@@ -68,6 +72,7 @@ pub use self::evidence::{CheckpointRow, Evidence, Head, Identity, Mapping, Perso
 pub use self::feed::{FeedError, FeedItem, FeedPage, FeedRequest, Subject};
 pub use self::figures::Figures;
 pub use self::former::former_copies;
+pub use self::pages::check_pages;
 pub use self::provision::Told;
 pub use self::prune::Prunable;
 pub use self::quarantine::{Quarantined, Reprocessed};
@@ -179,8 +184,8 @@ impl Store {
     /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
     pub fn open(path: &Path, cache_bytes: usize, policy: Policy, clock: Clock) -> Result<Self, OpenError> {
         sound(path, || {
-            let db = schema::open(path, cache_bytes)?;
-            Self::start(Live::new(db, DataFile::at(path, cache_bytes)), path, policy, clock)
+            let opened = schema::open(path, cache_bytes)?;
+            Self::start(Live::new(opened, DataFile::at(path, cache_bytes)), path, policy, clock)
         })
     }
 
@@ -197,8 +202,8 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         sound(path, || {
-            let db = schema::open_backend(backend, path, cache_bytes)?;
-            Self::start(Live::new(db, None), path, policy, clock)
+            let opened = schema::open_backend(backend, path, cache_bytes)?;
+            Self::start(Live::new(opened, None), path, policy, clock)
         })
     }
 

@@ -421,8 +421,10 @@ fn after(folder: &Path) {
     assert!(link.starts_with("http://127.0.0.1:4040/admin/setup?token="), "{link}");
     let link = run(folder, "admin link --public-url https://roll.example.com").done();
     assert!(link.starts_with("https://roll.example.com/admin/setup?token="), "{link}");
-    // A port that was free a moment ago.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that is taken, so that nobody else comes to it, and not listened at.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let closed = taken.local_addr().unwrap();
     let err = run(folder, &format!("healthcheck --listen {closed}")).failed(1);
     assert!(err.starts_with(&format!("nothing listens at http://{closed}")), "{err}");
     let doctor = run(folder, "doctor");

@@ -21,7 +21,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{TestServer, user_event};
+use common::{TestServer, user_event, wait};
 use deliveries::received;
 use process::{Line, Process, Said, rollbook, serve};
 use rollbook::audit::{Actor, Source};
@@ -173,13 +173,8 @@ impl Load {
 
     /// What was acknowledged, once that is so many.
     fn at_least(&self, count: usize) -> BTreeSet<String> {
-        loop {
-            let acknowledged = self.acknowledged.lock().unwrap().clone();
-            if acknowledged.len() >= count {
-                return acknowledged;
-            }
-            std::thread::yield_now();
-        }
+        wait::blocking("acknowledgements", || self.acknowledged.lock().unwrap().len() >= count);
+        self.acknowledged.lock().unwrap().clone()
     }
 
     /// Does that while senders are at work.
@@ -229,6 +224,24 @@ fn a_snapshot_of_one_moment_is_a_safe_copy_under_load() {
         assert!(acknowledged.is_subset(&messages(&data(restored.path()))));
         assert_whole(there.path(), &acknowledged);
     }
+}
+
+#[test]
+fn a_backup_made_under_load_is_a_safe_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (load, server) = (Load::default(), Process::start(serve(dir.path())));
+    load.during(server.address, || {
+        for count in (200..=1000).step_by(200) {
+            let (acknowledged, there) = (load.at_least(count), tempfile::tempdir().unwrap());
+            let backup = there.path().join("backup.redb");
+            rollbook(dir.path(), &["backup", backup.to_str().unwrap()]).done();
+            let (restored, said) = restore(dir.path(), &fs::read(&backup).unwrap());
+            assert_eq!(said.code, Some(0), "{}", said.err);
+            let messages = messages(&data(restored.path()));
+            assert!(acknowledged.is_subset(&messages), "lost: {:?}", acknowledged.difference(&messages));
+        }
+    });
+    stop(server);
 }
 
 /// A file system in a file. It is unmounted when this goes.

@@ -7,6 +7,7 @@ mod common;
 mod server;
 
 use common::tokens::{claims, with};
+use common::wait::until;
 use common::{Answer, CLERK, TestServer, clerk_id, deleted_event, sign, user_event};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
@@ -89,9 +90,7 @@ async fn a_hundred_first_requests_ask_clerk_once() {
     stage.api.hold();
     let token = stage.token("user_1");
     let (answers, ()) = tokio::join!(join_all((0..100).map(|_| stage.server.get_as(&token, ME))), async {
-        while stage.api.hits() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("a question", || stage.api.hits() > 0).await;
         stage.api.release();
     });
     for answer in &answers {
@@ -212,9 +211,7 @@ async fn whoever_is_deleted_while_clerk_is_asked_stays_so() {
     stage.has(&user("user_1", T, "Ann"));
     stage.api.hold();
     let (answer, ()) = tokio::join!(stage.come("user_1"), async {
-        while stage.api.hits() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("a question", || stage.api.hits() > 0).await;
         stage.server.outcome(&deleted_event("user_1", T + 1)).await;
         stage.api.release();
     });
@@ -232,9 +229,7 @@ async fn an_event_and_the_answer_end_the_same_in_either_order() {
         stage.has(&user("user_1", T, "Ann"));
         stage.api.hold();
         let (answer, ()) = tokio::join!(stage.come("user_1"), async {
-            while stage.api.hits() == 0 {
-                tokio::task::yield_now().await;
-            }
+            until("a question", || stage.api.hits() > 0).await;
             if event_is_first {
                 assert_eq!(stage.server.outcome(&event).await, "applied");
                 assert_eq!(stage.server.outcome(&newer).await, "applied");
@@ -286,15 +281,13 @@ async fn whoever_hangs_up_leaves_the_question_to_the_next() {
     let hurried = stage.server.request(Method::GET, ME).bearer_auth(&token).send();
     let (waiting, ()) = tokio::join!(
         async {
-            while stage.api.hits() == 0 {
-                tokio::task::yield_now().await;
-            }
+            until("a question", || stage.api.hits() > 0).await;
             stage.server.get_as(&token, ME).await
         },
         async {
             tokio::select! {
                 _ = hurried => panic!("answered"),
-                () = async { while stage.api.hits() == 0 { tokio::task::yield_now().await; } } => {}
+                () = until("a question", || stage.api.hits() > 0) => {}
             }
             stage.api.release();
         }

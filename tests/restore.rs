@@ -15,9 +15,10 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::user_event;
+use futures_util::future::join_all;
 use older::{CURRENT, change, make_older, stamp};
 use process::{Process, Said, rollbook, said, serve};
 use redb::{ReadableTable as _, TableDefinition};
@@ -166,6 +167,19 @@ fn no_empty_file_is_made_where_a_signed_one_was() {
     let doctor = rollbook(dir.path(), &["doctor"]).out;
     assert!(doctor.contains("FAIL  data file") && doctor.contains(&sentence), "{doctor}");
     assert!(everything(dir.path()) == before, "something was made");
+
+    // A mark that nobody can read any more says no less that there was a log.
+    let whole = fs::read(&mark).unwrap();
+    for garbled in [&b""[..], b"garbled", &[0xff, 0], &whole[..whole.len() / 3]] {
+        fs::write(&mark, garbled).unwrap();
+        let before = everything(dir.path());
+        for said in [said(&mut serve(dir.path())), rollbook(dir.path(), &["adopt", "--reason", "none"])] {
+            let says = "is not there, but entries were signed here, how many cannot be read from ";
+            assert!(said.code == Some(1) && said.err.contains(says), "{garbled:?}: {}", said.err);
+        }
+        assert!(everything(dir.path()) == before, "something was made");
+    }
+    fs::write(&mark, whole).unwrap();
 
     // Who moves key and mark away begins anew.
     let said = rollbook(dir.path(), &["restore", "my backups", "--data", "it's.redb"]);
@@ -443,6 +457,44 @@ fn what_was_broken_off_leaves_nothing_behind() {
     drop(at_work);
     restored(dir.path(), "copy");
     assert!(!part.exists());
+}
+
+#[tokio::test]
+async fn ctrl_c_while_pages_are_checked_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&data(dir.path()), 1 << 20, Policy::default(), Clock::system()).unwrap();
+    let noted =
+        |n| Draft::new("test.noted", Actor::System, Source::System).with("of", Some(format!("{n}{}", "x".repeat(900))));
+    for noted in join_all((0..6_000).map(|n| store.record(noted(n)))).await {
+        noted.unwrap();
+    }
+    store.close().await;
+    let copy = dir.path().join("copy");
+    fs::rename(data(dir.path()), &copy).unwrap();
+    let length = fs::metadata(&copy).unwrap().len();
+    let part = dir.path().join(".rollbook.redb.restoring");
+    let is_copied = || fs::metadata(&part).is_ok_and(|part| part.len() == length);
+    for _ in 0..50 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+        command.args(["restore", "copy"]).current_dir(dir.path()).env_clear().stdin(Stdio::null());
+        command.env("ROLLBOOK_DATA", data(dir.path())).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while !is_copied() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let kill = format!("kill -INT {}", child.id());
+        let _ = Command::new("/bin/sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+        let code = child.wait().unwrap().code();
+        if code != Some(0) {
+            assert_eq!(
+                (code, everything(dir.path()).into_keys().collect::<Vec<_>>()),
+                (Some(1), vec!["copy".to_owned()])
+            );
+            return;
+        }
+        fs::remove_file(data(dir.path())).unwrap();
+    }
+    panic!("never in time");
 }
 
 #[test]

@@ -48,12 +48,12 @@ pub struct Step {
 }
 
 impl Step {
-    /// So many rows are copied, of so many.
+    /// So many bytes are copied, of so many.
     pub(super) fn copying(done: u64, of: u64) -> Self {
         Self { is_checking: false, percent: percent(done, of) }
     }
 
-    /// So many entries are checked, of so many.
+    /// So much of it is checked.
     pub(super) fn checking(done: u64, of: u64) -> Self {
         Self { is_checking: true, percent: percent(done, of) }
     }

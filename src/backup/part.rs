@@ -60,8 +60,8 @@ impl Drop for Part {
 }
 
 impl Part {
-    /// A free name at that place, for a backup that begins now.
-    pub(super) fn new(place: &Place, at: Timestamp) -> Result<Self, Error> {
+    /// A free name at that place, for a backup of the data file at `data` that begins now.
+    pub(super) fn new(place: &Place, data: &Path, at: Timestamp) -> Result<Self, Error> {
         let failed = |cause| Error::Folder { folder: place.folder().to_owned(), cause };
         match place {
             Place::Folder(folder) => Self::in_folder(folder, at).map_err(failed),
@@ -69,6 +69,9 @@ impl Part {
                 let path = with_part(name);
                 if is_there(name).map_err(failed)? {
                     return Err(Error::Taken(name.clone()));
+                }
+                if belongs_to(data, name) {
+                    return Err(Error::Reserved(name.clone()));
                 }
                 // In a folder of ours it would go. Here it may be anybody's.
                 if is_there(&path).map_err(failed)? {
@@ -131,6 +134,25 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether the file of that name would be taken for one of those beside the data file: its key, its mark, its targets'
+/// secrets, its socket, a copy from before it was brought up to date, or one of these in the making.
+fn belongs_to(data: &Path, path: &Path) -> bool {
+    let [Some(own), Some(name)] =
+        [data, path].map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+    else {
+        return false;
+    };
+    let is_counted = |rest: &str| rest.split('.').all(|number| number.parse::<u32>().is_ok());
+    let is_beside = |rest: &str| {
+        ["", ".key", ".hwm", ".targets", ".sock"].contains(&rest)
+            || rest.strip_prefix(".schema").is_some_and(is_counted)
+    };
+    let in_the_making = name.strip_prefix('.').and_then(|name| name.strip_prefix(&*own));
+    let is_theirs =
+        name.strip_prefix(&*own).is_some_and(is_beside) || in_the_making.is_some_and(|rest| rest.starts_with('.'));
+    is_theirs && disk::is_same(disk::folder(data), disk::folder(path))
+}
+
 /// Whether there is anything of that name, be it a link that leads nowhere.
 fn is_there(path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
@@ -169,7 +191,7 @@ mod tests {
     const AT: Timestamp = Timestamp::from_millis(1_795_284_191_000);
 
     fn in_folder(dir: &tempfile::TempDir) -> Part {
-        Part::new(&Place::Folder(dir.path().to_owned()), AT).unwrap()
+        Part::new(&Place::Folder(dir.path().to_owned()), Path::new("roll.redb"), AT).unwrap()
     }
 
     #[test]
@@ -205,7 +227,7 @@ mod tests {
     fn nothing_that_is_there_is_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("copy.redb");
-        let made = || Part::new(&Place::File(path.clone()), AT);
+        let made = || Part::new(&Place::File(path.clone()), Path::new("roll.redb"), AT);
         fs::write(&path, "mine").unwrap();
         assert!(matches!(made(), Err(Error::Taken(taken)) if taken == path));
         fs::remove_file(&path).unwrap();
@@ -222,6 +244,36 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         assert!(matches!(part.keep(), Err(Error::Taken(_))));
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), left.exists()), ("mine", false));
+    }
+
+    #[test]
+    fn what_belongs_to_the_data_file_keeps_its_names() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let data = dir.path().join("roll.redb");
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        let made = |path: PathBuf| Part::new(&Place::File(path), &data, AT).map(drop);
+        for name in [
+            "roll.redb",
+            "roll.redb.key",
+            "roll.redb.hwm",
+            "roll.redb.targets",
+            "roll.redb.sock",
+            "roll.redb.schema3",
+            "roll.redb.schema12.2",
+            ".roll.redb.new",
+            ".roll.redb.schema3.part",
+        ] {
+            assert!(
+                matches!(made(dir.path().join(name)), Err(Error::Reserved(path)) if path.ends_with(name)),
+                "{name}"
+            );
+            let around = made(dir.path().join("sub/..").join(name));
+            assert!(matches!(around, Err(Error::Reserved(_))), "by a way around: {name}");
+            made(other.path().join(name)).unwrap();
+        }
+        for name in ["roll.redb.bak", "roll.redb.key.old", "roll.redb.schema", "copy.redb", ".roll.redb", "roll"] {
+            made(dir.path().join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -92,10 +92,9 @@ mod tests {
 
     use super::super::desk::{NotBegun, Rules};
     use super::*;
-    use crate::audit::{Doubt, Entry, Filter};
+    use crate::audit::{Doubt, Entry};
     use crate::clock::Clock;
     use crate::notary::Notary;
-    use crate::page::PageRequest;
     use crate::store::Store;
     use crate::sync::Policy;
 
@@ -151,20 +150,6 @@ mod tests {
             (backups, stop)
         }
 
-        /// Returns once the log has so many entries of that action, newest first.
-        async fn told(&self, action: &str, many: usize) -> Vec<Entry> {
-            let mut size = self.store.size();
-            loop {
-                size.borrow_and_update();
-                let filter = Filter { action: action.parse().ok(), ..Filter::default() };
-                let found = self.store.audit(filter, PageRequest::default()).await.unwrap().items;
-                if found.len() >= many {
-                    return found;
-                }
-                size.changed().await.unwrap();
-            }
-        }
-
         /// Lets so many hours go by.
         fn pass(&self, hours: i64) {
             self.clock.set(self.clock.now().plus_millis(hours * HOUR));
@@ -185,14 +170,14 @@ mod tests {
         fs::write(folder.path().join("notes-19990101T000000Z.redb"), "no name of ours").unwrap();
         let (backups, stop) = house.keep(folder.path());
         for made in 1..=4 {
-            let entries = house.told("backup.made", made).await;
+            let entries = house.store.told("backup.made", made).await;
             assert!(entries.iter().all(|entry| entry.leaf.actor == "system" && entry.leaf.outcome == "ok"));
             backups.idle().await;
             house.pass(24);
         }
-        house.told("backup.made", 5).await;
+        house.store.told("backup.made", 5).await;
         backups.idle().await;
-        let removed = house.told("backup.removed", 3).await;
+        let removed = house.store.told("backup.removed", 3).await;
         let name = |entry: &Entry| entry.detail.as_ref().unwrap()["name"].as_str().unwrap().to_owned();
         let names: Vec<String> = removed.iter().map(name).collect();
         assert_eq!(
@@ -210,7 +195,7 @@ mod tests {
     async fn a_restart_makes_no_other_one() {
         let (house, folder) = (House::build().await, tempfile::tempdir().unwrap());
         let (backups, stop) = house.keep(folder.path());
-        house.told("backup.made", 1).await;
+        house.store.told("backup.made", 1).await;
         backups.idle().await;
         drop(stop);
         house.pass(23);
@@ -220,9 +205,9 @@ mod tests {
         for _ in 0..3 {
             look_after(&again, HURRIED).await;
         }
-        assert_eq!(house.told("backup.made", 1).await.len(), 1);
+        assert_eq!(house.store.told("backup.made", 1).await.len(), 1);
         house.pass(1);
-        house.told("backup.made", 2).await;
+        house.store.told("backup.made", 2).await;
         again.idle().await;
         drop(stop);
     }
@@ -232,7 +217,7 @@ mod tests {
         let house = House::build().await;
         let folder = house.dir.path().join("missing");
         let (backups, stop) = house.keep(&folder);
-        let failed = house.told("backup.made", 1).await;
+        let failed = house.store.told("backup.made", 1).await;
         assert_eq!(failed[0].leaf.reason.as_deref(), Some("folder"));
         backups.idle().await;
         assert_eq!((backups.failures(), backups.newest()), (1, None));
@@ -240,10 +225,10 @@ mod tests {
         for _ in 0..3 {
             look_after(&backups, HURRIED).await;
         }
-        assert_eq!(house.told("backup.made", 1).await.len(), 1, "not before the pause is over");
+        assert_eq!(house.store.told("backup.made", 1).await.len(), 1, "not before the pause is over");
         fs::create_dir(&folder).unwrap();
         house.pass(1);
-        assert_eq!(house.told("backup.made", 2).await[0].leaf.outcome, "ok");
+        assert_eq!(house.store.told("backup.made", 2).await[0].leaf.outcome, "ok");
         backups.idle().await;
         drop(stop);
     }
@@ -255,7 +240,7 @@ mod tests {
         fs::write(&future, "made while the clock was wrong").unwrap();
         let (backups, stop) = house.keep(folder.path());
         for made in 1..=5 {
-            house.told("backup.made", made).await;
+            house.store.told("backup.made", made).await;
             backups.idle().await;
             house.pass(24);
         }

@@ -36,8 +36,10 @@ pub async fn run(
 }
 
 /// The path as the server, which is in another folder, can use it. One that ends as folders do still does.
-fn whole(path: &Path) -> io::Result<PathBuf> {
-    std::path::absolute(path)
+fn whole(path: &Path) -> Result<PathBuf, Error> {
+    let path = std::path::absolute(path)?;
+    // Servers are told in text, and so is the log.
+    if path.to_str().is_some() { Ok(path) } else { Err(Error::NoText(path)) }
 }
 
 /// Tells what came of it.

@@ -15,10 +15,11 @@ use crate::clerk::backend::{Backend, BadBackend};
 use crate::clock::Clock;
 use crate::config::{Local, Standalone};
 use crate::control::{self, Desk, Feed, Parts, Piece, Reply, Request, feed, follow};
+use crate::disk::quoted;
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
 use crate::reconcile;
-use crate::server::{backup_rules, log_host, public_origin};
+use crate::server::{backup_rules, log_host, public_origin, scheme};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
 
@@ -46,6 +47,9 @@ pub enum Error {
     /// Clerk's Backend API cannot be called with what is set.
     #[error("CLERK_SECRET_KEY, CLERK_API_URL: {0}")]
     Backend(#[from] BadBackend),
+    /// A name that cannot be told.
+    #[error("{} cannot be used: the name is not UTF-8 text; name another place", quoted(.0))]
+    NoText(PathBuf),
     /// No such user.
     #[error("there is no such user")]
     NotFound,
@@ -236,7 +240,7 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
         store,
         notary,
         clock,
-        public_origin: public_origin(local.public_url.as_ref(), local.listen),
+        public_origin: public_origin(local.public_url.as_ref(), local.tls.is_some(), local.listen),
         address: local.listen.to_string(),
         server: None,
     })
@@ -245,9 +249,10 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
 pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
-        Reply::Status { version, pid, address, ready, .. } => {
+        Reply::Status { version, pid, address, ready, tls, .. } => {
             let state = if ready { "ready" } else { "not ready" };
-            writeln!(out, "rollbook {version}, process {pid}, http://{address}, {state}")?;
+            let scheme = scheme(tls);
+            writeln!(out, "rollbook {version}, process {pid}, {scheme}://{address}, {state}")?;
         }
         Reply::User { user } => writeln!(out, "{user:#}")?,
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,

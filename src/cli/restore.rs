@@ -130,7 +130,7 @@ async fn restore(from: PathBuf, local: &Local, stopped: &Arc<AtomicBool>) -> Res
     let stop = stopped.clone();
     let copied = shown("copying bytes", move |feed| source.copy(&mut |done| goes_on(&stop, feed, done, bytes)));
     let (copied, stop) = (copied.await?, stopped.clone());
-    let proved = shown("checking entries", move |feed| copied.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
+    let proved = shown("checking", move |feed| copied.prove(&mut |done, of| goes_on(&stop, feed, done, of)));
     let proved = proved.await?;
     if stopped.load(Ordering::Relaxed) {
         return Err(restore::Error::Stopped.into());

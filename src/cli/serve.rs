@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::http::admin::link;
 use crate::log;
-use crate::server::{BindError, RunError, Server};
+use crate::server::{BindError, RunError, Server, scheme};
 
 use self::supervisor::Supervisor;
 
@@ -68,7 +68,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
 async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
     let mut out = io::stdout();
-    writeln!(out, "listening on http://{}", server.address())?;
+    writeln!(out, "listening on {}://{}", scheme(app.settings.tls.is_some()), server.address())?;
+    if let Some(address) = server.redirect_address() {
+        writeln!(out, "sending on to https from http://{address}")?;
+    }
     if let Some(address) = server.metrics_address() {
         writeln!(out, "metrics on http://{address}")?;
     }

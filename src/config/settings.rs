@@ -116,6 +116,12 @@ settings! {
         "The only Clerk instance whose events are applied; otherwise that of the first event");
     LISTEN = Setting::new("ROLLBOOK_LISTEN", "listen", "ADDRESS:PORT",
         "Where to listen; port 0 takes a free one").or("127.0.0.1:8080").everywhere();
+    TLS_CERT = Setting::new("ROLLBOOK_TLS_CERT", "tls-cert", "FILE",
+        "The certificate to speak HTTPS with, in PEM, followed by its chain; taken anew when the file changes").everywhere();
+    TLS_KEY = Setting::new("ROLLBOOK_TLS_KEY", "tls-key", "FILE",
+        "Its key, in PEM").everywhere();
+    TLS_REDIRECT_LISTEN = Setting::new("ROLLBOOK_TLS_REDIRECT_LISTEN", "tls-redirect-listen", "ADDRESS:PORT",
+        "Where else to listen, for plain HTTP that is sent on to HTTPS; port 0 takes a free one");
     DATA = Setting::new("ROLLBOOK_DATA", "data", "FILE",
         "The data file").or("rollbook.redb").everywhere();
     CACHE_MB = Setting::new("ROLLBOOK_CACHE_MB", "cache-mb", "MB",
@@ -174,9 +180,6 @@ settings! {
         "How many backups to keep, 1 to 100000; the oldest go once a newer one is proved").or("7");
 }
 
-/// Settings that later versions will have: named in warnings, so that nobody believes they are in force.
-const LATER: &[&str] = &["ROLLBOOK_TLS_"];
-
 /// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt
 /// setting is one that is silently not in force.
 pub(super) fn unknown<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -186,15 +189,8 @@ pub(super) fn unknown<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Strin
         .collect();
     unknown.sort_unstable();
     unknown.dedup();
-    unknown
-        .into_iter()
-        .map(|name| match name {
-            _ if LATER.iter().any(|later| name.starts_with(later)) => {
-                format!("{name} is not a setting of this version; it has no effect")
-            }
-            _ => format!("{name} is not a setting; it has no effect (`rollbook serve --help` lists them)"),
-        })
-        .collect()
+    let warning = |name| format!("{name} is not a setting; it has no effect (`rollbook serve --help` lists them)");
+    unknown.into_iter().map(warning).collect()
 }
 
 #[cfg(test)]
@@ -218,9 +214,9 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_said() {
-        let warnings = unknown(["ROLLBOOK_LISTEN", "PATH", "ROLLBOOK_LISTNE", "ROLLBOOK_TLS_CERT", "ROLLBOOK_LISTNE"]);
+        let warnings = unknown(["ROLLBOOK_LISTEN", "PATH", "ROLLBOOK_LISTNE", "ROLLBOOK_TLS_CERTS", "ROLLBOOK_LISTNE"]);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].starts_with("ROLLBOOK_LISTNE is not a setting;"), "{warnings:?}");
-        assert!(warnings[1].starts_with("ROLLBOOK_TLS_CERT is not a setting of this version;"), "{warnings:?}");
+        assert!(warnings[1].starts_with("ROLLBOOK_TLS_CERTS is not a setting;"), "{warnings:?}");
     }
 }

@@ -14,16 +14,16 @@ use crate::tlog::checkpoint::Checkpoint;
 pub struct Lost {
     /// Where the data file was.
     pub path: PathBuf,
-    /// How many entries were signed.
-    pub signed: u64,
+    /// How many entries were signed; `None` when the mark that says so cannot be read.
+    pub signed: Option<u64>,
     /// The newest backup, where one is known.
     pub newest: Option<PathBuf>,
     /// Whether a file is there, without an entry.
     pub is_empty: bool,
 }
 
-/// Looks whether the data file at `data` is gone while the mark beside it says that entries were signed. A mark that
-/// cannot be read as one says nothing.
+/// Looks whether the data file at `data` is gone while the mark beside it says that entries were signed. One that is
+/// garbled says so too: nothing else writes it.
 ///
 /// # Errors
 /// When the mark cannot be read.
@@ -33,29 +33,34 @@ pub fn lost(data: &Path) -> Result<Option<Lost>, Error> {
         return Ok(None);
     }
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    Ok(signed(&mark_path(&data))?.map(|signed| Lost { path: data, signed, newest: None, is_empty: false }))
+    signed_at(&data, false)
 }
 
 /// The same of a file without an entry.
 pub(super) fn emptied(data: &Path) -> Result<Option<Lost>, Error> {
-    Ok(signed(&mark_path(data))?.map(|signed| Lost { path: data.to_owned(), signed, newest: None, is_empty: true }))
+    signed_at(data, true)
 }
 
-/// How many entries were signed; `None` when there were none, as far as is known.
-fn signed(mark: &Path) -> Result<Option<u64>, Error> {
-    let checkpoint = read_mark(mark)?.and_then(|note| Checkpoint::unverified(&note).ok());
-    Ok(checkpoint.map(|checkpoint| checkpoint.size).filter(|size| *size > 0))
+/// What is lost there according to the mark; `None` when nothing was signed.
+fn signed_at(data: &Path, is_empty: bool) -> Result<Option<Lost>, Error> {
+    let Some(note) = read_mark(&mark_path(data))? else { return Ok(None) };
+    let signed = Checkpoint::unverified(&note).ok().map(|checkpoint| checkpoint.size);
+    Ok((signed != Some(0)).then(|| Lost { path: data.to_owned(), signed, newest: None, is_empty }))
 }
 
 fn sentence(lost: &Lost) -> String {
     let Lost { path, signed, newest, is_empty } = lost;
     let (key, mark) = (key_path(path), mark_path(path));
-    let entries = if *signed == 1 { "1 entry was".to_owned() } else { format!("{signed} entries were") };
+    let entries = match signed {
+        Some(1) => "1 entry was signed here".to_owned(),
+        Some(signed) => format!("{signed} entries were signed here"),
+        None => format!("entries were signed here, how many cannot be read from {}", mark.display()),
+    };
     let newest = newest.as_ref().map(|newest| format!(" (the newest backup: {})", quoted(newest))).unwrap_or_default();
     let (found, first) =
         if *is_empty { ("has no entries", "stop the server, move that file away, and ") } else { ("is not there", "") };
     format!(
-        "{} {found}, but {entries} signed here: {first}put a copy in its place with `rollbook restore FILE`{newest}; to begin \
+        "{} {found}, but {entries}: {first}put a copy in its place with `rollbook restore FILE`{newest}; to begin \
          a new log, move {} and {} away first",
         path.display(),
         key.display(),

@@ -169,10 +169,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::audit::Filter;
     use crate::clerk::backend::Backend;
     use crate::clock::Clock;
-    use crate::page::PageRequest;
     use crate::stand_in::StandIn;
     use crate::store::Store;
     use crate::sync::Policy;
@@ -218,20 +216,6 @@ mod tests {
             tokio::spawn(keep_at(HURRIED, self.desk.clone(), NonZeroU32::new(24), stopped));
             stop
         }
-
-        /// Returns once the log has so many entries of that action.
-        async fn told(&self, action: &str, many: usize) -> Vec<crate::audit::Entry> {
-            let mut size = self.store.size();
-            loop {
-                size.borrow_and_update();
-                let filter = Filter { action: action.parse().ok(), ..Filter::default() };
-                let found = self.store.audit(filter, PageRequest::default()).await.unwrap().items;
-                if found.len() >= many {
-                    return found;
-                }
-                size.changed().await.unwrap();
-            }
-        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -239,17 +223,17 @@ mod tests {
         let house = House::build(None).await;
         house.sign_up("user_1");
         let stop = house.keep();
-        house.told("sync.finished", 1).await;
+        house.store.told("sync.finished", 1).await;
         assert_eq!(house.store.counts().users, 1);
         let asked = house.clerk.requests();
         // From now on they are only counted.
         while house.clerk.requests() < asked + 5 {
-            tokio::task::yield_now().await;
+            sleep(HURRIED.look_every).await;
         }
-        assert_eq!(house.told("sync.started", 1).await.len(), 1);
+        assert_eq!(house.store.told("sync.started", 1).await.len(), 1);
         house.clock.set(house.clock.now().plus_millis(24 * 60 * 60 * 1000));
-        house.told("sync.finished", 2).await;
-        let started = house.told("sync.started", 2).await;
+        house.store.told("sync.finished", 2).await;
+        let started = house.store.told("sync.started", 2).await;
         assert!(started.iter().all(|entry| entry.leaf.actor == "system"));
         drop(stop);
     }
@@ -258,13 +242,13 @@ mod tests {
     async fn a_number_that_differs_is_said_and_seen_to() {
         let house = House::build(None).await;
         let stop = house.keep();
-        house.told("sync.finished", 1).await;
+        house.store.told("sync.finished", 1).await;
         house.sign_up("user_1");
         house.sign_up("user_2");
-        let drift = house.told("sync.drift", 1).await.remove(0);
+        let drift = house.store.told("sync.drift", 1).await.remove(0);
         let detail = drift.detail.unwrap();
         assert_eq!((drift.leaf.count, &detail["theirs"], &detail["ours"]), (Some(2), &json!(2), &json!(0)));
-        house.told("sync.finished", 2).await;
+        house.store.told("sync.finished", 2).await;
         assert_eq!(house.store.counts().users, 2);
         drop(stop);
     }
@@ -273,7 +257,7 @@ mod tests {
     async fn what_fails_is_tried_again() {
         let house = House::build(Some("sk_test_another")).await;
         let stop = house.keep();
-        let failed = house.told("sync.finished", 3).await;
+        let failed = house.store.told("sync.finished", 3).await;
         assert!(failed.iter().all(|entry| entry.leaf.reason.as_deref() == Some("key_refused")));
         drop(stop);
         house.desk.idle().await;

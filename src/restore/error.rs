@@ -115,6 +115,7 @@ impl Error {
     /// Why the copy cannot be read.
     pub(super) fn of_source(error: OpenError) -> Self {
         match error {
+            OpenError::Stopped => Self::Stopped,
             OpenError::Locked(path) => Self::InUse(path),
             OpenError::NotOurs(path) | OpenError::Torn { path, .. } | OpenError::Damaged(path) => Self::NotWhole(path),
             OpenError::Newer { path, found, known } => Self::Newer { path, found, known },

@@ -84,24 +84,6 @@ impl AtRest {
     }
 }
 
-/// Checks every page of the data file at `path`, which nobody may have open, and makes good what was left undone when it was
-/// copied: what this changes holds nothing. Opening a file looks at no more of it than it takes to open it. Blocks.
-///
-/// # Errors
-/// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole.
-pub fn check_pages(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
-    let store = |cause| OpenError::Store { path: path.to_owned(), cause };
-    sound(path, || {
-        let before = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
-        let mut db = schema::open_patiently(path, || schema::builder(cache_bytes).open(path))?;
-        db.check_integrity().map_err(|cause| schema::refused(path, cause))?;
-        drop(db);
-        // What the newest write has left torn was rolled back to the one before.
-        let after = AtRest::open(path, cache_bytes)?.evidence().and_then(|rows| rows.head()).map_err(store)?;
-        if after == before { Ok(()) } else { Err(OpenError::Damaged(path.to_owned())) }
-    })
-}
-
 /// A file under a layer of memory that takes what is written. The database marks its file as open and, after a crash,
 /// repairs it; here all of that is forgotten in the end. It is little, whatever the size of the file, since every
 /// commit of ours is prepared for that repair.

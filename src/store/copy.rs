@@ -7,12 +7,8 @@ use redb::{Database, ReadTransaction, ReadableTable as _, TableDefinition, Write
 use super::error::Error;
 use super::tables::{self, open};
 
-/// So many bytes of rows go into one transaction, for who waits for the copy: enough that syncs do not count, few enough to
-/// be held in memory.
-pub(super) const LARGE: usize = 64 * 1024 * 1024;
-
-/// The same beside a writer of the same disk, whose own syncs wait until those of a chunk are done.
-pub(super) const SMALL: usize = 2 * 1024 * 1024;
+/// So many bytes of rows go into one transaction: enough that syncs do not count, few enough to be held in memory.
+const CHUNK: usize = 64 * 1024 * 1024;
 
 /// After so many rows it is said how far the copy is: few enough that the listener can give way to others.
 const STEP: u64 = 128;
@@ -39,10 +35,10 @@ fn target(error: impl Into<Error>) -> Fault {
     Fault::Target(error.into())
 }
 
-/// Copies every row of every table into `to`, which is empty, in transactions of `chunk` bytes, and brings it to the disk.
-pub(super) fn copy(from: &ReadTransaction, to: &Database, chunk: usize, listener: Listener<'_>) -> Result<(), Fault> {
+/// Copies every row of every table into `to`, which is empty, and brings it to the disk.
+pub(super) fn copy(from: &ReadTransaction, to: &Database, listener: Listener<'_>) -> Result<(), Fault> {
     let total = tables::count(from).map_err(Fault::Source)?.iter().map(|(_, rows)| rows).sum();
-    let mut copier = Copier { from, to, chunk, txn: None, bytes: 0, done: 0, total, listener };
+    let mut copier = Copier { from, to, txn: None, bytes: 0, done: 0, total, listener };
     tables::each(&mut copier)?;
     copier.commit(true)?;
     copier.report()
@@ -51,7 +47,6 @@ pub(super) fn copy(from: &ReadTransaction, to: &Database, chunk: usize, listener
 struct Copier<'a> {
     from: &'a ReadTransaction,
     to: &'a Database,
-    chunk: usize,
     /// The transaction under way.
     txn: Option<WriteTransaction>,
     /// How many bytes of rows are in it.
@@ -88,7 +83,7 @@ impl tables::Visit for Copier<'_> {
                     if self.done.is_multiple_of(STEP) {
                         self.report()?;
                     }
-                    if self.bytes >= self.chunk {
+                    if self.bytes >= CHUNK {
                         break false;
                     }
                 };

@@ -71,6 +71,9 @@ impl From<crate::page::BadCursor> for Error {
 /// Why a data file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Whoever wanted it does not any more.
+    #[error("stopped before it was done")]
+    Stopped,
     /// Another process has it.
     #[error("{0} is in use by another process; stop the other Rollbook first, or set ROLLBOOK_DATA to another file")]
     Locked(PathBuf),

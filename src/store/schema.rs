@@ -12,6 +12,7 @@ use redb::{
 };
 
 use super::error::{Error, OpenError};
+use super::snapshot::Storage;
 use super::{former, tables};
 use crate::disk;
 
@@ -35,9 +36,15 @@ pub(super) const SCRUB: &str = "scrub";
 /// A killed process's lock can outlive it for a moment; a restart should not stumble over that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// A database that is open, and the storage it is in.
+pub(super) struct Opened {
+    pub(super) db: Database,
+    pub(super) storage: Storage,
+}
+
 /// Opens the data file at `path`, making a new one when there is none. One of an earlier schema is kept as it was, beside
 /// it, and then brought up to date.
-pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
     if !path.try_exists().map_err(|cause| inaccessible(path, cause))? {
         // Making it would put it in the place of the link: a volume may not be mounted.
         if path.is_symlink() {
@@ -49,28 +56,37 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenErro
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|cause| inaccessible(path, cause))?;
     keep_private(path, &file)?;
     former::keep(path, cache_bytes)?;
-    let db = open_patiently(path, || builder(cache_bytes).open(path))?;
-    upgrade(path, &db)?;
+    let opened = open_patiently(path, || open_file(path, cache_bytes))?;
+    upgrade(path, &opened.db)?;
     // Whoever was rewriting the file when they were killed left half a copy of it behind.
     let real = std::fs::canonicalize(path).map_err(|cause| inaccessible(path, cause))?;
     disk::remove_left_over(&beside(&real, SCRUB)).map_err(|cause| inaccessible(path, cause))?;
-    Ok(db)
+    Ok(opened)
+}
+
+/// Opens the file at `path`, which has to hold a database.
+pub(super) fn open_file(path: &Path, cache_bytes: usize) -> Result<Opened, DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        // Of nothing a new database would be made.
+        return Err(std::io::Error::from(ErrorKind::InvalidData).into());
+    }
+    let storage = Storage::file(file)?;
+    let db = builder(cache_bytes).create_with_backend(storage.clone())?;
+    Ok(Opened { db, storage })
 }
 
 /// Opens the data file that the backend holds, making a new one when it is empty. Of what is in no file nothing is kept before
 /// it is brought up to date.
-pub(super) fn open_backend(
-    backend: impl StorageBackend,
-    path: &Path,
-    cache_bytes: usize,
-) -> Result<Database, OpenError> {
+pub(super) fn open_backend(backend: impl StorageBackend, path: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
     let is_new = backend.len().map_err(|cause| inaccessible(path, cause))? == 0;
-    let db = builder(cache_bytes).create_with_backend(backend).map_err(|cause| refused(path, cause))?;
+    let storage = Storage::new(backend);
+    let db = builder(cache_bytes).create_with_backend(storage.clone()).map_err(|cause| refused(path, cause))?;
     if is_new {
         initialise(&db, SCHEMA).map_err(|cause| OpenError::Store { path: path.to_owned(), cause })?;
     }
     upgrade(path, &db)?;
-    Ok(db)
+    Ok(Opened { db, storage })
 }
 
 /// Makes a whole new file beside `path` and then gives it its name, so that a file of that name is never half made.
@@ -155,10 +171,7 @@ fn keep_private(path: &Path, file: &File) -> Result<(), OpenError> {
     file.set_permissions(PermissionsExt::from_mode(0o600)).map_err(|cause| inaccessible(path, cause))
 }
 
-pub(super) fn open_patiently(
-    path: &Path,
-    open: impl Fn() -> Result<Database, DatabaseError>,
-) -> Result<Database, OpenError> {
+pub(super) fn open_patiently<T>(path: &Path, open: impl Fn() -> Result<T, DatabaseError>) -> Result<T, OpenError> {
     let since = Instant::now();
     loop {
         match open() {

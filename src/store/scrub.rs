@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 
 use redb::{Database, ReadableDatabase as _};
 
-use super::copy::{Fault, LARGE, Listener, copy};
+use super::copy::{Fault, Listener, copy};
 use super::error::Error;
 use super::live::{DataFile, Live};
+use super::schema::Opened;
 use super::state::State;
 use super::writer::Writer;
 use super::{By, Shared, Store, schema, tables};
@@ -133,7 +134,7 @@ impl Writer {
         }
         // Of some damage redb does not return an error but panics.
         let rewritten = catch_unwind(AssertUnwindSafe(|| rewrite(path, &self.live, &self.state, listener)));
-        let (db, file, sizes) = rewritten.unwrap_or(Err(Error::Panicked.into())).inspect_err(|error| {
+        let (opened, file, sizes) = rewritten.unwrap_or(Err(Error::Panicked.into())).inspect_err(|error| {
             if let ScrubError::Store(cause) = error
                 && cause.is_fatal()
             {
@@ -141,7 +142,7 @@ impl Writer {
                 self.failed.send_replace(true);
             }
         })?;
-        self.live.replace(db, Some(file));
+        self.live.replace(opened, Some(file));
         Ok(sizes)
     }
 }
@@ -152,7 +153,7 @@ fn rewrite(
     live: &Live,
     state: &State,
     listener: Listener<'_>,
-) -> Result<(Database, DataFile, Sizes), ScrubError> {
+) -> Result<(Opened, DataFile, Sizes), ScrubError> {
     let open = live.file().ok_or(ScrubError::NoFile)?;
     let moved = || ScrubError::Moved(path.to_owned());
     // A link stays; the file it leads to is replaced.
@@ -164,14 +165,14 @@ fn rewrite(
     ensure_room(&path, &old)?;
     let new = Beside::create(&path, &old)?;
     new.fill(&live.db(), open.cache_bytes, listener)?;
-    let db = new.reopen(&live.db(), open.cache_bytes, state)?;
+    let opened = new.reopen(&live.db(), open.cache_bytes, state)?;
     let after = disk::used(&fs::metadata(&new.path).map_err(new.undone())?);
     let file = DataFile::at(&new.path, open.cache_bytes).ok_or_else(moved)?;
     fs::rename(&new.path, &path).map_err(new.undone())?;
     // Which of the two files a power cut would leave is not known until the folder is on the disk. They hold the
     // same, but that ends with the next write.
     disk::sync_folder(&path).map_err(|cause| Error::Storage(Box::new(redb::Error::Io(cause))))?;
-    Ok((db, file, Sizes { before: disk::used(&old), after }))
+    Ok((opened, file, Sizes { before: disk::used(&old), after }))
 }
 
 /// A new file in the making, beside the one it is to replace. It goes when this goes, unless it was renamed.
@@ -216,7 +217,7 @@ impl Beside {
         let file = self.file.try_clone().map_err(self.undone())?;
         let db = schema::builder(cache).create_file(file).map_err(|cause| self.spoilt(cause))?;
         let from = old.begin_read().map_err(Error::from)?;
-        copy(&from, &db, LARGE, listener).map_err(|fault| match fault {
+        copy(&from, &db, listener).map_err(|fault| match fault {
             Fault::Stopped => ScrubError::Stopped,
             Fault::Source(cause) => cause.into(),
             Fault::Target(Error::Storage(cause)) => self.spoilt(*cause),
@@ -225,19 +226,20 @@ impl Beside {
     }
 
     /// Opens the new database as a start would, and makes sure that it holds what the old one holds.
-    fn reopen(&self, old: &Database, cache: usize, state: &State) -> Result<Database, ScrubError> {
-        let db = schema::builder(cache).open(&self.path).map_err(|cause| self.spoilt(cause))?;
-        schema::check(&self.path, &db).map_err(|cause| self.spoilt(cause))?;
+    fn reopen(&self, old: &Database, cache: usize, state: &State) -> Result<Opened, ScrubError> {
+        let opened = schema::open_file(&self.path, cache).map_err(|cause| self.spoilt(cause))?;
+        let db = &opened.db;
+        schema::check(&self.path, db).map_err(|cause| self.spoilt(cause))?;
         let expected = tables::count(&old.begin_read().map_err(Error::from)?)?;
         let found = db.begin_read().map_err(Error::from).and_then(|txn| tables::count(&txn));
-        let same_log = State::load(&db, Clock::system())
+        let same_log = State::load(db, Clock::system())
             .is_ok_and(|(found, doubt)| doubt.is_none() && head(&found.log) == head(&state.log));
         let same_rows = found.is_ok_and(|found| found == expected);
         if !same_rows || !same_log {
             return Err(self.spoilt("the copy is not what it was made from"));
         }
         self.file.sync_all().map_err(self.undone())?;
-        Ok(db)
+        Ok(opened)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -132,15 +133,28 @@ async fn nothing_is_written_over_and_what_is_wrong_is_said() {
     assert!(no(&["mine.redb/copy.redb"]).contains("mine.redb does not take files (Not a directory)"));
     fs::write(here.path().join("copy.redb.part"), "whose?").unwrap();
     assert!(no(&["copy.redb"]).contains("copy.redb.part is in the way"));
+    for name in ["rollbook.redb.targets", "rollbook.redb.schema3", ".rollbook.redb.scrub"] {
+        assert!(no(&[data.with_file_name(name).to_str().unwrap()]).contains("a name that belongs to the data file"));
+    }
     // A disk that is full at all times. That is seen before anything is written.
     assert!(no(&["/sys/copy.redb"]).contains("a backup needs as much room as the data file"));
     assert_eq!(fs::read_to_string(here.path().join("mine.redb")).unwrap(), "mine");
     assert_eq!(names(here.path()), ["copy.redb.part", "mine.redb"]);
     let reasons: Vec<_> =
         made(&server.app.store, "backup.made").await.into_iter().map(|entry| entry.leaf.reason).collect();
-    let expected =
-        ["no_room", "taken", "folder", "folder", "folder", "taken", "taken"].map(|reason| Some(reason.to_owned()));
+    let expected = ["no_room", "taken", "taken", "taken", "taken", "folder", "folder", "folder", "taken", "taken"]
+        .map(|reason| Some(reason.to_owned()));
     assert_eq!(reasons, expected);
+    // What the server cannot be told is not asked of it, nor done without it.
+    let named = |data: &Path| {
+        let mut command = backup(here.path(), data, &[]);
+        command.arg(std::ffi::OsStr::from_bytes(b"caf\xe9.redb"));
+        command
+    };
+    for data in [&data, &here.path().join("none.redb")] {
+        let said = refused(named(data));
+        assert!(said.contains("caf\u{fffd}.redb' cannot be used: the name is not UTF-8 text"), "{said}");
+    }
     // Each was told to whoever asked, and is nobody else's business.
     assert_eq!((server.app.backups.failures(), server.app.backups.last()), (0, None));
 

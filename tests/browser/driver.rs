@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// No window is narrower; a telephone is feigned then.
 const NARROWEST: u32 = 500;

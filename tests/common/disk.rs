@@ -87,17 +87,23 @@ enum Change {
 impl Change {
     fn apply(&self, image: &mut Vec<u8>, mut survives: impl FnMut() -> bool) {
         match self {
-            Self::Resize(length) => image.resize(*length, 0),
+            Self::Resize(length) => {
+                image.truncate(*length);
+                lengthen(image, *length);
+            }
             Self::Write(at, data) => {
-                if image.len() < at + data.len() {
-                    image.resize(at + data.len(), 0);
-                }
+                lengthen(image, at + data.len());
                 for (n, sector) in data.chunks(SECTOR).enumerate().filter(|_| survives()) {
                     image[at + n * SECTOR..][..sector.len()].copy_from_slice(sector);
                 }
             }
         }
     }
+}
+
+/// Makes it that long at least, with zeros. Unoptimised, `resize` writes them one by one.
+fn lengthen(image: &mut Vec<u8>, length: usize) {
+    image.extend_from_slice(&vec![0; length.saturating_sub(image.len())]);
 }
 
 impl Disk {

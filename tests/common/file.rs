@@ -132,7 +132,7 @@ fn hash<K: Key + 'static, V: Stored + 'static>(txn: &ReadTransaction, name: &str
 }
 
 /// All rows of a table, in the table's order, each made into something that outlives the transaction.
-fn rows<K: Key + 'static, V: Stored + 'static, T>(
+pub fn rows<K: Key + 'static, V: Stored + 'static, T>(
     txn: &ReadTransaction,
     name: &str,
     make: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> T,

@@ -3,6 +3,7 @@
 
 pub mod sign;
 pub mod tokens;
+pub mod wait;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub static CLERK: LazyLock<Issuer> = LazyLock::new(|| Issuer::new("ins_test"));
 pub struct TestServer {
     pub address: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    pub redirect: Option<SocketAddr>,
     pub app: App,
     pub client: Client,
     dir: TempDir,
@@ -71,9 +73,10 @@ impl TestServer {
         let server = Server::bind(Config::read(get).unwrap(), clock).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, metrics, app) = (server.address(), server.metrics_address(), server.app().clone());
+        let redirect = server.redirect_address();
         let run = tokio::spawn(server.run(async move { drop(stopped.await) }));
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { address, metrics, app, client, dir, stop: Some(stop), run: Some(run) }
+        Self { address, metrics, redirect, app, client, dir, stop: Some(stop), run: Some(run) }
     }
 
     /// Stops the server and gives back the folder with its data file.
@@ -88,7 +91,8 @@ impl TestServer {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.app.settings.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -191,9 +195,10 @@ pub fn clerk_id(id: &str) -> ClerkId {
     id.parse().unwrap()
 }
 
-/// A token of that user's, good for a minute from now.
+/// A token of that user's, good for an hour from now: Clerk's are good for a minute, in which nothing here has to be done.
 pub fn token(id: &str) -> String {
-    CLERK.mint(&tokens::claims(id, sign::now_seconds()))
+    let now = sign::now_seconds();
+    CLERK.mint(&tokens::with(&tokens::claims(id, now), "exp", now + 3600))
 }
 
 pub fn now() -> Timestamp {

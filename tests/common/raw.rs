@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use rollbook::http::guard::{self, Hosts, Peer};
 use rollbook::http::{failed, refused};
-use rollbook::server::accept::{Drained, Limits, serve};
+use rollbook::server::accept::{Door, Drained, Limits, serve};
+use rollbook::tls::Tls;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -20,7 +21,11 @@ use tokio::task::JoinHandle;
 use warp::reply::Response;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The length of the body at `/large`: more than a connection takes off the server's hands while nobody reads, and no more,
+/// for one with small buffers takes long to read.
+pub(crate) const LARGE: usize = 1 << 18;
 
 /// The future's output; a failed test where there is none.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
@@ -62,9 +67,14 @@ impl Running {
     }
 }
 
-/// Starts a server with these limits on a free port of 127.0.0.1. When it has stopped, nothing of the service
-/// is left in any task.
+/// Starts a server with these limits on a free port of 127.0.0.1.
 pub(crate) async fn start(limits: Limits) -> Running {
+    start_with(None, limits).await
+}
+
+/// The same, within TLS if there is some. When it has stopped, nothing of the service
+/// is left in any task.
+pub(crate) async fn start_with(tls: Option<Tls>, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -81,7 +91,7 @@ pub(crate) async fn start(limits: Limits) -> Running {
     });
     let served = tokio::spawn(async move {
         let (fault, until) = (|fault, _: &_| failed(fault), async { stopped.await.unwrap_or_default() });
-        let drained = serve(listener, service, fault, limits, Arc::default(), until).await;
+        let drained = serve(Door::with_tls(listener, tls), service, fault, limits, Arc::default(), until).await;
         assert_eq!(Arc::strong_count(&in_use), 1);
         drained
     });
@@ -106,7 +116,7 @@ async fn answer(request: Request<Incoming>, begun: Arc<Notify>, go_on: Arc<Notif
         }
         "/panic" => panic!("on purpose"),
         "/refuse" => Ok(status(StatusCode::PAYLOAD_TOO_LARGE)),
-        "/large" => Ok(Response::new(vec![b'x'; 1 << 20].into())),
+        "/large" => Ok(Response::new(vec![b'x'; LARGE].into())),
         _ => Ok(status(StatusCode::NOT_FOUND)),
     }
 }

@@ -5,8 +5,7 @@
 use std::io::Write as _;
 use std::process::{Command, Output};
 
-use crate::common::tokens::{claims, with};
-use crate::common::{CLERK, TestServer, sign, user_event};
+use crate::common::{TestServer, user_event};
 
 /// What Python says when a module is not installed.
 fn is_missing(output: &Output) -> bool {
@@ -46,9 +45,7 @@ async fn schemathesis_finds_nothing() {
         let id = format!("user_{number}");
         assert_eq!(server.outcome(&user_event("user.created", &id, 1_700_000_000_000, name)).await, "applied");
     }
-    server.admin("user_boss").await;
-    let now = sign::now_seconds();
-    let token = CLERK.mint(&with(&claims("user_boss", now), "exp", now + 3600));
+    let token = server.admin("user_boss").await;
     let dir = tempfile::tempdir().unwrap();
     let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/description/schemathesis.toml");
     let arguments = [

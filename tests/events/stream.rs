@@ -201,7 +201,8 @@ async fn a_stream_does_not_hold_up_the_servers_end() {
 async fn a_stream_ends_when_its_token_runs_out() {
     let clock = Clock::fixed(common::now());
     let server = TestServer::with_clock(&[], clock.clone()).await;
-    let boss = server.admin("user_boss").await;
+    server.admin("user_boss").await;
+    let boss = CLERK.mint(&claims("user_boss", clock.now().as_seconds()));
     let mut reader = Reader::open(&server, &boss, "", None).await;
     reader.take(2).await;
     server.outcome(&user_event("user.created", "user_1", T, "Ann")).await;
@@ -215,12 +216,7 @@ async fn a_stream_ends_when_its_token_runs_out() {
 #[tokio::test]
 async fn a_stream_ends_with_the_readers_rights() {
     let server = TestServer::start().await;
-    // Good for an hour: it is not the token that ends here.
-    let boss = {
-        server.admin("user_boss").await;
-        let now = sign::now_seconds();
-        CLERK.mint(&with(&claims("user_boss", now), "exp", now + 3600))
-    };
+    let boss = server.admin("user_boss").await;
     let mut reader = Reader::open(&server, &boss, "", None).await;
     reader.take(2).await;
     let patch = UserPatch { role: Some("USER".parse().unwrap()), ..UserPatch::default() };

@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, Value as Stored,
-};
+use redb::{Database, ReadableDatabase as _};
 use serde_json::Value;
 
 use super::script::OLD;
-use crate::file;
+use crate::file::{self, rows};
 
 /// Table → a hash over what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,15 +71,6 @@ fn hash(rows: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     rows.hash(&mut hasher);
     hasher.finish()
-}
-
-fn rows<K: Key + 'static, V: Stored + 'static, T>(
-    txn: &ReadTransaction,
-    name: &str,
-    make: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> T,
-) -> Vec<T> {
-    let rows = txn.open_table(TableDefinition::<K, V>::new(name)).unwrap();
-    rows.iter().unwrap().map(Result::unwrap).map(|(key, value)| make(key.value(), value.value())).collect()
 }
 
 /// A JSON text in which people go by their ids, and what was made up by chance is left out.

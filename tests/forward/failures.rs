@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rollbook::clock::Clock;
 
 use crate::common::TestServer;
-use crate::receiver::{Call, Receiver};
+use crate::receiver::Receiver;
 use crate::{NEAR, add, by, create, events, name, seqs, start, status, until};
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn an_outage_is_told_once_and_so_is_its_end() {
     create(&server, "user_2").await;
     for count in 1..=6 {
         receiver.after(count).await;
-        until(&server, "crm", |status| status.course.failing.as_ref().is_some_and(|f| f.attempts == count as u64))
+        until(&server, "crm", |status| status.course.failing.as_ref().is_some_and(|f| f.attempts >= count as u64))
             .await;
         until(&server, "crm", |status| status.next_try_at.is_some()).await;
         server.app.forwarder.retry_now(&name("crm")).unwrap();
@@ -56,11 +56,11 @@ async fn an_outage_is_told_once_and_so_is_its_end() {
     .await;
     receiver.say(|_| Some((500, "", "")));
     create(&server, "user_3").await;
-    let before = Clock::system().now();
-    let failing = until(&server, "crm", |status| status.course.failing.is_some()).await;
-    assert_eq!(failing.course.failing.unwrap().attempts, 1, "a new outage");
-    let wait = failing.next_try_at.unwrap().as_millis() - before.as_millis();
-    assert!(wait <= 1100, "pauses begin anew: {wait}");
+    let status = until(&server, "crm", |status| status.course.failing.is_some()).await;
+    let failing = status.course.failing.unwrap();
+    assert_eq!(failing.attempts, 1, "a new outage");
+    let wait = status.next_try_at.unwrap().as_millis() - failing.since.as_millis();
+    assert!(wait <= 1000, "pauses begin anew: {wait}");
     receiver.take();
     until(&server, "crm", |status| status.course.delivered == 3).await;
     let entries = server.entries().await;
@@ -159,17 +159,19 @@ async fn a_target_that_never_answers_holds_up_nobody_and_not_the_end() {
     }
     assert_eq!(seqs(&live.after(100).await).len(), 100);
     until(&server, "live", |status| status.course.delivered == 100).await;
-    assert_eq!(dead.calls().len(), 1, "one call at a time");
+    let waiting = dead.calls();
+    let first = waiting[0].header("webhook-id");
+    // Where all of this took longer than a call may, there was another, of the same.
+    assert!(waiting.iter().all(|call| call.header("webhook-id") == first), "one call at a time");
     let since = Instant::now();
     let dir = server.stop().await;
     assert!(since.elapsed() < Duration::from_secs(10), "a call under way is given up");
+    let given_up = dead.calls().len();
     dead.take();
     let server = TestServer::open(dir, &[NEAR], Clock::system()).await;
-    let calls = dead.after(101).await;
-    let ids: Vec<&str> = calls.iter().map(|call| call.header("webhook-id")).collect();
-    assert_eq!(ids[0], ids[1], "it is sent again");
-    let numbers: Vec<u64> = calls[1..].iter().map(Call::seq).collect();
-    assert!(numbers.is_sorted() && numbers == seqs(&live.calls()));
+    let calls = dead.after(given_up + 100).await;
+    assert_eq!(calls[given_up].header("webhook-id"), first, "it is sent again");
+    assert_eq!(seqs(&calls[given_up..]), seqs(&live.calls()));
     until(&server, "live", |status| status.behind == 0).await;
     assert_eq!(live.calls().len(), 100, "what was taken is not told again");
 }

@@ -7,7 +7,7 @@ use rollbook::clock::Clock;
 use rollbook::stand_in::StandIn;
 use rollbook::target::Kind;
 
-use crate::common::{TestServer, sign, user_event};
+use crate::common::{TestServer, sign, user_event, wait};
 use crate::process::{Process, serve};
 use crate::receiver::{Receiver, SECRET};
 use crate::{NEAR, T, add, events, seqs};
@@ -120,11 +120,18 @@ async fn no_secret_is_in_the_data_file_or_in_any_line() {
         process
     });
     let process = process.await.unwrap();
-    // So often that the outage is in the log.
     let calls = receiver.after(3).await;
     assert_eq!(calls[0].header("svix-id"), calls[2].header("svix-id"));
     other.after(2).await;
     let said = tokio::task::spawn_blocking(move || {
+        // So often that the outage is in the log, and not only on its way to there.
+        wait::blocking("three failures", || {
+            let metrics = process.connect().get("/metrics").unwrap().1;
+            let failures = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix("rollbook_forward_failures_total{target=\"settings\"} "));
+            failures.unwrap().parse::<u64>().unwrap() >= 3
+        });
         let since = Instant::now();
         process.terminate();
         let (status, said) = process.wait();

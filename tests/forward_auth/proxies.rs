@@ -47,7 +47,7 @@ impl Proxy {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), ready).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(1), ready).await.unwrap();
         proxy
     }
 
@@ -193,7 +193,7 @@ async fn streams(server: &TestServer, proxy: &Proxy) {
                 text.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(1), told).await.unwrap();
     }
 }
 

@@ -4,15 +4,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::header::COOKIE;
 
+use crate::common::wait::until;
 use crate::program::{Program, skip};
-
-/// Nothing here takes this long. What does is a failure, not a slow machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What one password takes while it is hashed, in kB.
 const HASH: u64 = 64 * 1024;
@@ -81,11 +78,7 @@ async fn what_it_writes_is_its_owners_alone() {
     assert_eq!(asked.status(), 303);
     let is_there =
         |file: std::io::Result<fs::DirEntry>| file.unwrap().path().extension().is_some_and(|end| end == "redb");
-    let since = Instant::now();
-    while !fs::read_dir(program.home.path().join("backups")).unwrap().any(is_there) {
-        assert!(since.elapsed() < PATIENCE, "there is no backup");
-        tokio::task::yield_now().await;
-    }
+    until("a backup", || fs::read_dir(program.home.path().join("backups")).unwrap().any(is_there)).await;
     for arguments in [&["export", "log", "--out", "log"][..], &["export", "users", "--format", "csv", "--out", "users"]]
     {
         program.printed("umask 000", arguments);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::file::Witness;
 use crate::ledger::{Ledger, data, left_behind, nth};
-use crate::process::{Process, refused, serve, serve_under};
+use crate::process::{Process, refused, said, serve, serve_under};
 use crate::volume::Volume;
 use crate::{can, skip};
 
@@ -107,6 +107,32 @@ fn a_file_that_cannot_be_read_or_written_is_refused() {
     }
     chown(data(dir.path()), Some(NOBODY), Some(NOBODY)).unwrap();
     assert_goes_on(dir.path(), serve_as_nobody(dir.path()).unwrap(), &ledger);
+}
+
+#[test]
+fn a_key_or_a_mark_of_another_s_is_seen_by_the_doctor() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(command) = serve_as_nobody(dir.path()) else { return };
+    made(dir.path(), command);
+    let doctor = |by: &str, found: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", by, "--regid", by, "--clear-groups", env!("CARGO_BIN_EXE_rollbook"), "doctor"]);
+        let said = said(command.current_dir(dir.path()).env("ROLLBOOK_DATA", data(dir.path()))).out;
+        assert!(said.contains(&format!("log's files  {found}")), "{by}, {found}: {said}");
+    };
+    let whole = format!("{} and ", dir.path().join("rollbook.redb.key").display());
+    for name in ["rollbook.redb.key", "rollbook.redb.hwm"] {
+        let path = dir.path().join(name);
+        doctor("65534", &whole);
+        chown(&path, Some(0), Some(0)).unwrap();
+        doctor("65534", &format!("{} cannot be read (Permission denied); give it to", path.display()));
+        // Whoever may read everything sees it by whose the data file is.
+        doctor("0", &format!("{} belongs to another user than the data file; give it to", path.display()));
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        // Rollbook writes neither: it puts a new one in the place of the old.
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        doctor("65534", &whole);
+    }
 }
 
 #[test]

@@ -7,10 +7,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::common::tokens::{ISSUER, Issuer, jwks, message, with, without};
+use crate::common::wait::until;
 use crate::common::{CLERK, TestServer};
 use crate::file::state;
 use crate::jwks_server::JwksServer;
-use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet, until};
+use crate::stand::{ME, OTHER, Stand, after_restart, assert_refused, at, kept_and_quiet};
 
 #[tokio::test]
 async fn keys_that_come_with_the_token() {

@@ -1,7 +1,6 @@
 //! A server whose clock stands, and what is asked of it again and again.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use reqwest::StatusCode;
 use rollbook::audit::Entry;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::common::tokens::{Issuer, PARTY, claims, with};
+use crate::common::wait::until;
 use crate::common::{Answer, CLERK, TestServer, sign};
 use crate::file::state;
 use crate::jwks_server::JwksServer;
@@ -140,16 +140,6 @@ pub(crate) async fn raw(server: &TestServer, line: &str, headers: &[u8]) -> (u16
 pub(crate) async fn kept_and_quiet(stand: &Stand, keys: &JwksServer, fetches: usize) {
     assert_eq!(keys.hits(), fetches);
     until("keys in the data file", || stand.server.app.store.keys().unwrap().is_some()).await;
-}
-
-/// Waits for what must happen soon; a failed test if it does not.
-pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let wait = async {
-        while !happened() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("still waiting for {what}"));
 }
 
 /// What the log says once the server has stopped, which is when the last minute is written down.
