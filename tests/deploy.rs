@@ -2,6 +2,8 @@
 //! far as it can be without the machine it is for. What judges it elsewhere judges it here, where it is installed.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 #[path = "common/process.rs"]
 mod process;

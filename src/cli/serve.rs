@@ -49,7 +49,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         Err(Error::System(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {}
         greeted => greeted?,
     }
-    supervisor.ready(&format!("listening on http://{}", server.address()));
+    supervisor.ready(&said_where(&server));
     let store = server.app().store.clone();
     let watch = tokio::spawn(supervisor.clone().watch(store.clone()));
     let stop = async move {
@@ -63,12 +63,16 @@ pub async fn run(config: Config) -> Result<(), Error> {
     Ok(server.run(stop).await?)
 }
 
+fn said_where(server: &Server) -> String {
+    format!("listening on {}://{}", scheme(server.app().settings.tls.is_some()), server.address())
+}
+
 /// Says where the server listens and, while nobody has set the admin's password, how to. The link itself
 /// is shown on a terminal only: what goes to a log stays there.
 async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
     let mut out = io::stdout();
-    writeln!(out, "listening on {}://{}", scheme(app.settings.tls.is_some()), server.address())?;
+    writeln!(out, "{}", said_where(server))?;
     if let Some(address) = server.redirect_address() {
         writeln!(out, "sending on to https from http://{address}")?;
     }

@@ -10,6 +10,7 @@ use rollbook::stand_in::StandIn;
 use rollbook::store::By;
 use serde_json::Value;
 
+use crate::authority::Authority;
 use crate::common::{TestServer, sign, token, user_event};
 use crate::{approved, deploy, handed_out, judge};
 
@@ -35,7 +36,17 @@ async fn everything() -> String {
     let by = || By { actor: Actor::Cli, source: Source::Cli };
     server.app.walks.follow(false, by(), |_| ()).await.unwrap().result.unwrap();
     server.app.backups.follow(None, by(), |_| ()).await.unwrap().result.unwrap();
-    server.get("/metrics").await.text
+    server.get("/metrics").await.text + &with_tls().await
+}
+
+/// The same page of one that speaks TLS, read at the metrics' own address, which does not.
+async fn with_tls() -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let [chain, key] = Authority::new().make().write(dir.path());
+    let settings = [(chain.0, chain.1.as_str()), (key.0, key.1.as_str()), ("ROLLBOOK_METRICS_LISTEN", "127.0.0.1:0")];
+    let server = TestServer::with(&settings).await;
+    let page = server.client.get(format!("http://{}/metrics", server.metrics.unwrap()));
+    page.send().await.unwrap().text().await.unwrap()
 }
 
 /// What a query asks for: each metric, with what is demanded of its labels.
