@@ -4,6 +4,7 @@
 //! Nothing here calls out or reads more than a few names and numbers, so that a page may ask at every view.
 
 mod backups;
+mod certificate;
 mod clerk;
 mod targets;
 
@@ -20,6 +21,7 @@ use crate::notary::{self, key_path, mark_path};
 use crate::store::{self, Store};
 
 pub use self::backups::{BACKUPS, backups};
+pub use self::certificate::{CERTIFICATE, certificate};
 pub use self::clerk::{COMPARED, answered, compared, counted_there};
 pub use self::targets::{Standing, TARGETS, standing, targets};
 

@@ -12,9 +12,11 @@ pub mod doctor;
 mod erasure;
 mod ever;
 pub mod export;
+mod flags;
 pub mod healthcheck;
 pub mod keys;
 pub mod local;
+pub mod manual;
 pub mod output;
 pub mod progress;
 pub mod prune;
@@ -26,17 +28,18 @@ pub mod sync;
 pub mod verify;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use jiff::civil::Date;
 
-use crate::config::{SETTINGS, Setting};
 use crate::control::{Erase, Listing, Practice, Request};
 use crate::page::{Cursor, Limit};
 use crate::store::UserFilter;
 use crate::user::{BadName, HandleKind, Plan, PracticeId, Role, Standing, UserRef};
+
+pub use self::flags::{LocalFlags, ServeFlags};
 
 use self::restore::Restore;
 use self::verify::Verify;
@@ -50,43 +53,43 @@ const ROTATION: &str = "\
 For 30 days checkpoints carry the signatures of both keys. Keep what is printed where you keep the former verifier key.";
 
 const ADOPTION: &str = "\
-At the start Rollbook compares the log in the data file with the newest checkpoint it ever signed, which is kept in a file
-of its own beside it (.hwm), and with its signing key (.key). When they do not belong together, the file may be an older
+At the start Rollbook compares the log in the data file with the newest checkpoint it ever signed, which is kept in a file \
+of its own beside it (.hwm), and with its signing key (.key). When they do not belong together, the file may be an older \
 copy, or changed by somebody else's hand. Then nothing is written, and the admin page says why.
 
-First look for the right file: a newer copy of the data file (`rollbook restore`), or the .key and .hwm that belong to it. If
+First look for the right file: a newer copy of the data file (`rollbook restore`), or the .key and .hwm that belong to it. If \
 there is none, `adopt` takes what is there. The log goes on under a new name, so that checkpoints signed before keep their meaning:
-whoever holds one can still tell what is missing. A file
+whoever holds one can still tell what is missing. A file \
 without entries is not taken where some were signed. To start afresh, move the .key and .hwm away as well.";
 
 const PRUNING: &str = "\
 Without --yes nothing is removed, and what would go is printed.
 
-Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left,
-and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself.
+Entries go from the old end of the log, with their details, 256 at a time. The hash tree stays: the entries that are left, \
+and what was signed before, can still be proved. That entries were pruned, up to which one and by whom, is an entry itself. \
 Users and other records are not touched.
 
-HIPAA wants records of activity kept for six years (45 CFR 164.316(b)(2)(i)). Younger entries go only with
---override-retention, and those of the last 90 days never: Clerk can still send their messages again, which would then
+HIPAA wants records of activity kept for six years (45 CFR 164.316(b)(2)(i)). Younger entries go only with \
+--override-retention, and those of the last 90 days never: Clerk can still send their messages again, which would then \
 count twice.
 
 The file does not shrink, and the bytes of what went stay in it until their room is needed: see `rollbook scrub`.";
 
 const SCRUBBING: &str = "\
-What is removed from the data file (erased details, pruned entries, deleted records) is not there any more for Rollbook, but
-its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it
+What is removed from the data file (erased details, pruned entries, deleted records) is not there any more for Rollbook, but \
+its bytes are until their room is needed. This writes a new file of what is live, makes sure that it is whole, and puts it \
 in the place of the old one. Run it after erasing or pruning. Backups made before still hold what was removed.
 
-It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. Webhooks that
-wait longer than half a minute are answered 503, and Clerk sends them again. On the disk there must be room for a second
+It works while the server runs: reads go on, writes wait until it is done, about a second for every 100 MiB. Webhooks that \
+wait longer than half a minute are answered 503, and Clerk sends them again. On the disk there must be room for a second \
 file. If anything goes wrong, and after Ctrl-C, the file stays as it was.";
 
 const SYNCING: &str = "\
-Asks Clerk for all of its users, oldest first, and makes the roll the same: who is missing here is put on it, who is out of
-date is brought up to date, and who is not in the list is asked for by name and deleted once Clerk says that there is no
+Asks Clerk for all of its users, oldest first, and makes the roll the same: who is missing here is put on it, who is out of \
+date is brought up to date, and who is not in the list is asked for by name and deleted once Clerk says that there is no \
 such user. People who were deleted or erased here stay so. Each change is an entry in the log, as of a comparison.
 
-It needs CLERK_SECRET_KEY. A running server does it, with its own settings; without one, this command does. At eight requests a
+It needs CLERK_SECRET_KEY. A running server does it, with its own settings; without one, this command does. At eight requests a \
 second a million users take some five minutes. After Ctrl-C the next one goes on from there.";
 
 const ENDS: &str = "\
@@ -94,7 +97,13 @@ Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
 
 /// The roll of your Clerk users, and the book of everything that happened to them, in one file.
 #[derive(Debug, Parser)]
-#[command(name = "rollbook", version, about, after_help = format!("{START}\n\n{ENDS}"))]
+#[command(
+    name = "rollbook",
+    version = env!("ROLLBOOK_VERSION"),
+    about,
+    max_term_width = 100,
+    after_help = format!("{START}\n\n{ENDS}"),
+)]
 pub struct Cli {
     /// What to do; `None` asks for the help.
     #[command(subcommand)]
@@ -105,12 +114,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Receive webhooks, answer the API, show the admin page
-    #[command(after_help = environment_only())]
+    #[command(help_template = flags::TEMPLATE, before_help = flags::introduction(), after_help = ENDS)]
     Serve(ServeFlags),
     /// Everything at once with a stand-in for Clerk: no account, no settings, a data file that goes with it
     Demo(Demo),
     /// Check settings, clock, keys, files and the running server, and say what to do
-    #[command(after_help = environment_only())]
+    #[command(help_template = flags::TEMPLATE, before_help = flags::introduction(), after_help = ENDS)]
     Doctor(ServeFlags),
     /// Sign sample events and send them to a server, as Clerk would
     SendTest(SendTest),
@@ -157,6 +166,27 @@ pub enum Command {
     /// Rewrite the data file, so that no byte of removed or erased rows is left in it
     #[command(after_help = format!("{SCRUBBING}\n\n{ENDS}"))]
     Scrub(LocalFlags),
+    /// Print what completes the command line in a shell
+    #[command(after_help = manual::COMPLETIONS)]
+    Completions(Completions),
+    /// Print the manual page, or write one for every command to a folder
+    #[command(after_help = manual::PAGES)]
+    Man(Man),
+}
+
+/// `rollbook completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    pub shell: Shell,
+}
+
+/// `rollbook man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// An existing folder; the pages are files in it
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
 }
 
 /// `rollbook adopt`.
@@ -240,10 +270,10 @@ pub enum Users {
 const RETENTION: &str = "\
 Without --yes nothing is erased, and what would go is printed.
 
-Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who
+Before you erase, make sure that nothing obliges you to keep what goes. HIPAA, for one, may require that records of who \
 read and changed health data are kept for six years.
 
-The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do
+The data file holds the erased bytes in free pages until they are used again or `rollbook scrub` rewrites it, and so do \
 backups made before.";
 
 /// `rollbook users erase`.
@@ -436,7 +466,7 @@ impl Command {
     pub fn flags(&self) -> BTreeMap<&'static str, String> {
         match self {
             Self::Serve(flags) | Self::Doctor(flags) => flags.0.clone(),
-            Self::Demo(_) => BTreeMap::new(),
+            Self::Demo(_) | Self::Completions(_) | Self::Man(_) => BTreeMap::new(),
             Self::Export(export) => export.flags().0.clone(),
             Self::Keys(keys) => keys.flags().0.clone(),
             Self::SendTest(SendTest { flags, .. })
@@ -499,72 +529,6 @@ impl Users {
     }
 }
 
-/// The flags of settings, by the variables they stand for: all of them, or those that every command has.
-#[derive(Debug, Clone, Default)]
-pub struct Flags<const ALL: bool>(BTreeMap<&'static str, String>);
-
-/// The flags of every setting that is not a secret.
-pub type ServeFlags = Flags<true>;
-
-/// The flags of the settings that every command has.
-pub type LocalFlags = Flags<false>;
-
-impl<const ALL: bool> Flags<ALL> {
-    /// The data file, if it was named by a flag: the commands that are told next need that flag too.
-    pub(super) fn data(&self) -> Option<&str> {
-        self.0.get("ROLLBOOK_DATA").map(String::as_str)
-    }
-
-    /// Each setting that has a flag here, with its flag.
-    fn settings() -> impl Iterator<Item = (&'static Setting, &'static str)> {
-        SETTINGS.iter().filter(|setting| ALL || setting.everywhere).filter_map(|s| s.flag.map(|flag| (s, flag)))
-    }
-}
-
-impl<const ALL: bool> Args for Flags<ALL> {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        Self::settings().fold(command, |command, (setting, flag)| {
-            let arg = clap::Arg::new(setting.name).long(flag).value_name(setting.value).help(help(setting));
-            // Elsewhere than with `serve` they would bury the command's own.
-            command.arg(arg.help_heading("Settings").hide_short_help(!ALL))
-        })
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl<const ALL: bool> FromArgMatches for Flags<ALL> {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |(setting, _): (&'static Setting, _)| {
-            matches.get_one::<String>(setting.name).map(|value| (setting.name, value.clone()))
-        };
-        Ok(Self(Self::settings().filter_map(given).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.extend(Self::from_arg_matches(matches)?.0);
-        Ok(())
-    }
-}
-
-fn help(setting: &Setting) -> String {
-    let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
-    format!("{} [env: {}]{default}", setting.help, setting.name)
-}
-
-/// The settings without a flag.
-fn environment_only() -> String {
-    let mut text =
-        "Only in the environment or in .env, or, with _FILE behind the name, as the path of a file:\n".to_owned();
-    for setting in SETTINGS.iter().filter(|setting| setting.is_secret()) {
-        let also = setting.also.map(|name| format!(" (or {name})")).unwrap_or_default();
-        let _ = write!(text, "  {}{also}={}\n          {}\n", setting.name, setting.value, setting.help);
-    }
-    format!("{text}\nA flag beats the environment, which beats .env.\n{ENDS}")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -585,13 +549,19 @@ mod tests {
     }
 
     #[test]
-    fn the_help_of_serve_names_every_setting() {
-        let mut command = Cli::command();
-        let help = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
-        for setting in SETTINGS {
-            assert!(help.contains(setting.name), "{}", setting.name);
-            assert_eq!(help.contains(&format!("--{} ", setting.flag.unwrap_or("?"))), !setting.is_secret());
+    fn no_help_is_wider_than_it_says() {
+        let mut commands = vec![Cli::command().term_width(100)];
+        let mut seen = 0;
+        while let Some(mut command) = commands.pop() {
+            command.build();
+            for help in [command.render_help(), command.render_long_help()] {
+                let wide = help.to_string().lines().find(|line| line.chars().count() > 100).map(str::to_owned);
+                assert_eq!(wide, None, "{}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().map(|below| below.clone().term_width(100)));
+            seen += 1;
         }
+        assert!(seen > 30);
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Config {
     pub rate_token: Rate,
     /// Where else the metrics are, for whoever can reach that address.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where plain HTTP is taken and sent on to HTTPS; only with TLS.
+    pub redirect_listen: Option<SocketAddr>,
     /// Where backups are put; `None` when none are made but where somebody says.
     pub backups: Option<Backups>,
     /// Every setting as it is in force, for people to look at.
@@ -115,6 +117,15 @@ pub struct Forward {
     pub bearer: bool,
 }
 
+/// The files, in PEM, of what HTTPS is spoken with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
 /// Which pages of other origins may call the API from a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
@@ -148,6 +159,8 @@ pub struct Local {
     pub listen: SocketAddr,
     /// How browsers reach it; the address it listens on when `None`.
     pub public_url: Option<Origin>,
+    /// What it speaks HTTPS with; plain HTTP when `None`.
+    pub tls: Option<Tls>,
     /// Which lines are logged.
     pub log: log::Filter,
     /// The form of the log; by what standard output is when `None`.
@@ -270,6 +283,7 @@ impl Config {
         let rate_address = read.rate(&names::RATE_ADDRESS);
         let rate_token = read.rate(&names::RATE_TOKEN);
         let metrics_listen = read.value(&names::METRICS_LISTEN, value::listen);
+        let redirect_listen = read.redirect();
         let sync_interval = read.value(&names::SYNC_INTERVAL, value::hours);
         let forward = read.forward();
         let forward_private = read.list(&names::FORWARD_PRIVATE, value::network);
@@ -298,6 +312,7 @@ impl Config {
                 rate_address: rate_address?,
                 rate_token: rate_token?,
                 metrics_listen,
+                redirect_listen,
                 backups,
                 in_force,
             })

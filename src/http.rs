@@ -24,6 +24,7 @@ mod organizations;
 pub mod problem;
 mod proven;
 mod query;
+pub mod redirect;
 pub mod reply;
 mod review;
 pub mod route;
@@ -59,6 +60,7 @@ use crate::forward::Forwarder;
 use crate::notary::Notary;
 use crate::reconcile;
 use crate::store::Store;
+use crate::tls::Tls;
 
 pub use self::audit::entry;
 use self::call::{Call, call};
@@ -152,6 +154,8 @@ pub struct Settings {
     pub rate_token: Rate,
     /// Where backups are put; `None` when none are made but where somebody says.
     pub backups: Option<backup::Rules>,
+    /// What HTTPS is spoken with; `None` where a proxy does that, or nobody.
+    pub tls: Option<Tls>,
     /// Every setting as it is in force, for admins to look at. No secret is in it.
     pub in_force: Vec<InForce>,
 }
@@ -241,7 +245,9 @@ pub fn service(app: &App, hosts: Hosts) -> impl Answers {
         let (app, routes, hosts) = (app.clone(), routes.clone(), Arc::clone(&hosts));
         async move {
             let (method, began) = (request.method().clone(), Instant::now());
-            let response = checked(&app, &hosts, routes, request).await?;
+            let is_for_localhost = guard::names_localhost(request.headers());
+            let mut response = checked(&app, &hosts, routes, request).await?;
+            reply::insist_on_https(&mut response, app.settings.tls.is_some(), is_for_localhost);
             app.metrics.answered(&method, Some(began.elapsed()), &response);
             Ok(response)
         }

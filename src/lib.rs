@@ -37,6 +37,7 @@
 //! - [`checks`]: what has to be right, and what to do when it is not
 //! - [`http`]: routes, handlers, error documents, the admin page (warp, askama)
 //! - [`control`]: the socket by which a command reaches the server that has the file open
+//! - [`tls`]: the certificate that is shown where no proxy does that, read anew when its files change (tokio-rustls, webpki)
 //! - [`config`]: the settings, all read at the start, all faults reported together
 //! - [`log`]: lines on standard output
 //! - [`disk`]: files that are whole or not there
@@ -48,7 +49,7 @@
 //! - [`cli`]: the commands
 //!
 //! The direction is `cli` → `stand_in` → `server` → `control` → `http` → `checks` → `reconcile`, `forward` and `backup` → `verify` →
-//! `notary` → `store` and `clerk` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in
+//! `notary` → `store`, `clerk` and `tls` → the rest. `store` and `clerk` do not know of each other: they meet in a handler, in
 //! the words of [`event`]
 //! and [`user`]. Settings are handed down as plain values; only [`server`] and [`cli`] know [`config`].
 //! `tests/layering.rs` holds all of this.
@@ -150,6 +151,7 @@ pub mod store;
 pub mod sync;
 pub mod target;
 pub mod tlog;
+pub mod tls;
 pub mod traffic;
 pub mod user;
 pub mod verify;

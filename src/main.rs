@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use rollbook::cli::{
-    Cli, Command, actor_token, backup, demo, doctor, export, healthcheck, keys, local, prune, restore, scrub,
+    Cli, Command, actor_token, backup, demo, doctor, export, healthcheck, keys, local, manual, prune, restore, scrub,
     send_test, serve, sync, verify,
 };
 use rollbook::config::{self, Config, Faults, Local, Sources, Standalone};
@@ -66,13 +66,18 @@ fn run(command: &Command) -> Result<Done, Faults> {
         // Nothing that is set may change what a newcomer sees.
         return Ok(block_on(async { Ok(demo::run(demo.port, &mut out).await?) }));
     }
+    match command {
+        Command::Completions(wanted) => return Ok(manual::completions(wanted, &mut out).map_err(Failure::from)),
+        Command::Man(wanted) => return Ok(manual::man(wanted, &mut out).map_err(Failure::from)),
+        _ => {}
+    }
     let sources = Sources::with_file(command.flags(), std::env::vars_os(), Path::new(".env"))?;
     for warning in sources.warnings() {
         eprintln!("warning: {warning}");
     }
     let get = |name: &str| sources.get(name);
     Ok(match command {
-        Command::Demo(_) => Ok(()),
+        Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
         Command::Serve(_) => {
             let config = Config::from_sources(&sources)?;
             block_on(async { Ok(serve::run(config).await?) })
@@ -85,11 +90,8 @@ fn run(command: &Command) -> Result<Done, Faults> {
             let (local, secrets) = (Local::read(get)?, config::signing_secrets(get)?);
             let secret = secrets.first().map_or("", config::Secret::expose);
             block_on(async {
-                let url = match &send.url {
-                    Some(url) => url.clone(),
-                    None => healthcheck::base(&local).await,
-                };
-                Ok(send_test::run(send.event.as_deref(), &url, secret, &mut out).await?)
+                let sender = send_test::sender(send.url.as_deref(), &local, secret).await?;
+                Ok(send_test::run(send.event.as_deref(), &sender, &mut out).await?)
             })
         }
         Command::Admin(admin) => {

@@ -3,6 +3,7 @@
 pub mod accept;
 mod descriptors;
 mod in_force;
+mod listeners;
 mod self_check;
 
 use std::net::SocketAddr;
@@ -30,14 +31,17 @@ use crate::forward::{self, Forwarder};
 use crate::http::cors::{self, Cors};
 use crate::http::guard::Hosts;
 use crate::http::limit::Rate;
+use crate::http::redirect::Way;
 use crate::http::{self, Abroad, App, Settings};
 use crate::notary::{self, Notary};
 use crate::reconcile;
 use crate::store::{self, OpenError, Store};
 use crate::sync::Policy;
 use crate::target::{Target, TargetName};
+use crate::tls::{self, Files, Tls};
 
-use self::accept::Limits;
+use self::accept::{Door, Limits};
+use self::listeners::{Bound, Listeners};
 
 /// How often a checkpoint is signed, if the log has grown.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
@@ -45,19 +49,21 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// Connections at once to the metrics' own address.
 const METRICS_CONNECTIONS: usize = 32;
 
+/// The same to the address that sends plain HTTP on, which takes no time to answer.
+const REDIRECT_CONNECTIONS: usize = 32;
+
 /// How often what is counted between times is written down.
 const TALLY_EVERY: Duration = Duration::from_mins(1);
 
 /// A server that holds its address and its data file, and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Listeners,
     hosts: Hosts,
     limits: Limits,
     app: App,
-    /// Where the metrics have an address of their own.
-    metrics: Option<(TcpListener, SocketAddr)>,
+    /// Whether browsers come by another origin than the address itself.
+    has_public_url: bool,
     keys: Keys,
     /// How often all users are compared with Clerk's, in hours.
     sync_interval: Option<NonZeroU32>,
@@ -96,6 +102,9 @@ pub enum BindError {
          them; put a copy of it elsewhere with `rollbook restore`, and start on that", .0.display()
     )]
     AmongBackups(PathBuf),
+    /// HTTPS cannot be spoken with the files that are set.
+    #[error("ROLLBOOK_TLS_CERT, ROLLBOOK_TLS_KEY: {0}")]
+    Tls(#[from] tls::Error),
     /// A signing secret cannot be one.
     #[error("CLERK_WEBHOOK_SIGNING_SECRET: {0}")]
     Secret(#[from] BadSecret),
@@ -136,13 +145,11 @@ impl Server {
     /// # Errors
     /// With what is in the way, named by the setting to change.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, BindError> {
-        let (listener, address) = listen("ROLLBOOK_LISTEN", config.local.listen).await?;
-        let metrics = match config.metrics_listen {
-            Some(address) => Some(listen("ROLLBOOK_METRICS_LISTEN", address).await?),
-            None => None,
-        };
+        let listeners = Listeners::bind(&config).await?;
+        let address = listeners.address();
+        let tls = config.local.tls.clone().map(|set| Tls::open(tls_files(set), clock.clone())).transpose()?;
         let cors = cors(&config.cors)?;
-        let in_force = in_force::rows(&config, address, metrics.as_ref().map(|(_, address)| *address));
+        let in_force = in_force::rows(&config, &listeners);
         let backend = config.backend.map(|set| Backend::new(&set.url, set.key.expose(), clock.clone())).transpose()?;
         let webhooks = Webhooks::new(config.signing_secrets.iter().map(config::Secret::expose))?;
         let policy = Policy { delete: config.delete, history: config.history, instance: config.instance };
@@ -163,7 +170,7 @@ impl Server {
             audiences: config.audience,
         };
         let settings = Settings {
-            public_origin: public_origin(config.local.public_url.as_ref(), address),
+            public_origin: public_origin(config.local.public_url.as_ref(), tls.is_some(), address),
             provision: config.provision,
             allow_impersonation: config.allow_impersonation,
             trusted_proxies: config.trusted_proxies.clone(),
@@ -172,6 +179,7 @@ impl Server {
             rate_address: rate(config.rate_address),
             rate_token: rate(config.rate_token),
             backups,
+            tls,
             in_force,
         };
         let host = log_host(config.local.public_url.as_ref());
@@ -190,23 +198,31 @@ impl Server {
         publish(&notary).await;
         let sessions = Sessions::new(keys.clone(), rules, clock.clone());
         let app = App::new(store, notary, webhooks, sessions, abroad, clock, settings);
-        let hosts = Hosts::new(config.local.public_url.as_ref().map(config::Origin::host_and_port));
+        let public_url = config.local.public_url.as_ref();
+        let hosts = Hosts::new(public_url.map(config::Origin::host_and_port)).with_tls(app.settings.tls.is_some());
         let limits = Limits::default();
         let connections = descriptors::connections(limits.connections);
         let limits = Limits { trusted: config.trusted_proxies, connections, ..limits };
-        Ok(Self { listener, address, hosts, limits, app, metrics, keys, sync_interval: config.sync_interval, control })
+        let (has_public_url, sync_interval) = (public_url.is_some(), config.sync_interval);
+        Ok(Self { listeners, hosts, limits, app, has_public_url, keys, sync_interval, control })
     }
 
     /// The address that connections are taken on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.listeners.address()
+    }
+
+    /// Where plain HTTP is sent on from, if it is.
+    #[must_use]
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.listeners.redirect_address()
     }
 
     /// The address that the metrics have for themselves, if they have one.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(_, address)| *address)
+        self.listeners.metrics_address()
     }
 
     /// What the handlers work with.
@@ -229,12 +245,21 @@ impl Server {
         chores.spawn(self_check::run(store.clone(), stopped.clone()));
         chores.spawn(reconcile::keep(self.app.walks.clone(), self.sync_interval, stopped.clone()));
         chores.spawn(backup::keep(self.app.backups.clone(), stopped.clone()));
-        if let Some((listener, _)) = self.metrics {
+        let tls = self.app.settings.tls.clone();
+        chores.spawn(renew(tls.clone(), stopped.clone()));
+        let Listeners { main: (listener, address), metrics, redirect } = self.listeners;
+        if let Some((listener, _)) = metrics {
             let limits = Limits { connections: METRICS_CONNECTIONS, ..self.limits.clone() };
             chores.spawn(show_metrics(listener, self.app.clone(), limits, stopped.clone()));
         }
+        if let Some(bound) = redirect {
+            let limits = Limits { connections: REDIRECT_CONNECTIONS, ..self.limits.clone() };
+            let public_origin = self.has_public_url.then(|| self.app.settings.public_origin.clone());
+            let way = Way { hosts: self.hosts.clone().with_tls(false), public_origin, port: address.port() };
+            chores.spawn(send_on(bound, way, limits, stopped.clone()));
+        }
         if let Some(listener) = self.control {
-            chores.spawn(answer_commands(listener, desk(&self.app, self.address), stopped));
+            chores.spawn(answer_commands(listener, desk(&self.app, address), stopped));
         }
         let (service, faults) = (http::service(&self.app, self.hosts), http::faults(&self.app));
         let (streams, connections) = (self.app.streams.clone(), self.app.metrics.connections.clone());
@@ -252,7 +277,8 @@ impl Server {
             forwarder.stop();
             walks.stop();
         };
-        let drained = accept::serve(self.listener, service, faults, self.limits, connections, until).await;
+        let drained =
+            accept::serve(Door::with_tls(listener, tls), service, faults, self.limits, connections, until).await;
         if drained.cut > 0 {
             tracing::warn!(connections = drained.cut, "server.connections_cut");
         }
@@ -273,15 +299,6 @@ impl Server {
         store.close().await;
         if failed { Err(RunError::StoreFailed) } else { Ok(()) }
     }
-}
-
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::AddrInUse => BindError::Taken { setting, address },
-        _ => BindError::Listen { setting, address, cause },
-    })?;
-    let bound = listener.local_addr().map_err(|cause| BindError::Listen { setting, address, cause })?;
-    Ok((listener, bound))
 }
 
 /// The keys that session tokens are verified with: the one that is set, or Clerk's, as they were last known.
@@ -339,8 +356,21 @@ async fn open(path: PathBuf, cache: usize, policy: Policy, clock: Clock) -> Resu
 
 /// The origin browsers use: the one set, else the address itself.
 #[must_use]
-pub fn public_origin(set: Option<&config::Origin>, address: SocketAddr) -> String {
-    set.map_or_else(|| format!("http://{}", reachable(address)), |origin| origin.as_str().to_owned())
+pub fn public_origin(set: Option<&config::Origin>, is_tls: bool, address: SocketAddr) -> String {
+    set.map_or_else(|| format!("{}://{}", scheme(is_tls), reachable(address)), |origin| origin.as_str().to_owned())
+}
+
+/// How a server's address begins.
+#[must_use]
+pub const fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
+}
+
+/// The files that HTTPS is spoken with.
+#[must_use]
+pub fn tls_files(set: config::Tls) -> Files {
+    let config::Tls { certificate, key } = set;
+    Files { certificate: absolute(certificate), key: absolute(key) }
 }
 
 /// The host that the log's name begins with: the one browsers use, if it was set.
@@ -397,6 +427,20 @@ async fn publish(notary: &Notary) {
         Ok(_) | Err(notary::Error::InDoubt(_)) => {}
         Err(cause) => tracing::error!(%cause, "log.checkpoint_not_signed"),
     }
+}
+
+/// Serves the certificate anew when its files change.
+async fn renew(tls: Option<Tls>, stopped: watch::Receiver<()>) {
+    if let Some(tls) = tls {
+        tls.keep(stopped).await;
+    }
+}
+
+/// Sends plain HTTP on to HTTPS.
+async fn send_on((listener, _): Bound, way: Way, limits: Limits, mut stopped: watch::Receiver<()>) {
+    let until = async move { drop(stopped.changed().await) };
+    let fault = |fault, _: &_| http::failed(fault);
+    let _ = accept::serve(listener, http::redirect::service(way), fault, limits, Arc::default(), until).await;
 }
 
 /// Answers at the metrics' own address.

@@ -47,6 +47,7 @@ mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ struct Shared {
     /// The log's size, for those who wait for it to grow.
     size: watch::Sender<u64>,
     figures: Mutex<Figures>,
+    /// Whether it rewrites the file, and comes to nothing else meanwhile.
+    rewriting: AtomicBool,
 }
 
 impl Shared {
@@ -260,6 +263,17 @@ impl Store {
     pub async fn failed(&self) {
         let mut failed = self.0.failed.subscribe();
         let _ = failed.wait_for(|failed| *failed).await;
+    }
+
+    /// Waits until the writer has come past all that is in line; whether it has.
+    pub async fn pass_writer(&self) -> bool {
+        self.0.queue.between(|_, _| ()).await.is_ok()
+    }
+
+    /// Whether the file is being rewritten, see [`Store::scrub`]. Writes wait until that is done.
+    #[must_use]
+    pub fn is_rewriting(&self) -> bool {
+        self.0.shared.rewriting.load(Ordering::Relaxed)
     }
 
     /// How much there is, as of the last commit.

@@ -4,6 +4,8 @@
 #[path = "backup/command.rs"]
 mod command;
 mod common;
+#[path = "common/deliveries.rs"]
+mod deliveries;
 #[path = "common/disk.rs"]
 mod disk;
 
@@ -11,7 +13,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use common::user_event;
+use deliveries::received;
 use disk::{Call, Disk};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use rollbook::audit::{Actor, Draft, Source};
@@ -20,6 +26,8 @@ use rollbook::clock::{Clock, Timestamp};
 use rollbook::notary::Notary;
 use rollbook::store::{By, Store};
 use rollbook::sync::Policy;
+
+const T: i64 = 1_750_000_000_000;
 
 const LEAVES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit_leaf-1");
 
@@ -121,6 +129,40 @@ async fn nothing_is_left_of_one_that_was_given_up() {
         assert_eq!(ended(&store).await, ("error".to_owned(), Some("stopped".to_owned())));
         assert_eq!(count(folder.path()), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_file_does_not_grow_for_a_backup_whatever_is_written_meanwhile() {
+    const FILLED: i64 = 2000;
+    let (dir, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, notary) = log(&dir.path().join("roll.redb"), 1).await;
+    let user = |n: i64| {
+        let event = user_event("user.updated", &format!("user_{}", n % 500), T + n, &"Ann ".repeat(400));
+        received(&format!("msg_{n}"), &event.to_string())
+    };
+    let mut filling = tokio::task::JoinSet::new();
+    for n in 0..FILLED {
+        let (store, user) = (store.clone(), user(n));
+        filling.spawn(async move { store.ingest(user).await.unwrap() });
+    }
+    filling.join_all().await;
+    let used = || fs::metadata(store.path()).unwrap().blocks() * 512;
+    let before = used();
+    let (handle, writer, written) =
+        (tokio::runtime::Handle::current(), store.clone(), Arc::new(AtomicI64::new(FILLED)));
+    let next = written.clone();
+    let write = move |_| {
+        for _ in 0..10 {
+            handle.block_on(writer.ingest(user(next.fetch_add(1, Ordering::Relaxed)))).unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let made = make_while(&store, &notary, folder.path(), Box::new(write)).await.unwrap();
+    let (written, grown) = (written.load(Ordering::Relaxed) - FILLED, used().saturating_sub(before));
+    println!("{before} bytes, grown by {grown} in {written} writes; the backup is {} long", made.bytes);
+    // Every one of them frees some ten pages, which can be used again.
+    assert!(written > 200, "{written}");
+    assert!(grown < 4096 * u64::try_from(written).unwrap(), "{grown}");
 }
 
 #[tokio::test]

@@ -226,6 +226,24 @@ fn a_snapshot_of_one_moment_is_a_safe_copy_under_load() {
     }
 }
 
+#[test]
+fn a_backup_made_under_load_is_a_safe_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (load, server) = (Load::default(), Process::start(serve(dir.path())));
+    load.during(server.address, || {
+        for count in (200..=1000).step_by(200) {
+            let (acknowledged, there) = (load.at_least(count), tempfile::tempdir().unwrap());
+            let backup = there.path().join("backup.redb");
+            rollbook(dir.path(), &["backup", backup.to_str().unwrap()]).done();
+            let (restored, said) = restore(dir.path(), &fs::read(&backup).unwrap());
+            assert_eq!(said.code, Some(0), "{}", said.err);
+            let messages = messages(&data(restored.path()));
+            assert!(acknowledged.is_subset(&messages), "lost: {:?}", acknowledged.difference(&messages));
+        }
+    });
+    stop(server);
+}
+
 /// A file system in a file. It is unmounted when this goes.
 struct Volume {
     folder: TempDir,

@@ -8,6 +8,8 @@
 //! that jump faketime's; both come from Debian (`fiu-utils`, `faketime`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 #[path = "common/file.rs"]
 mod file;

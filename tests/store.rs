@@ -256,6 +256,7 @@ async fn serve(store: Store) -> String {
         rate_address: NO_LIMIT,
         rate_token: NO_LIMIT,
         backups: None,
+        tls: None,
         in_force: vec![],
     };
     let setup = forward::Setup {

@@ -39,8 +39,9 @@ impl Running {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let line = lines.find_map(|line| line.strip_prefix(begins).map(str::to_owned)).unwrap();
         let started = begun.elapsed();
-        // Its log is read away, as a supervisor would.
-        std::thread::spawn(move || lines.for_each(drop));
+        // Its log is read away, as a supervisor would; what went wrong is shown.
+        let is_trouble = |line: &String| line.contains(r#""level":"ERROR""#);
+        std::thread::spawn(move || lines.filter(is_trouble).for_each(|line| eprintln!("{line}")));
         Self { child, line, started }
     }
 

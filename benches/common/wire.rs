@@ -21,18 +21,18 @@ pub fn delivery(webhook: &Webhook, host: &str, id: &str, body: &str) -> Vec<u8> 
 
 /// A connection that sends its next request when the last one was answered.
 pub struct Wire {
+    address: String,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Wire {
     pub async fn to(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: vec![0; 64 * 1024] }
+        Self { address: address.to_owned(), stream: connect(address).await, buffer: vec![0; 64 * 1024] }
     }
 
-    /// Sends a request, and reads the answer to its end; it has to be 200.
+    /// Sends a request, and reads the answer to its end; it has to be 200. Where that was the last one on its connection,
+    /// which has its time like any other, the next goes over a new one.
     pub async fn ask(&mut self, request: &[u8]) {
         self.stream.write_all(request).await.unwrap();
         let mut filled = 0;
@@ -46,8 +46,17 @@ impl Wire {
             assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(said));
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             if filled >= end + 4 + length.parse::<usize>().unwrap() {
+                if head.lines().any(|line| line == "connection: close") {
+                    self.stream = connect(&self.address).await;
+                }
                 return;
             }
         }
     }
+}
+
+async fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }

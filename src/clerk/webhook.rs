@@ -116,13 +116,14 @@ impl Webhooks {
         self.0.iter().map(|signer| signer.fingerprint.as_str())
     }
 
-    /// Sends events signed with the first secret to the server at `address` itself, as nobody else could.
+    /// Sends events signed with the first secret to the server at `address` itself, which speaks TLS or not, as nobody
+    /// else could.
     ///
     /// # Errors
     /// When no connection can be prepared.
-    pub fn sender(&self, address: SocketAddr) -> Result<Sender, sender::Error> {
+    pub fn sender(&self, address: SocketAddr, is_tls: bool) -> Result<Sender, sender::Error> {
         let first = self.0.first().ok_or(sender::Error::BadSecret)?;
-        Sender::to_itself(first.webhook.clone(), address)
+        Sender::to_itself(first.webhook.clone(), address, is_tls)
     }
 
     /// Verifies the signature over the raw body and then reads it.

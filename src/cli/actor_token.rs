@@ -9,11 +9,11 @@ use crate::control::{Reply, Request};
 
 /// What the command's help adds.
 pub(super) const HELP: &str = "\
-Clerk makes the link, so this needs CLERK_SECRET_KEY: the running server's, or without one that of this command. The link
-alone is printed on standard output, and this once. Whoever opens it is signed in as the user: treat it like a password.
+Clerk makes the link, so this needs CLERK_SECRET_KEY: the running server's, or without one that of this command. The link \
+alone is printed on standard output, and this once. Whoever opens it is signed in as the user: treat it like a password. \
 Open it in a private window, where it takes nobody else's place.
 
-The session's tokens name who acts (act.sub), for the application to show or refuse. The log says who asked, for whom and
+The session's tokens name who acts (act.sub), for the application to show or refuse. The log says who asked, for whom and \
 why; what is done in the session through Rollbook's API bears both names.";
 
 /// Prints the link. What is not the link itself is written to `err`.

@@ -10,12 +10,12 @@ use crate::control::Request;
 use crate::disk::size;
 
 pub(super) const HELP: &str = "\
-A running server makes it and takes webhooks meanwhile: the data as of one moment, in a file of its own. Without a server
-this command does. The log in the copy is recomputed and held against the newest checkpoint; only what passes gets its name,
-and nothing is written over. In the folder of the settings the oldest backups go once there are more than
+A running server makes it and takes webhooks meanwhile: the data as of one moment, in a file of its own. Without a server \
+this command does. The log in the copy is recomputed and held against the newest checkpoint; only what passes gets its name, \
+and nothing is written over. In the folder of the settings the oldest backups go once there are more than \
 ROLLBOOK_BACKUP_KEEP, elsewhere none do.
 
-The file is written by the user that the server runs as. The signing key (.key) is not in it: keep a copy of that elsewhere.
+The file is written by the user that the server runs as. The signing key (.key) is not in it: keep a copy of that elsewhere. \
 Ctrl-C leaves nothing behind.";
 
 /// Does it.

@@ -11,8 +11,8 @@ use crate::clerk::sender::{Answer, Sender, probe};
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults, Local};
 use crate::control::{self, Found, Health, Reply, Request, ask};
-use crate::server::backup_rules;
-use crate::server::reachable;
+use crate::server::{backup_rules, public_origin, reachable, scheme, tls_files};
+use crate::tls::Tls;
 
 /// Why the command ended with 1.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,7 @@ pub async fn run(
     if let Ok(config) = &config {
         checks.extend(signing_keys(&config.tokens).await);
         checks.push(checks::cors(&config.cors.origins));
+        checks.extend(certificate(&config.local));
         let rules = config.backups.clone().map(backup_rules);
         checks.push(checks::backups(rules.as_ref(), None, Clock::system().now()));
     }
@@ -116,6 +117,17 @@ fn add(found: &mut Vec<Found>, server: Vec<Found>) {
     }
 }
 
+/// Whether what is in the files of the settings can be served; `None` where HTTPS is not spoken.
+fn certificate(local: &Local) -> Option<Check> {
+    let (set, clock) = (local.tls.clone()?, Clock::system());
+    Some(match Tls::open(tls_files(set), clock.clone()) {
+        Ok(tls) => {
+            checks::certificate(&tls, &public_origin(local.public_url.as_ref(), true, local.listen), clock.now())
+        }
+        Err(cause) => Check::failure(checks::CERTIFICATE, cause.to_string(), ""),
+    })
+}
+
 /// Whether session tokens can be verified, and whether our clock is that of whoever signs them.
 async fn signing_keys(tokens: &config::TokenSource) -> Vec<Check> {
     const NAME: &str = "token keys";
@@ -146,20 +158,20 @@ async fn server(local: &Local, config: Option<&Config>) -> (Vec<Check>, Option<H
     const NAME: &str = "server";
     let failure = |found: String, advice: &str| (vec![Check::failure(NAME, found, advice)], None);
     match ask(&local.data, &Request::Status).await {
-        Ok(Some(Reply::Status { address, version, ready: true, .. })) => {
-            let running = Check::ok(NAME, format!("{version} at http://{address}"));
-            let checks = vec![running, round_trip(&address, config).await];
+        Ok(Some(Reply::Status { address, version, ready: true, tls, .. })) => {
+            let running = Check::ok(NAME, format!("{version} at {}://{address}", scheme(tls)));
+            let checks = vec![running, round_trip(&address, tls, config).await];
             match ask(&local.data, &Request::Checks).await {
                 Ok(Some(Reply::Checks(health))) => (checks, Some(health)),
                 _ => (checks, None),
             }
         }
-        Ok(Some(Reply::Status { address, doubt: Some(doubt), .. })) => failure(
-            format!("at http://{address} is read only: {doubt}"),
+        Ok(Some(Reply::Status { address, doubt: Some(doubt), tls, .. })) => failure(
+            format!("at {}://{address} is read only: {doubt}", scheme(tls)),
             "`rollbook adopt --help` says what can be done",
         ),
-        Ok(Some(Reply::Status { address, .. })) => {
-            failure(format!("at http://{address} takes no writes"), "restart it once the disk is in order")
+        Ok(Some(Reply::Status { address, tls, .. })) => {
+            failure(format!("at {}://{address} takes no writes", scheme(tls)), "restart it once the disk is in order")
         }
         Ok(_) => failure("does not run on this data file".to_owned(), "start it with `rollbook serve`"),
         Err(control::Error::TooSlow) => failure("does not answer".to_owned(), "restart it"),
@@ -167,10 +179,10 @@ async fn server(local: &Local, config: Option<&Config>) -> (Vec<Check>, Option<H
     }
 }
 
-async fn round_trip(address: &str, config: Option<&Config>) -> Check {
+async fn round_trip(address: &str, is_tls: bool, config: Option<&Config>) -> Check {
     const NAME: &str = "round trip";
     let failure = |found: String, advice: &str| Check::failure(NAME, found, advice);
-    match send(address, config).await {
+    match send(address, is_tls, config).await {
         Ok(answer) => match answer.status {
             200 => Check::ok(NAME, "a signed event was taken and recorded"),
             401 => failure(
@@ -184,11 +196,12 @@ async fn round_trip(address: &str, config: Option<&Config>) -> Check {
 }
 
 /// Sends a signed event, and returns the answer.
-async fn send(address: &str, config: Option<&Config>) -> Result<Answer, String> {
+async fn send(address: &str, is_tls: bool, config: Option<&Config>) -> Result<Answer, String> {
     let Some(secret) = config.and_then(|config| config.signing_secrets.first()) else {
         return Err("cannot be tried without CLERK_WEBHOOK_SIGNING_SECRET".to_owned());
     };
     let address = address.parse().map_or_else(|_| address.to_owned(), reachable);
-    let sender = Sender::new(secret.expose(), &format!("http://{address}")).map_err(|e| e.to_string())?;
+    let sender =
+        Sender::to_own(secret.expose(), &format!("{}://{address}", scheme(is_tls))).map_err(|e| e.to_string())?;
     sender.test("doctor").await.map_err(|e| e.to_string())
 }

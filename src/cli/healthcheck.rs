@@ -1,9 +1,9 @@
 //! `rollbook healthcheck`: for containers that have no curl.
 
-use crate::clerk::sender::{self, probe};
+use crate::clerk::sender::{self, probe, probe_own};
 use crate::config::Local;
 use crate::control::{Reply, Request, ask};
-use crate::server::reachable;
+use crate::server::{reachable, scheme};
 
 /// Why the server does not count as healthy.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +26,16 @@ pub enum Error {
 /// # Errors
 /// Unless the server answers that it is ready.
 pub async fn run(url: Option<&str>, local: &Local) -> Result<(), Error> {
-    let base = match url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => base(local).await,
+    let (url, answer) = if let Some(url) = url {
+        let url = format!("{}/ready", url.trim_end_matches('/'));
+        let answer = probe(&url).await?;
+        (url, answer)
+    } else {
+        let url = format!("{}/ready", base(local).await);
+        let answer = probe_own(&url).await?;
+        (url, answer)
     };
-    let url = format!("{base}/ready");
-    match probe(&url).await?.status {
+    match answer.status {
         200 => Ok(()),
         status => Err(Error::NotReady { url, status }),
     }
@@ -40,8 +44,9 @@ pub async fn run(url: Option<&str>, local: &Local) -> Result<(), Error> {
 /// Where the server on the data file listens, as far as it can be asked; else where the settings say it would.
 pub async fn base(local: &Local) -> String {
     let listens = match ask(&local.data, &Request::Status).await {
-        Ok(Some(Reply::Status { address, .. })) => address.parse().ok(),
+        Ok(Some(Reply::Status { address, tls, .. })) => address.parse().ok().map(|address| (address, tls)),
         _ => None,
     };
-    format!("http://{}", reachable(listens.unwrap_or(local.listen)))
+    let (address, is_tls) = listens.unwrap_or((local.listen, local.tls.is_some()));
+    format!("{}://{}", scheme(is_tls), reachable(address))
 }

@@ -16,7 +16,7 @@ use crate::control::{Reply, Request};
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 const CREATION: &str = "\
-The key is printed on standard output, alone, and this once: Rollbook keeps a hash of it. Servers send it as
+The key is printed on standard output, alone, and this once: Rollbook keeps a hash of it. Servers send it as \
 `Authorization: Bearer rbk_…`.
 
 Scopes, of which a key needs at least one:

@@ -19,7 +19,7 @@ use crate::disk::quoted;
 use crate::notary::{self, Notary};
 use crate::page::Cursor;
 use crate::reconcile;
-use crate::server::{backup_rules, log_host, public_origin};
+use crate::server::{backup_rules, log_host, public_origin, scheme};
 use crate::store::{OpenError, Store};
 use crate::sync::Policy;
 
@@ -240,7 +240,7 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
         store,
         notary,
         clock,
-        public_origin: public_origin(local.public_url.as_ref(), local.listen),
+        public_origin: public_origin(local.public_url.as_ref(), local.tls.is_some(), local.listen),
         address: local.listen.to_string(),
         server: None,
     })
@@ -249,9 +249,10 @@ async fn open(local: &Local, settings: &Standalone) -> Result<Desk, Error> {
 pub(super) fn show(reply: Reply, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     match reply {
         Reply::AdminLink { url } => writeln!(out, "{url}")?,
-        Reply::Status { version, pid, address, ready, .. } => {
+        Reply::Status { version, pid, address, ready, tls, .. } => {
             let state = if ready { "ready" } else { "not ready" };
-            writeln!(out, "rollbook {version}, process {pid}, http://{address}, {state}")?;
+            let scheme = scheme(tls);
+            writeln!(out, "rollbook {version}, process {pid}, {scheme}://{address}, {state}")?;
         }
         Reply::User { user } => writeln!(out, "{user:#}")?,
         Reply::Users { items, next_cursor } => table(&items, next_cursor.as_ref(), out)?,

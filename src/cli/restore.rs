@@ -19,11 +19,11 @@ use crate::restore::{self, Restored, Source, Standing};
 use crate::target::TargetName;
 
 pub(super) const HELP: &str = "\
-For a server that is stopped and whose data file is gone. The file that is named stays as it is: a backup, a copy of the data
-file of a stopped server, or one out of a snapshot of the volume. It is copied, every page of the copy is checked and its
+For a server that is stopped and whose data file is gone. The file that is named stays as it is: a backup, a copy of the data \
+file of a stopped server, or one out of a snapshot of the volume. It is copied, every page of the copy is checked and its \
 log recomputed, and only then it gets the name of the data file. Nothing is ever overwritten.
 
-Then it is held against the signing key (.key) and the newest checkpoint ever signed (.hwm), which lie beside the data file
+Then it is held against the signing key (.key) and the newest checkpoint ever signed (.hwm), which lie beside the data file \
 and are in no backup. What is missing is said, and what to do next.";
 
 /// `rollbook restore`.

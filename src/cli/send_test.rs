@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::healthcheck;
 use crate::clerk::sender::{self, Answer, Sender};
 use crate::clock::{Clock, Timestamp};
+use crate::config::Local;
 use crate::sample::{self, EVENT_TYPES, Scene};
 
 /// How far apart, in seconds, the clocks of sender and server may be.
@@ -38,15 +40,25 @@ pub enum Error {
     },
 }
 
-/// Sends one event of type `event`, or one of every type when that is `all` or absent, to the server or endpoint at
-/// `url`, signed with `secret`, and writes one line for each to `out`: its type, the status, what
+/// What sends events signed with `secret` to the server or endpoint at `url`; where there is none, to the server that runs on
+/// the data file, or would.
+///
+/// # Errors
+/// When the secret or the address is not one.
+pub async fn sender(url: Option<&str>, local: &Local, secret: &str) -> Result<Sender, sender::Error> {
+    match url {
+        Some(url) => Sender::new(secret, url),
+        None => Sender::to_own(secret, &healthcheck::base(local).await),
+    }
+}
+
+/// Sends one event of type `event`, or one of every type when that is `all` or absent, to where `sender` sends them, and writes one line for each to `out`: its type, the status, what
 /// became of it, the milliseconds it took. What to do about refusals follows.
 ///
 /// # Errors
 /// When anything but a 2xx came back, or nothing did.
-pub async fn run(event: Option<&str>, url: &str, secret: &str, out: &mut (dyn Write + Send)) -> Result<(), Error> {
+pub async fn run(event: Option<&str>, sender: &Sender, out: &mut (dyn Write + Send)) -> Result<(), Error> {
     let kinds = pick(event)?;
-    let sender = Sender::new(secret, url)?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let clock = Clock::system();
@@ -244,7 +256,7 @@ mod tests {
     async fn one_line_for_each_event() {
         let url = server(vec![(200, r#"{"outcome":"applied"}"#); 46]).await;
         let mut out = Vec::new();
-        run(Some("all"), &url, SECRET, &mut out).await.unwrap();
+        run(Some("all"), &Sender::new(SECRET, &url).unwrap(), &mut out).await.unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.lines().count(), 46);
         assert!(out.lines().all(|line| line.contains(" 200  applied ")), "{out}");
@@ -254,7 +266,7 @@ mod tests {
     async fn a_refusal_is_a_failure_with_advice() {
         let url = server(vec![(401, r#"{"title":"Unauthorized","detail":"signature"}"#)]).await;
         let mut out = Vec::new();
-        let error = run(Some("user.created"), &url, SECRET, &mut out).await.unwrap_err();
+        let error = run(Some("user.created"), &Sender::new(SECRET, &url).unwrap(), &mut out).await.unwrap_err();
         assert!(matches!(error, Error::Refused { refused: 1, sent: 1 }), "{error}");
         let out = String::from_utf8(out).unwrap();
         assert!(out.starts_with("user.created                     401  Unauthorized "), "{out}");

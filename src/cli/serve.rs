@@ -1,5 +1,7 @@
 //! `rollbook serve`: the appliance, until it is told to stop.
 
+mod supervisor;
+
 use std::io::{self, IsTerminal as _, Write as _};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +13,9 @@ use crate::config::Config;
 use crate::disk;
 use crate::http::admin::link;
 use crate::log;
-use crate::server::{BindError, RunError, Server};
+use crate::server::{BindError, RunError, Server, scheme};
+
+use self::supervisor::Supervisor;
 
 /// Why serving ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +42,24 @@ pub async fn run(config: Config) -> Result<(), Error> {
     // Dropped last, so that the last lines are written.
     let _log = log::start(config.local.log.clone(), config.local.log_format.unwrap_or_else(log::Format::of_stdout))?;
     let stop = stop_signal()?;
+    let supervisor = Supervisor::from_env();
     let server = Server::bind(config, Clock::system()).await?;
     match greet(&server).await {
         // Whoever listened has gone away; webhooks come all the same.
         Err(Error::System(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {}
         greeted => greeted?,
     }
+    supervisor.ready(&format!("listening on http://{}", server.address()));
+    let store = server.app().store.clone();
+    let watch = tokio::spawn(supervisor.clone().watch(store.clone()));
+    let stop = async move {
+        tokio::select! {
+            () = stop => {}
+            () = store.failed() => {}
+        }
+        watch.abort();
+        supervisor.stopping();
+    };
     Ok(server.run(stop).await?)
 }
 
@@ -52,7 +68,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
 async fn greet(server: &Server) -> Result<(), Error> {
     let app = server.app();
     let mut out = io::stdout();
-    writeln!(out, "listening on http://{}", server.address())?;
+    writeln!(out, "listening on {}://{}", scheme(app.settings.tls.is_some()), server.address())?;
+    if let Some(address) = server.redirect_address() {
+        writeln!(out, "sending on to https from http://{address}")?;
+    }
     if let Some(address) = server.metrics_address() {
         writeln!(out, "metrics on http://{address}")?;
     }

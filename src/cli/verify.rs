@@ -16,11 +16,11 @@ use crate::tlog::note::VerifierKey;
 use crate::verify::{self, Kept, NoCheckpoint, Pace, Report, Terms};
 
 pub(super) const HELP: &str = "\
-Every entry, every tile of its tree, every checkpoint, every detail and every person is recomputed. A server that runs on
-the file does it and goes on meanwhile, and notes it in the log; otherwise the file is only read, and need not have its
+Every entry, every tile of its tree, every checkpoint, every detail and every person is recomputed. A server that runs on \
+the file does it and goes on meanwhile, and notes it in the log; otherwise the file is only read, and need not have its \
 .key and .hwm beside it.
 
-Exit status: 0 nothing was changed; 1 something was, and each finding names the place; 2 the command line is wrong, or
+Exit status: 0 nothing was changed; 1 something was, and each finding names the place; 2 the command line is wrong, or \
 there is no such file; 3 it could not be found out, because a file cannot be read or is in use.";
 
 /// `rollbook verify`.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::audit::feed::BadTypes;
@@ -12,7 +13,7 @@ use crate::target::Kind;
 use super::settings::{self as names, Setting};
 use super::url::{self, Origin};
 use super::value::{self, Parsed};
-use super::{Backend, Backups, Cors, Fault, Faults, Forward, Keys, Local, Rate, Secret, TokenSource};
+use super::{Backend, Backups, Cors, Fault, Faults, Forward, Keys, Local, Rate, Secret, Tls, TokenSource};
 
 /// The largest file a secret is read from, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -42,9 +43,47 @@ impl<'a> Reader<'a> {
         let data = self.value(&names::DATA, |path| Ok(PathBuf::from(path)));
         let cache = self.value(&names::CACHE_MB, value::mebibytes);
         let public_url = self.value(&names::PUBLIC_URL, Origin::parse);
+        let tls = self.tls(public_url.as_ref());
         let log = self.value(&names::LOG, |text| text.parse().map_err(|error: log::BadFilter| error.to_string()));
         let log_format = self.choice(&names::LOG_FORMAT, [log::Format::Json, log::Format::Text]);
-        Some(Local { data: data?, cache: cache?, listen: listen?, public_url, log: log?, log_format })
+        Some(Local { data: data?, cache: cache?, listen: listen?, public_url, tls, log: log?, log_format })
+    }
+
+    /// What HTTPS is spoken with, if it is: both files or none.
+    fn tls(&self, public_url: Option<&Origin>) -> Option<Tls> {
+        let path = |setting| self.value(setting, value::path_of_pem);
+        match (path(&names::TLS_CERT), path(&names::TLS_KEY)) {
+            (Some(certificate), Some(key)) => {
+                if public_url.is_some_and(|url| !url.is_https()) {
+                    self.fault(
+                        names::PUBLIC_URL.name,
+                        "must begin with https://: with ROLLBOOK_TLS_CERT, Rollbook answers to nothing else",
+                    );
+                }
+                Some(Tls { certificate, key })
+            }
+            (Some(_), None) if !self.is_set(&names::TLS_KEY) => {
+                self.fault(names::TLS_KEY.name, "set it too: the file with the key of ROLLBOOK_TLS_CERT");
+                None
+            }
+            (None, Some(_)) if !self.is_set(&names::TLS_CERT) => {
+                self.fault(names::TLS_CERT.name, "set it too: the file with the certificate of ROLLBOOK_TLS_KEY");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Where plain HTTP is sent on from.
+    pub(super) fn redirect(&self) -> Option<SocketAddr> {
+        let listen = self.value(&names::TLS_REDIRECT_LISTEN, value::listen)?;
+        if !self.is_set(&names::TLS_CERT) && !self.is_set(&names::TLS_KEY) {
+            self.fault(
+                names::TLS_REDIRECT_LISTEN.name,
+                "set ROLLBOOK_TLS_CERT and ROLLBOOK_TLS_KEY too: it sends on to the HTTPS that they are for",
+            );
+        }
+        Some(listen)
     }
 
     /// The signing secrets; that there are some is required.

@@ -28,6 +28,12 @@ impl Setting {
         self.flag.is_none()
     }
 
+    /// What it is about, as the heading over those that are about the same.
+    #[must_use]
+    pub fn heading(&self) -> &'static str {
+        HEADINGS.iter().find(|(beginning, _)| self.name.starts_with(beginning)).map_or("Other", |(_, heading)| heading)
+    }
+
     const fn new(name: &'static str, flag: &'static str, value: &'static str, help: &'static str) -> Self {
         Self { name, also: None, flag: Some(flag), value, default: "", help, everywhere: false }
     }
@@ -46,6 +52,33 @@ impl Setting {
         self
     }
 }
+
+/// The headings, by what the names of their settings begin with.
+const HEADINGS: &[(&str, &str)] = &[
+    ("CLERK_", CLERK),
+    ("ROLLBOOK_REQUIRE_AZP", CLERK),
+    ("ROLLBOOK_SYNC_", CLERK),
+    ("ROLLBOOK_LISTEN", NETWORK),
+    ("ROLLBOOK_PUBLIC_URL", NETWORK),
+    ("ROLLBOOK_TRUSTED_PROXIES", NETWORK),
+    ("ROLLBOOK_TLS_", NETWORK),
+    ("ROLLBOOK_METRICS_", NETWORK),
+    ("ROLLBOOK_RATE_", NETWORK),
+    ("ROLLBOOK_DATA", "Data file"),
+    ("ROLLBOOK_CACHE_", "Data file"),
+    ("ROLLBOOK_LOG", "Logging"),
+    ("ROLLBOOK_DELETE", POLICY),
+    ("ROLLBOOK_PROVISION", POLICY),
+    ("ROLLBOOK_HISTORY", POLICY),
+    ("ROLLBOOK_IMPERSONATION", POLICY),
+    ("ROLLBOOK_PUBLIC_LOG", POLICY),
+    ("ROLLBOOK_CORS_", "Pages of other origins (CORS)"),
+    ("ROLLBOOK_FORWARD_", "Telling a service"),
+    ("ROLLBOOK_BACKUP_", "Backups"),
+];
+const CLERK: &str = "Clerk";
+const NETWORK: &str = "Network";
+const POLICY: &str = "Users and the log";
 
 macro_rules! settings {
     ($($id:ident = $setting:expr;)*) => {
@@ -70,7 +103,7 @@ settings! {
     JWKS_URL = Setting::new("CLERK_JWKS_URL", "jwks-url", "URL",
         "Where the keys are, instead of the issuer's /.well-known/jwks.json");
     SECRET_KEY = Setting::secret("CLERK_SECRET_KEY", "sk_…",
-        "Secret key of the Clerk instance; with it users are compared with Clerk's own list, and tokens to sign in as them made");
+        "Secret key of the Clerk instance; for comparing users with Clerk's, and signing in as them");
     API_URL = Setting::new("CLERK_API_URL", "api-url", "URL",
         "Where Clerk's Backend API is").or("https://api.clerk.com");
     AUTHORIZED_PARTIES = Setting::new("CLERK_AUTHORIZED_PARTIES", "authorized-parties", "ORIGINS",
@@ -83,6 +116,12 @@ settings! {
         "The only Clerk instance whose events are applied; otherwise that of the first event");
     LISTEN = Setting::new("ROLLBOOK_LISTEN", "listen", "ADDRESS:PORT",
         "Where to listen; port 0 takes a free one").or("127.0.0.1:8080").everywhere();
+    TLS_CERT = Setting::new("ROLLBOOK_TLS_CERT", "tls-cert", "FILE",
+        "The certificate to speak HTTPS with, in PEM, followed by its chain; taken anew when the file changes").everywhere();
+    TLS_KEY = Setting::new("ROLLBOOK_TLS_KEY", "tls-key", "FILE",
+        "Its key, in PEM").everywhere();
+    TLS_REDIRECT_LISTEN = Setting::new("ROLLBOOK_TLS_REDIRECT_LISTEN", "tls-redirect-listen", "ADDRESS:PORT",
+        "Where else to listen, for plain HTTP that is sent on to HTTPS; port 0 takes a free one");
     DATA = Setting::new("ROLLBOOK_DATA", "data", "FILE",
         "The data file").or("rollbook.redb").everywhere();
     CACHE_MB = Setting::new("ROLLBOOK_CACHE_MB", "cache-mb", "MB",
@@ -114,35 +153,32 @@ settings! {
     CORS_MAX_AGE = Setting::new("ROLLBOOK_CORS_MAX_AGE", "cors-max-age", "SECONDS",
         "How long browsers may remember what these pages may do, 0 to 86400").or("600");
     RATE_ADDRESS = Setting::new("ROLLBOOK_RATE_ADDRESS", "rate-address", "NUMBER|off",
-        "Requests a second from one address, 1 to 100000, in bursts of ten seconds' worth; by default this machine itself is not limited").or("50");
+        "Requests a second from one address, 1 to 100000; by default those from this machine are not limited").or("50");
     RATE_TOKEN = Setting::new("ROLLBOOK_RATE_TOKEN", "rate-token", "NUMBER|off",
         "The same for one session or API key").or("50");
     METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",
-        "Where else to listen, for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
+        "Another address for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
     SYNC_INTERVAL = Setting::new("ROLLBOOK_SYNC_INTERVAL", "sync-interval", "HOURS|off",
-        "How often all users are compared with Clerk's, 1 to 168 hours; their number is, every hour. Needs the secret key").or("24");
+        "How often all users are compared with Clerk's, 1 to 168 hours; needs the secret key").or("24");
     FORWARD_URL = Setting::new("ROLLBOOK_FORWARD_URL", "forward-url", "URL",
-        "A target that is told of everything that happens; more of them can be added on the admin page");
+        "A service that is told of everything that happens (a target); the admin page can add more");
     FORWARD_KIND = Setting::new("ROLLBOOK_FORWARD_KIND", "forward-kind", "events|api",
         "Whether it is sent the events, or called to create, update and delete users").or("events");
     FORWARD_SECRET = Setting::secret("ROLLBOOK_FORWARD_SECRET", "whsec_…",
-        "The secret that calls to it are signed with, of your own making; needed with the URL");
+        "Secret that calls to it are signed with, of your own making; needed with the URL");
     FORWARD_TYPES = Setting::new("ROLLBOOK_FORWARD_TYPES", "forward-types", "TYPES",
         "The only events it is told, such as user.*,session.created, separated by commas");
     FORWARD_BEARER = Setting::new("ROLLBOOK_FORWARD_BEARER", "forward-bearer", "true|false",
-        "Whether calls carry a session token of the user, made by Clerk. Needs the secret key").or("false");
+        "Whether calls carry a session token of the user, made by Clerk; needs the secret key").or("false");
     FORWARD_PRIVATE = Setting::new("ROLLBOOK_FORWARD_PRIVATE", "forward-private", "CIDRS",
-        "Private networks that targets may be in, separated by commas; without them they have to be on the internet, by https");
+        "Private networks that targets may be in, separated by commas; otherwise on the internet alone, by https");
     BACKUP_DIR = Setting::new("ROLLBOOK_BACKUP_DIR", "backup-dir", "FOLDER",
-        "The folder that backups are put into; without it none are made, but where `rollbook backup` is told to");
+        "Folder for backups; without it none are made but by `rollbook backup DEST`");
     BACKUP_INTERVAL = Setting::new("ROLLBOOK_BACKUP_INTERVAL", "backup-interval", "HOURS|off",
-        "How many hours after the newest backup the server makes another by itself, 1 to 8760; off is never").or("24");
+        "Hours from one backup to the next, 1 to 8760; off leaves them to you").or("24");
     BACKUP_KEEP = Setting::new("ROLLBOOK_BACKUP_KEEP", "backup-keep", "NUMBER|off",
-        "How many backups the folder keeps, 1 to 100000: the oldest go once a newer one is proved; off keeps all").or("7");
+        "How many backups to keep, 1 to 100000; the oldest go once a newer one is proved").or("7");
 }
-
-/// Settings that later versions will have: named in warnings, so that nobody believes they are in force.
-const LATER: &[&str] = &["ROLLBOOK_TLS_"];
 
 /// One warning for every name in `names` that begins with `ROLLBOOK_` and is no setting: a misspelt
 /// setting is one that is silently not in force.
@@ -153,15 +189,8 @@ pub(super) fn unknown<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Strin
         .collect();
     unknown.sort_unstable();
     unknown.dedup();
-    unknown
-        .into_iter()
-        .map(|name| match name {
-            _ if LATER.iter().any(|later| name.starts_with(later)) => {
-                format!("{name} is not a setting of this version; it has no effect")
-            }
-            _ => format!("{name} is not a setting; it has no effect (`rollbook serve --help` lists them)"),
-        })
-        .collect()
+    let warning = |name| format!("{name} is not a setting; it has no effect (`rollbook serve --help` lists them)");
+    unknown.into_iter().map(warning).collect()
 }
 
 #[cfg(test)]
@@ -178,10 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn each_has_a_heading() {
+        assert!(SETTINGS.iter().all(|setting| setting.heading() != "Other"));
+        assert!(HEADINGS.iter().all(|(_, heading)| *heading != "Other"));
+    }
+
+    #[test]
     fn what_has_no_effect_is_said() {
-        let warnings = unknown(["ROLLBOOK_LISTEN", "PATH", "ROLLBOOK_LISTNE", "ROLLBOOK_TLS_CERT", "ROLLBOOK_LISTNE"]);
+        let warnings = unknown(["ROLLBOOK_LISTEN", "PATH", "ROLLBOOK_LISTNE", "ROLLBOOK_TLS_CERTS", "ROLLBOOK_LISTNE"]);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].starts_with("ROLLBOOK_LISTNE is not a setting;"), "{warnings:?}");
-        assert!(warnings[1].starts_with("ROLLBOOK_TLS_CERT is not a setting of this version;"), "{warnings:?}");
+        assert!(warnings[1].starts_with("ROLLBOOK_TLS_CERTS is not a setting;"), "{warnings:?}");
     }
 }

@@ -58,7 +58,7 @@ fn nothing_set_names_what_is_needed() {
 fn all_faults_are_reported_together_and_no_value_is_repeated() {
     let bad: Vec<(&str, &str)> = SETTINGS.iter().map(|setting| (setting.name, "canary /,x\n")).collect();
     // Any text can be the name of a file or of an audience.
-    let free = ["ROLLBOOK_DATA", "CLERK_AUDIENCE", "ROLLBOOK_BACKUP_DIR"];
+    let free = ["ROLLBOOK_TLS_CERT", "ROLLBOOK_TLS_KEY", "ROLLBOOK_DATA", "CLERK_AUDIENCE", "ROLLBOOK_BACKUP_DIR"];
     let expected: Vec<&str> = SETTINGS.iter().map(|s| s.name).filter(|name| !free.contains(name)).collect();
     assert_eq!(faulty(&bad), expected);
     assert!(!read(&bad).unwrap_err().to_string().contains("canary"));
@@ -238,5 +238,31 @@ fn backups_are_made_daily_and_a_week_of_them_kept() {
     for alone in ["ROLLBOOK_BACKUP_INTERVAL", "ROLLBOOK_BACKUP_KEEP"] {
         let faults = with(&[(alone, "1")]).unwrap_err().to_string();
         assert!(faults.starts_with("ROLLBOOK_BACKUP_DIR: set it too") && faults.contains(alone), "{faults}");
+    }
+}
+
+#[test]
+fn tls_is_set_whole_or_not_at_all() {
+    let (cert, key) = (("ROLLBOOK_TLS_CERT", "/etc/cert.pem"), ("ROLLBOOK_TLS_KEY", "/etc/key.pem"));
+    let redirect = ("ROLLBOOK_TLS_REDIRECT_LISTEN", "0.0.0.0:80");
+    let set = with(&[cert, key, redirect, ("ROLLBOOK_PUBLIC_URL", "https://roll.example.com")]).unwrap();
+    assert_eq!(set.local.tls, Some(Tls { certificate: "/etc/cert.pem".into(), key: "/etc/key.pem".into() }));
+    assert_eq!(set.redirect_listen, Some("0.0.0.0:80".parse().unwrap()));
+    assert_eq!((with(&[]).unwrap().local.tls, with(&[]).unwrap().redirect_listen), (None, None));
+    for (values, fault) in [
+        (&[cert][..], "ROLLBOOK_TLS_KEY: set it too"),
+        (&[key], "ROLLBOOK_TLS_CERT: set it too"),
+        (&[redirect], "ROLLBOOK_TLS_REDIRECT_LISTEN: set ROLLBOOK_TLS_CERT and"),
+        (
+            &[cert, key, ("ROLLBOOK_PUBLIC_URL", "http://localhost:8080")],
+            "ROLLBOOK_PUBLIC_URL: must begin with https://",
+        ),
+        (
+            &[cert, ("ROLLBOOK_TLS_KEY", "-----BEGIN PRIVATE KEY-----canary")],
+            "ROLLBOOK_TLS_KEY: must be the path of a file",
+        ),
+    ] {
+        let faults = with(values).unwrap_err().to_string();
+        assert!(faults.starts_with(fault) && faults.lines().count() == 1 && !faults.contains("canary"), "{faults}");
     }
 }

@@ -36,6 +36,12 @@ impl Origin {
         self.0.as_str().trim_end_matches('/')
     }
 
+    /// Whether browsers come by `https`.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// The host, IPv6 addresses in brackets, and the port, the scheme's own when none is written.
     #[must_use]
     pub fn host_and_port(&self) -> (String, u16) {

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -36,6 +37,11 @@ pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
     local.as_deref().unwrap_or(text).parse().map_err(|_| {
         "must be an address and a port, such as 127.0.0.1:8080, or 0.0.0.0:8080 for every address of the machine".into()
     })
+}
+
+/// The path of a file that holds PEM, not what is in it: that may be a key.
+pub(super) fn path_of_pem(text: &str) -> Parsed<PathBuf> {
+    if text.contains("-----") { Err("must be the path of a file".into()) } else { Ok(text.into()) }
 }
 
 /// A network, or a single address.

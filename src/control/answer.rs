@@ -102,6 +102,7 @@ impl Desk {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             address: self.address.clone(),
+            tls: self.server.as_ref().is_some_and(|app| app.settings.tls.is_some()),
             ready: self.store.is_ready(),
             doubt: self.store.doubt().map(|doubt| doubt.to_string()),
         }

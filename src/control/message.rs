@@ -262,6 +262,9 @@ pub enum Reply {
         pid: u32,
         /// Where it listens.
         address: String,
+        /// Whether it speaks TLS there.
+        #[serde(default)]
+        tls: bool,
         /// Whether it takes writes.
         ready: bool,
         /// Why the log is read only, if it is.

@@ -56,6 +56,7 @@ pub const ALLOW: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hosts {
     public: Option<(String, u16)>,
+    is_tls: bool,
 }
 
 impl Hosts {
@@ -63,11 +64,25 @@ impl Hosts {
     /// addresses stand in brackets, as in the URL.
     #[must_use]
     pub fn new(public_url: Option<(String, u16)>) -> Self {
-        Self { public: public_url }
+        Self { public: public_url, is_tls: false }
+    }
+
+    /// The same where TLS is spoken, whose port is another when none is written.
+    #[must_use]
+    pub fn with_tls(self, is_tls: bool) -> Self {
+        Self { is_tls, ..self }
     }
 
     fn serve(&self, host: Authority<'_>, local: SocketAddr) -> bool {
-        self.is_public(host) || host.port_or(80) == local.port() && host.is_local(local.ip())
+        let default_port = if self.is_tls { 443 } else { 80 };
+        self.is_public(host) || host.port_or(default_port) == local.port() && host.is_local(local.ip())
+    }
+
+    /// The name in the Host of a request, without its port, if it is one of ours.
+    pub(super) fn name<'a>(&self, headers: &'a HeaderMap, local: SocketAddr) -> Option<&'a str> {
+        let host = only(headers, &HOST).ok().flatten().and_then(read)?;
+        let is_public = self.public.as_ref().is_some_and(|(name, _)| name.eq_ignore_ascii_case(host.name));
+        (is_public || host.is_local(local.ip())).then_some(host.name)
     }
 
     fn is_public(&self, host: Authority<'_>) -> bool {
@@ -185,6 +200,13 @@ fn read(host: &[u8]) -> Option<Authority<'_>> {
 pub fn names_this_machine(headers: &HeaderMap, peer: Peer) -> bool {
     let host = only(headers, &HOST).ok().flatten().and_then(read);
     host.is_some_and(|host| host.is_local(peer.local.ip()))
+}
+
+/// Whether the Host is `localhost`, which every program of the machine shares.
+#[must_use]
+pub fn names_localhost(headers: &HeaderMap) -> bool {
+    let host = only(headers, &HOST).ok().flatten().and_then(read);
+    host.is_some_and(|host| host.name.eq_ignore_ascii_case("localhost"))
 }
 
 /// Whether the address is in one of these networks.
@@ -369,6 +391,35 @@ mod tests {
         let other = Hosts::new(Some(("roll.example.com".to_owned(), 8443)));
         assert_eq!(host(&other, "roll.example.com:8443"), Ok(()));
         assert_eq!(host(&other, "roll.example.com"), Err(Refusal::Misdirected));
+    }
+
+    #[test]
+    fn within_tls_the_port_that_is_left_out_is_another() {
+        let at = |port: u16, name: &str| {
+            let peer = Peer::new("127.0.0.1:50000".parse().unwrap(), SocketAddr::from(([127, 0, 0, 1], port)));
+            check(&request("GET", "/", &[("host", name)]), &Hosts::default().with_tls(true), peer)
+        };
+        assert_eq!((at(443, "localhost"), at(443, "127.0.0.1"), at(80, "localhost:80")), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(at(80, "localhost"), Err(Refusal::Misdirected));
+    }
+
+    #[test]
+    fn a_name_of_ours_is_known_at_any_port() {
+        let hosts = Hosts::new(Some(("roll.example.com".to_owned(), 443)));
+        let name = |host: &str| {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            hosts.name(&headers, peer().local).map(str::to_owned)
+        };
+        for (host, known) in [
+            ("Roll.example.com:8081", Some("Roll.example.com")),
+            ("localhost", Some("localhost")),
+            ("127.0.0.1:81", Some("127.0.0.1")),
+            ("evil", None),
+            ("roll.example.com.evil", None),
+            ("a b", None),
+        ] {
+            assert_eq!(name(host).as_deref(), known, "{host}");
+        }
     }
 
     #[test]

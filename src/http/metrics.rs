@@ -54,6 +54,23 @@ pub struct Connections {
     open: AtomicU64,
     closed_idle: AtomicU64,
     refused: AtomicU64,
+    /// In the order of [`Handshake`].
+    handshakes: [AtomicU64; 3],
+}
+
+/// How a handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// Both sides have agreed.
+    Done,
+    /// They could not.
+    Failed,
+    /// The client left, took too long, or had to make room.
+    Unfinished,
+}
+
+impl Handshake {
+    const ALL: [(Self, &str); 3] = [(Self::Done, "done"), (Self::Failed, "failed"), (Self::Unfinished, "unfinished")];
 }
 
 /// One open connection, until it is dropped.
@@ -117,10 +134,23 @@ impl Connections {
         self.closed_idle.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// How many handshakes ended how.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |(result, word): (Handshake, _)| (word, self.handshakes[result as usize].load(Ordering::Relaxed));
+        Handshake::ALL.into_iter().map(count)
+    }
+
     /// How many connections found no room.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Open {
+    /// Counts the handshake of the connection.
+    pub fn shook_hands(&self, result: Handshake) {
+        self.0.handshakes[result as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -2,11 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use crate::page::Cursor;
+
+/// For a year, and for this host alone: what else is served under the domain is not ours to decide.
+pub(in crate::http) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// A JSON reply with status 200.
 #[must_use]
@@ -54,6 +59,17 @@ pub fn secured(mut response: Response) -> Response {
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     response
+}
+
+/// Tells browsers to come by https from now on (RFC 6797), if they have come by it to us. What is said for `localhost` would
+/// hold for every other server on the machine, whatever its port: there it is not said.
+pub(super) fn insist_on_https(response: &mut Response, is_tls: bool, is_for_localhost: bool) {
+    let headers = response.headers_mut();
+    if is_for_localhost {
+        headers.remove(STRICT_TRANSPORT_SECURITY);
+    } else if is_tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
 }
 
 /// A fresh id that a reply and the log share, `ERR_` and 16 characters.

@@ -1,10 +1,11 @@
-//! The accept loop: HTTP/1.1 and nothing else, with a limit on everything a client can hold on to.
+//! The accept loop: HTTP/1.1 and nothing else, by itself or within TLS, with a limit on everything a client can hold on to.
 //!
 //! A connection is one task. It ends when the client closes it, when a limit says so, or when the server
 //! stops; a request that is being answered is finished first, within the time left. When there is no room for one more, the
 //! one that has been idle for longest makes it (`seats`).
 
 mod body;
+mod handshake;
 mod line;
 mod seats;
 
@@ -24,6 +25,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -36,6 +38,14 @@ use self::seats::{Seat, Seats, State};
 use crate::http::Fault;
 use crate::http::guard::Peer;
 use crate::http::metrics::{Connections, Open};
+use crate::tls::Tls;
+
+/// Where connections come in, and whether they begin with a handshake.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
 
 /// What clients may use. The defaults are for the open internet.
 #[derive(Debug, Clone)]
@@ -46,6 +56,8 @@ pub struct Limits {
     pub per_peer: usize,
     /// The proxies whose clients share their address.
     pub trusted: Vec<IpNet>,
+    /// From the start of a connection to the end of its handshake, where there is one.
+    pub handshake: Duration,
     /// From the start of a request, or of the wait for it, to the end of its head.
     pub head: Duration,
     /// From the end of a request's head to the start of its answer.
@@ -66,6 +78,7 @@ impl Default for Limits {
             connections: 1024,
             per_peer: 64,
             trusted: Vec::new(),
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             stall: Duration::from_secs(30),
@@ -93,10 +106,26 @@ enum Phase {
     Cutting,
 }
 
+impl Door {
+    /// Through which all speak TLS.
+    #[must_use]
+    pub const fn with_tls(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, tls }
+    }
+}
+
+impl From<TcpListener> for Door {
+    /// Through which nobody speaks TLS.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// What all connections share, and nothing in it is locked while a request is answered.
 #[derive(Debug)]
 struct Shared {
     http: http1::Builder,
+    tls: Option<Tls>,
     limits: Limits,
 }
 
@@ -105,7 +134,7 @@ struct Shared {
 struct Place {
     phase: watch::Receiver<Phase>,
     seat: Seat,
-    _open: Open,
+    open: Open,
 }
 
 /// Serves connections until `shutdown`, then lets them finish, and counts them in `counts`. Every request carries its
@@ -114,7 +143,7 @@ struct Place {
 /// When it returns, the tasks of all connections are gone, and with them their clones of `service`, unless
 /// a handler blocks its thread.
 pub async fn serve<S, B, F>(
-    listener: TcpListener,
+    door: impl Into<Door>,
     service: S,
     fault: F,
     limits: Limits,
@@ -127,10 +156,10 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let drain = limits.drain;
+    let (Door { listener, tls }, drain) = (door.into(), limits.drain);
     let connections = watch::Sender::new(Phase::Serving);
     let seats = Arc::new(Seats::new(limits.connections, limits.per_peer, limits.trusted.clone()));
-    let shared = Arc::new(Shared { http: builder(&limits), limits });
+    let shared = Arc::new(Shared { http: builder(&limits), tls, limits });
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, remote) = tokio::select! {
@@ -145,7 +174,7 @@ where
             close_idle(&counts);
         }
         if let Ok((stream, peer)) = prepare(stream, remote) {
-            let place = Place { phase: connections.subscribe(), seat: taking.seat, _open: counts.open() };
+            let place = Place { phase: connections.subscribe(), seat: taking.seat, open: counts.open() };
             tokio::spawn(connection(stream, peer, service.clone(), fault.clone(), Arc::clone(&shared), place));
         }
     }
@@ -215,7 +244,26 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let Limits { answer, stall, lifetime, overtime, .. } = shared.limits;
+    let line = Line::new(stream, shared.limits.stall, Arc::clone(&place.seat.state));
+    match &shared.tls {
+        None => converse(line, peer, service, fault, &shared, &mut place).await,
+        Some(tls) => {
+            if let Some(stream) = handshake::shake_hands(tls, line, peer, shared.limits.handshake, &mut place).await {
+                converse(stream, peer, service, fault, &shared, &mut place).await;
+            }
+        }
+    }
+}
+
+/// Requests and answers, for as long as there are any.
+async fn converse<T, S, B, F>(io: T, peer: Peer, service: S, fault: F, shared: &Shared, place: &mut Place)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(Fault, &Method) -> Response<B> + Clone + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let Limits { answer, lifetime, overtime, .. } = shared.limits;
     let state = Arc::clone(&place.seat.state);
     let begun = Arc::clone(&state);
     let handler = service_fn(move |mut request: Request<Incoming>| {
@@ -230,8 +278,7 @@ where
             respond(service, request, fault, answer).await.map(|answer| answer.map(|body| counted.over(body)))
         }
     });
-    let line = Line::new(stream, stall, Arc::clone(&state));
-    let mut http = pin!(shared.http.serve_connection(TokioIo::new(line), handler));
+    let mut http = pin!(shared.http.serve_connection(TokioIo::new(io), handler));
     // The limits are polled first: what a busy client makes the connection do counts against what the runtime
     // lets a task do at one go, and a timer polled after that is spent does not see its time come.
     tokio::select! {

@@ -2,18 +2,23 @@
 //! system gave us, is filled in.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
+use super::listeners::Listeners;
 use super::{absolute, public_origin};
 use crate::config::{Config, InForce, Keys, Place, Value};
 use crate::http;
 
 /// Every setting, in the order of the table.
-pub(super) fn rows(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) -> Vec<http::InForce> {
-    config.in_force.iter().map(|row| shown(row, derived(row.setting.name, config, address, metrics))).collect()
+pub(super) fn rows(config: &Config, listeners: &Listeners) -> Vec<http::InForce> {
+    config.in_force.iter().map(|row| shown(row, derived(row.setting.name, config, listeners))).collect()
 }
 
 /// What came of a setting, where its text alone does not say.
-fn derived(name: &str, config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) -> Option<String> {
+fn derived(name: &str, config: &Config, listeners: &Listeners) -> Option<String> {
+    let (local, tls) = (&config.local, config.local.tls.as_ref());
+    let text = |address: SocketAddr| address.to_string();
+    let file = |path: &Path| absolute(path.to_owned()).display().to_string();
     let remote = |keys: &Keys| match keys {
         Keys::Remote(url) => Some(url.clone()),
         Keys::Pem(_) => None,
@@ -21,11 +26,14 @@ fn derived(name: &str, config: &Config, address: SocketAddr, metrics: Option<Soc
     match name {
         "CLERK_ISSUER" => Some(config.tokens.issuer.clone()),
         "CLERK_JWKS_URL" => remote(&config.tokens.keys),
-        "ROLLBOOK_LISTEN" => Some(address.to_string()),
-        "ROLLBOOK_METRICS_LISTEN" => metrics.map(|address| address.to_string()),
-        "ROLLBOOK_PUBLIC_URL" => Some(public_origin(config.local.public_url.as_ref(), address)),
-        "ROLLBOOK_DATA" => Some(absolute(config.local.data.clone()).display().to_string()),
-        "ROLLBOOK_BACKUP_DIR" => config.backups.as_ref().map(|set| absolute(set.folder.clone()).display().to_string()),
+        "ROLLBOOK_LISTEN" => Some(text(listeners.address())),
+        "ROLLBOOK_METRICS_LISTEN" => listeners.metrics_address().map(text),
+        "ROLLBOOK_TLS_REDIRECT_LISTEN" => listeners.redirect_address().map(text),
+        "ROLLBOOK_TLS_CERT" => tls.map(|set| file(&set.certificate)),
+        "ROLLBOOK_TLS_KEY" => tls.map(|set| file(&set.key)),
+        "ROLLBOOK_PUBLIC_URL" => Some(public_origin(local.public_url.as_ref(), tls.is_some(), listeners.address())),
+        "ROLLBOOK_DATA" => Some(file(&local.data)),
+        "ROLLBOOK_BACKUP_DIR" => config.backups.as_ref().map(|set| file(&set.folder)),
         _ => None,
     }
 }

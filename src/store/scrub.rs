@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use redb::{Database, ReadableDatabase as _};
 
@@ -15,7 +16,7 @@ use super::live::{DataFile, Live};
 use super::schema::Opened;
 use super::state::State;
 use super::writer::Writer;
-use super::{By, Store, schema, tables};
+use super::{By, Shared, Store, schema, tables};
 use crate::audit::Draft;
 use crate::clock::Clock;
 use crate::disk;
@@ -86,7 +87,9 @@ impl Store {
             return Err(Error::ReadOnly.into());
         }
         let (path, clock) = (self.0.path.clone(), self.0.clock.clone());
+        let shared = self.0.shared.clone();
         let work = move |writer: &mut Writer, is_wanted: &dyn Fn() -> bool| {
+            let _until_done = Rewriting::begin(&shared);
             let mut listener = |done, total| {
                 progress(done, total);
                 is_wanted()
@@ -99,6 +102,22 @@ impl Store {
             Ok(Scrubbed { before, after, seq })
         };
         self.0.queue.between(work).await?
+    }
+}
+
+/// Whoever asks is told that the file is being rewritten, for as long as this is there.
+struct Rewriting<'a>(&'a Shared);
+
+impl<'a> Rewriting<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.rewriting.store(true, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Rewriting<'_> {
+    fn drop(&mut self) {
+        self.0.rewriting.store(false, Ordering::Relaxed);
     }
 }
 

@@ -39,6 +39,38 @@ pub(crate) const ATTACKS: &[Attack] = &[
         ],
     ),
     attack(
+        "A handshake that is half done, or none at all, where TLS is spoken; 5,000 of them",
+        "Closed within ten seconds, and idle until then: the longest idle makes room. No line of the log for each.",
+        &[
+            "tests/tls/limits.rs::a_handshake_has_its_time_and_nobody_waits_for_it",
+            "tests/tls/limits.rs::a_half_done_handshake_makes_room",
+            "tests/tls/limits.rs::what_is_no_handshake_is_told_so",
+            "tests/tls/limits.rs::who_does_not_read_is_given_up",
+            "tests/siege/crowds.rs::five_thousand_half_done_handshakes_keep_nobody_out",
+        ],
+    ),
+    attack(
+        "An old version of TLS, a weak cipher, keys agreed on anew within a connection, compression, another protocol",
+        "An alert, and the connection ends.",
+        &[
+            "tests/tls/probes.rs::the_two_versions_of_today_are_spoken_and_no_older_one",
+            "tests/tls/probes.rs::no_weak_cipher_is_agreed_on",
+            "tests/tls/probes.rs::nothing_is_agreed_on_anew_within_a_connection",
+            "tests/tls/probes.rs::http_1_1_is_the_one_protocol",
+        ],
+    ),
+    attack(
+        "Plain HTTP in the place of HTTPS: a page, a webhook, a token; a Host that leads elsewhere",
+        "A page is sent on to the name that is known, everything else refused. Nobody is sent where a stranger says.",
+        &[
+            "tests/tls/redirect.rs::pages_are_sent_on_to_the_public_url",
+            "tests/tls/redirect.rs::a_webhook_in_the_clear_is_refused_and_told_why",
+            "src/http/redirect.rs::nobody_is_sent_where_a_stranger_says",
+            "src/http/redirect.rs::what_carries_something_is_not_sent_on",
+            "tests/tls/clients.rs::browsers_are_told_to_come_by_https_but_not_for_every_program_of_a_machine",
+        ],
+    ),
+    attack(
         "Two lengths, a list of them, with a sign, in hexadecimal, negative, too large, empty, with a space before the colon; \
          encodings other than chunked, two of them, folded, in HTTP/1.0; NUL in a header",
         "400, and the connection ends: what follows is not taken for a request.",

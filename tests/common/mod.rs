@@ -31,6 +31,7 @@ pub static CLERK: LazyLock<Issuer> = LazyLock::new(|| Issuer::new("ins_test"));
 pub struct TestServer {
     pub address: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    pub redirect: Option<SocketAddr>,
     pub app: App,
     pub client: Client,
     dir: TempDir,
@@ -72,9 +73,10 @@ impl TestServer {
         let server = Server::bind(Config::read(get).unwrap(), clock).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, metrics, app) = (server.address(), server.metrics_address(), server.app().clone());
+        let redirect = server.redirect_address();
         let run = tokio::spawn(server.run(async move { drop(stopped.await) }));
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { address, metrics, app, client, dir, stop: Some(stop), run: Some(run) }
+        Self { address, metrics, redirect, app, client, dir, stop: Some(stop), run: Some(run) }
     }
 
     /// Stops the server and gives back the folder with its data file.
@@ -89,7 +91,8 @@ impl TestServer {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.app.settings.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

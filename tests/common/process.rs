@@ -5,8 +5,12 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::common::tokens::ISSUER;
 use crate::common::{CLERK, SECRET, sign};
@@ -59,6 +63,7 @@ pub struct Process {
     /// From the start to the line that says where it listens.
     pub took: Duration,
     output: Option<JoinHandle<String>>,
+    trust: Option<Arc<ClientConfig>>,
 }
 
 impl Process {
@@ -73,7 +78,7 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         drop(child.stderr.take());
         let (address, said) = listening(&mut lines).unwrap();
-        Self { child, address, took: Duration::ZERO, output: Some(std::thread::spawn(|| said)) }
+        Self { child, address, took: Duration::ZERO, output: Some(std::thread::spawn(|| said)), trust: None }
     }
 
     /// Starts it and waits until it listens; how it ended and what it said where it does not come to that.
@@ -96,7 +101,13 @@ impl Process {
             errors.read_to_string(&mut said).unwrap();
             said
         });
-        Ok(Self { child, address, took, output: Some(output) })
+        Ok(Self { child, address, took, output: Some(output), trust: None })
+    }
+
+    /// Whose certificate connections to it ask for, which are within TLS from now on.
+    pub fn trusting(mut self, trust: Arc<ClientConfig>) -> Self {
+        self.trust = Some(trust);
+        self
     }
 
     /// SIGKILL.
@@ -114,6 +125,13 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// The process that ours has started and waits for.
+    pub fn child_of_child(&self) -> Option<u32> {
+        let ours = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{ours}/task/{ours}/children")).unwrap();
+        children.split_whitespace().next().map(|id| id.parse().unwrap())
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -142,7 +160,10 @@ impl Process {
 
     /// A new connection to it.
     pub fn connect(&self) -> Line {
-        Line::to(self.address).unwrap()
+        match &self.trust {
+            None => Line::to(self.address).unwrap(),
+            Some(trust) => Line::within_tls(self.address, Arc::clone(trust)).unwrap(),
+        }
     }
 }
 
@@ -154,7 +175,8 @@ fn listening(lines: &mut impl io::BufRead) -> Result<(SocketAddr, String), Strin
         if lines.read_line(&mut line).unwrap() == 0 {
             return Err(said);
         }
-        if let Some(address) = line.strip_prefix("listening on http://") {
+        let listens = line.strip_prefix("listening on ").and_then(|line| line.split_once("://"));
+        if let Some((_, address)) = listens {
             return Ok((address.trim().parse().unwrap(), said));
         }
         said += &line;
@@ -175,18 +197,27 @@ pub fn refused(mut command: Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// What bytes go over.
+trait Stream: io::Read + io::Write + Send {}
+
+impl<T: io::Read + io::Write + Send> Stream for T {}
+
 /// A connection that is kept and says exactly what it is told to.
 pub struct Line {
     host: String,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
 
 impl Line {
     pub fn to(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { host: address.to_string(), stream: BufReader::new(stream) })
+        Ok(Self { host: address.to_string(), stream: BufReader::new(Box::new(connected(address)?)) })
+    }
+
+    /// The same within TLS. What it begins with is agreed on with the first request.
+    pub fn within_tls(address: SocketAddr, trust: Arc<ClientConfig>) -> io::Result<Self> {
+        let tls = ClientConnection::new(trust, ServerName::from(address.ip())).map_err(io::Error::other)?;
+        let stream = StreamOwned::new(tls, connected(address)?);
+        Ok(Self { host: address.to_string(), stream: BufReader::new(Box::new(stream)) })
     }
 
     /// Delivers a message; the status and body of the answer, or an error when it did not come whole.
@@ -266,6 +297,13 @@ impl Line {
         self.stream.read_exact(&mut body)?;
         Ok((status.unwrap(), String::from_utf8(body).unwrap()))
     }
+}
+
+fn connected(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// What a command said, and how it ended.

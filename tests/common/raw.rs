@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use rollbook::http::guard::{self, Hosts, Peer};
 use rollbook::http::{failed, refused};
-use rollbook::server::accept::{Drained, Limits, serve};
+use rollbook::server::accept::{Door, Drained, Limits, serve};
+use rollbook::tls::Tls;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -66,9 +67,14 @@ impl Running {
     }
 }
 
-/// Starts a server with these limits on a free port of 127.0.0.1. When it has stopped, nothing of the service
-/// is left in any task.
+/// Starts a server with these limits on a free port of 127.0.0.1.
 pub(crate) async fn start(limits: Limits) -> Running {
+    start_with(None, limits).await
+}
+
+/// The same, within TLS if there is some. When it has stopped, nothing of the service
+/// is left in any task.
+pub(crate) async fn start_with(tls: Option<Tls>, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -85,7 +91,7 @@ pub(crate) async fn start(limits: Limits) -> Running {
     });
     let served = tokio::spawn(async move {
         let (fault, until) = (|fault, _: &_| failed(fault), async { stopped.await.unwrap_or_default() });
-        let drained = serve(listener, service, fault, limits, Arc::default(), until).await;
+        let drained = serve(Door::with_tls(listener, tls), service, fault, limits, Arc::default(), until).await;
         assert_eq!(Arc::strong_count(&in_use), 1);
         drained
     });

@@ -183,7 +183,7 @@ async fn the_readme_lists_all_of_them() {
         .map(|cell| cell.trim().trim_matches('`'))
         .collect();
     // A key from the settings is never fetched and has no age; without the secret key nothing is compared with Clerk's;
-    // without a folder there are no backups.
+    // without a folder there are no backups, without a certificate nothing is known of one.
     let elsewhere = BTreeSet::from([
         "rollbook_backup_last_success_timestamp_seconds",
         "rollbook_jwks_age_seconds",
@@ -191,6 +191,9 @@ async fn the_readme_lists_all_of_them() {
         "rollbook_sync_drift",
         "rollbook_sync_last_success_timestamp_seconds",
         "rollbook_sync_users",
+        "rollbook_tls_certificate_expiry_timestamp_seconds",
+        "rollbook_tls_certificate_renewed",
+        "rollbook_tls_handshakes_total",
     ]);
     assert_eq!(told, found.union(&elsewhere).copied().collect());
 }

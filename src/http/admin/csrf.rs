@@ -68,14 +68,16 @@ pub(super) fn needs_private_way(headers: &HeaderMap, public_origin: &str) -> Res
     if private { Ok(()) } else { Err(refusal.because("plain http")) }
 }
 
-/// Whether `origin` is the public one; over plain http the loopback address has several names, so there
-/// it must be the one this very request was sent to.
+/// Whether `origin` is the public one. The machine itself has several names, so where that is what browsers use, it must be
+/// the one this very request was sent to.
 fn is_ours(origin: &str, headers: &HeaderMap, public_origin: &str) -> bool {
-    if public_origin.starts_with("http://") {
-        let name = origin.strip_prefix("http://");
-        name.is_some_and(|name| only(headers, HOST.as_str()).is_some_and(|h| h.eq_ignore_ascii_case(name)))
-    } else {
-        origin.eq_ignore_ascii_case(public_origin)
+    let asked = only(headers, HOST.as_str()).unwrap_or_default();
+    match public_origin.split_once("://") {
+        Some((scheme, public)) if scheme == "http" || is_loopback(host(public)) => {
+            let theirs = origin.split_once("://");
+            theirs.is_some_and(|(way, name)| way == scheme && name.eq_ignore_ascii_case(asked))
+        }
+        _ => origin.eq_ignore_ascii_case(public_origin),
     }
 }
 

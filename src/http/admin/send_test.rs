@@ -28,7 +28,7 @@ struct Page {
 pub(super) async fn serve(mut call: Call) -> Result<Response, Stop> {
     let admin = session::writer(&call).await?;
     let Nothing {} = form::posted(&mut call).await?;
-    let found = match call.app.webhooks.sender(call.peer.local) {
+    let found = match call.app.webhooks.sender(call.peer.local, call.app.settings.tls.is_some()) {
         Ok(sender) => failure(sender.test("test").await),
         Err(cause) => Some(cause.to_string()),
     };

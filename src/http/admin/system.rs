@@ -91,7 +91,16 @@ fn all(app: &App) -> Vec<Check> {
     let (last, failure) = (app.store.last_walk().ok().flatten(), app.walks.last().and_then(|last| last.result.err()));
     let compared = checks::compared(app.walks.has_key(), last.as_ref(), failure.as_deref(), app.clock.now());
     let targets = checks::targets(&app.forwarder.all(), app.clock.now());
-    let others = clock.into_iter().chain(backups).chain(compared).chain(targets).chain([checks::cors(origins)]);
+    let settings = &app.settings;
+    let certificate =
+        settings.tls.as_ref().map(|tls| checks::certificate(tls, &settings.public_origin, app.clock.now()));
+    let others = clock
+        .into_iter()
+        .chain(certificate)
+        .chain(backups)
+        .chain(compared)
+        .chain(targets)
+        .chain([checks::cors(origins)]);
     let mut found: Vec<Check> = always.into_iter().chain(others).collect();
     found.sort_by_key(|check| check.level);
     found
@@ -109,7 +118,7 @@ impl Row {
             checks::TARGETS => Some("/admin/targets"),
             checks::BACKUPS => Some("/admin/backups"),
             "log's files" => Some("/admin/log"),
-            "CORS" => Some("/admin/settings"),
+            "CORS" | checks::CERTIFICATE => Some("/admin/settings"),
             _ => None,
         };
         Self {

@@ -14,6 +14,7 @@ use super::brief::brief;
 use super::session::Admin;
 use crate::http::App;
 use crate::http::problem::{Kind, Problem};
+use crate::http::reply;
 use crate::user::{Profile, User};
 
 /// The navigation: each part of the page with its address and, where there are several, its pages. The first page of a
@@ -215,7 +216,7 @@ pub(in crate::http) fn secured(mut response: Response, https: bool) -> Response 
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if https {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(STRICT_TRANSPORT_SECURITY, reply::HSTS);
     }
     response
 }

@@ -33,6 +33,7 @@ pub(super) fn answer(app: &App) -> Result<Response, Problem> {
     backups(&mut page, app);
     keys(&mut page, app);
     targets(&mut page, &app.forwarder.all());
+    tls(&mut page, app);
     requests(&mut page, app);
     let text = page
         .write()
@@ -198,6 +199,27 @@ fn targets(page: &mut Families, all: &[Status]) {
         "How often a service did not take what it was sent, since the start.",
         ["target"],
         counters(|status| status.failures),
+    );
+}
+
+/// Nothing where it is not spoken.
+fn tls(page: &mut Families, app: &App) {
+    let Some(tls) = &app.settings.tls else { return };
+    page.gauge(
+        "rollbook_tls_certificate_expiry_timestamp_seconds",
+        "Until when the certificate that is served is valid, in seconds since 1970.",
+        seconds(tls.certificate().not_after()),
+    );
+    page.gauge(
+        "rollbook_tls_certificate_renewed",
+        "0 while the files hold what cannot be served, and the certificate from before is.",
+        flag(tls.trouble().is_none()),
+    );
+    page.counters(
+        "rollbook_tls_handshakes_total",
+        "Handshakes by how they ended.",
+        ["result"],
+        app.metrics.connections.handshakes().map(|(result, count)| ([result], count)),
     );
 }
 
