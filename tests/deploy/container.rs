@@ -2,7 +2,7 @@
 //! whom nobody knows, process 1. Namespaces make that of one folder; no engine is needed, but the right to make them.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,6 +27,7 @@ struct Image(TempDir);
 impl Image {
     fn build() -> Self {
         let image = Self(tempfile::tempdir().unwrap());
+        fs::set_permissions(image.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
         image.put(Path::new(env!("CARGO_BIN_EXE_rollbook")), Path::new("bin/rollbook"));
         let linked = Command::new("ldd").arg(env!("CARGO_BIN_EXE_rollbook")).output().unwrap();
         let linked = String::from_utf8(linked.stdout).unwrap();

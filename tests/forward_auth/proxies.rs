@@ -290,3 +290,49 @@ async fn caddy_with_the_configuration_handed_out() {
     command.env("HOME", dir.path()).env("XDG_DATA_HOME", dir.path()).env("XDG_CONFIG_HOME", dir.path());
     check(&server, &Proxy::start(&mut command, address).await).await;
 }
+
+/// Traefik itself is tried nowhere here. What it is told to ask is asked in its place, and has to be what the site wants.
+#[tokio::test]
+async fn traefik_is_told_to_ask_what_is_answered_and_to_hand_on_all_of_it() {
+    let server = behind_proxy().await;
+    let text = handed_out("traefik/rollbook.yml");
+    let after = |beginning: &'static str| text.lines().filter_map(move |line| line.trim().strip_prefix(beginning));
+    let asked: Vec<&str> = after("address: http://127.0.0.1:8080").collect();
+    assert_eq!(asked.len(), 2);
+    let cookie = format!("__session={}", token("user_1"));
+    for path in asked {
+        let ask = async |headers: &[(&str, &str)]| {
+            let request =
+                headers.iter().fold(server.request(Method::GET, path), |r, (name, value)| r.header(*name, *value));
+            Answer::of(request.send().await.unwrap()).await
+        };
+        let known = ask(&[("cookie", &cookie)]).await;
+        assert_eq!((known.status, known.header(NAMES[1])), (StatusCode::OK, "user_1"), "{path}");
+        let stranger = ask(&[]).await;
+        let expected = if path.contains("optional=true") { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!((stranger.status, stranger.header(NAMES[0])), (expected, ""), "{path}");
+    }
+    assert!(after("authRequestHeaders: ").all(|names| names == "[Authorization, Cookie]"));
+    let answered: Vec<&str> = after("authResponseHeaders: ").collect();
+    let names: Vec<String> =
+        answered[0].split_once('[').unwrap().1.trim_end_matches(']').split(", ").map(str::to_lowercase).collect();
+    assert_eq!((names, &answered[1..]), (NAMES.map(str::to_owned).to_vec(), &["*identity"][..]));
+    // Some servers do not tell _ from -, and Traefik does.
+    let mut removed: Vec<String> = after("X_Rollbook_")
+        .map(|line| format!("x-rollbook-{}", line.trim_end_matches(": \"\"").replace('_', "-").to_lowercase()))
+        .collect();
+    removed.sort();
+    let mut all = NAMES.map(str::to_owned);
+    all.sort();
+    assert_eq!(removed, all);
+    // Whatever leads to the site goes through both.
+    let (routers, middlewares) = text.split_once("\n  middlewares:\n").unwrap();
+    let to_site = routers.split("\n\n").filter(|router| router.contains("service: app")).collect::<Vec<_>>();
+    assert_eq!(to_site.len(), 2);
+    for router in to_site {
+        let list = router.split_once("middlewares: [").unwrap().1.split_once(']').unwrap().0;
+        let list: Vec<&str> = list.split(", ").collect();
+        assert!(list[0] == "unforged" && list.len() == 2, "{list:?}");
+        assert!(list.iter().all(|name| middlewares.contains(&format!("\n    {name}:\n"))), "{list:?}");
+    }
+}

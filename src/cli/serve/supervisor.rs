@@ -168,7 +168,8 @@ mod tests {
             async move { store.record(by().entry("system.test")).await }
         });
         // Until the writer is at it, it would answer.
-        while is_well(&store, PATIENCE).await {}
+        let hangs = async { while is_well(&store, PATIENCE).await {} };
+        timeout(Duration::from_mins(1), hangs).await.unwrap();
         drop(open);
         held.join().unwrap();
         writing.await.unwrap().unwrap();
