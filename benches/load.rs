@@ -143,7 +143,7 @@ async fn main() {
     show_start(&format!("start with {users} users"), &server);
 
     println!("\n{:28} {:>4} {:>10} {:>9} {:>9} {:>9}", "", "conn", "per s", "p50 ms", "p99 ms", "max ms");
-    let mut serial = 0;
+    let mut serial = 0_u64;
     for &connections in &connections {
         let mut rows = Vec::new();
         for _ in 0..runs {

@@ -59,7 +59,7 @@ async fn main() {
     println!("{users} users; the stand-in allows 100 requests in ten seconds");
     let settings = [
         ("CLERK_ISSUER", clerk.url.as_str()),
-        ("CLERK_JWT_KEY", &clerk.issuer.public_pem()),
+        ("CLERK_JWT_KEY", clerk.issuer.public_pem()),
         ("CLERK_SECRET_KEY", clerk.secret_key()),
         ("CLERK_API_URL", &clerk.url),
         ("ROLLBOOK_SYNC_INTERVAL", "off"),

@@ -216,6 +216,8 @@ async fn the_target_of_the_settings_keeps_its_place_when_its_address_changes() {
     create(&server, "user_1").await;
     let first = one.after(1).await;
     assert!(first[0].is_genuine && first[0].json()["user"]["clerk_user_id"] == "user_1");
+    // It is with the receiver before its answer is with us.
+    until(&server, "settings", |status| status.course.delivered == 1).await;
     let of_settings = status(&server, "settings");
     assert_eq!((of_settings.origin, of_settings.has_secret), (Origin::Settings, true));
     let forwarder = &server.app.forwarder;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/port.rs"]
+mod port;
 #[path = "forward_auth/proxies.rs"]
 mod proxies;
 

@@ -5,6 +5,8 @@
 mod common;
 #[path = "hostile/left.rs"]
 mod left;
+#[path = "common/port.rs"]
+mod port;
 #[path = "hostile/program.rs"]
 mod program;
 #[path = "hostile/proxy.rs"]

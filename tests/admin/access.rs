@@ -160,7 +160,8 @@ async fn everybody_together_may_guess_thirty_times_a_minute_and_no_more_is_hashe
     });
     let answers = futures_util::future::join_all(tries).await;
     let with = |status| answers.iter().filter(|answer| answer.status == status).count();
-    assert_eq!((with(401), with(429)), (30, 170));
+    // Where hashing takes very long, the last of the thirty are told that it did.
+    assert_eq!((with(401) + with(503), with(429)), (30, 170));
     let held = site.post("/admin/sign-in", None, &sign_in("ada", PASSWORD)).await;
     assert_eq!((held.status, held.header("retry-after")), (429, "60"));
     site.later(MINUTE);

@@ -221,6 +221,8 @@ async fn a_target_is_paused_moved_tried_out_changed_and_removed() {
     assert!(page(&site, &cookie, "/admin").await.contains("arget crm: paused"));
     press(&site, &cookie, "/admin/targets/crm/resume", "resumed").await;
     let first = receiver.after(1).await.remove(0);
+    // It is with the receiver before its answer is with us.
+    until(&site, "crm", |status| status.course.delivered == 1).await;
 
     let replay = "/admin/targets/crm/replay";
     let seq = first.seq().to_string();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -96,11 +96,6 @@ async fn echo(mut stream: TcpStream) {
     let body = Value::Object(headers).to_string();
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     let _ = stream.write_all(answer.as_bytes()).await;
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The text with each of these put in another's place, each of which must be there.
@@ -244,7 +239,7 @@ async fn nginx_with_the_configuration_handed_out() {
         return;
     }
     let (server, site, dir) = (behind_proxy().await, site().await, tempfile::tempdir().unwrap());
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], port::free()));
     let listen = format!("    listen {address};");
     let (rollbook, site) = (server.address.to_string(), site.to_string());
     let pairs = [("    listen 80;", listen.as_str()), ("127.0.0.1:8080", &rollbook), ("127.0.0.1:3000", &site)];
@@ -277,7 +272,7 @@ async fn caddy_with_the_configuration_handed_out() {
         return;
     }
     let (server, site, dir) = (behind_proxy().await, site().await, tempfile::tempdir().unwrap());
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], port::free()));
     let at = |host: &str| format!("\nhttp://{host}:{} {{", address.port());
     let (rollbook, site) = (server.address.to_string(), site.to_string());
     let (own, sites) = (at(ROLLBOOK), at(SITE));

@@ -34,7 +34,8 @@ async fn two_hundred_who_try_passwords_at_once_take_the_memory_of_two() {
     let statuses: Vec<u16> =
         join_all(tries).await.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
     let with = |wanted| statuses.iter().filter(|status| **status == wanted).count();
-    assert!(with(401) > 10 && with(401) + with(429) == 200, "{statuses:?}");
+    // Where hashing takes very long, the last of them are told that it did.
+    assert!(with(401) > 10 && with(401) + with(429) + with(503) == 200, "{statuses:?}");
     let most = memory(&program, "VmHWM:");
     assert!(most < before + 3 * HASH, "{before} kB before, {most} kB at most");
 }

@@ -1,7 +1,7 @@
 //! Requests hidden in others, behind nginx: what the proxy took for part of a body must not be a request here.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::common::{SECRET, TestServer, sign, user_event};
+use crate::port;
 use crate::program::skip;
 
 /// Nothing here takes this long. What does is a failure, not a slow machine.
@@ -59,7 +60,7 @@ impl Nginx {
     async fn start(folder: &Path, server: SocketAddr) -> Option<Self> {
         let installed =
             [Path::new("/usr/sbin/nginx"), Path::new("/usr/bin/nginx")].into_iter().find(|path| path.exists())?;
-        let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port::free();
         let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {kind};"))
             .concat();
