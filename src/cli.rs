@@ -555,8 +555,10 @@ mod tests {
         while let Some(mut command) = commands.pop() {
             command.build();
             for help in [command.render_help(), command.render_long_help()] {
-                let wide = help.to_string().lines().find(|line| line.chars().count() > 100).map(str::to_owned);
-                assert_eq!(wide, None, "{}", command.get_name());
+                // Usage is left in one line, to be copied.
+                let help = help.to_string();
+                let mut lines = help.lines().filter(|line| !line.starts_with("Usage: "));
+                assert_eq!(lines.find(|line| line.chars().count() > 100), None, "{}", command.get_name());
             }
             commands.extend(command.get_subcommands().map(|below| below.clone().term_width(100)));
             seen += 1;
