@@ -120,8 +120,6 @@ settings! {
         "The certificate to speak HTTPS with, in PEM, followed by its chain; taken anew when the file changes").everywhere();
     TLS_KEY = Setting::new("ROLLBOOK_TLS_KEY", "tls-key", "FILE",
         "Its key, in PEM").everywhere();
-    TLS_REDIRECT_LISTEN = Setting::new("ROLLBOOK_TLS_REDIRECT_LISTEN", "tls-redirect-listen", "ADDRESS:PORT",
-        "Where else to listen, for plain HTTP that is sent on to HTTPS; port 0 takes a free one");
     DATA = Setting::new("ROLLBOOK_DATA", "data", "FILE",
         "The data file").or("rollbook.redb").everywhere();
     CACHE_MB = Setting::new("ROLLBOOK_CACHE_MB", "cache-mb", "MB",
@@ -158,6 +156,8 @@ settings! {
         "The same for one session or API key").or("50");
     METRICS_LISTEN = Setting::new("ROLLBOOK_METRICS_LISTEN", "metrics-listen", "ADDRESS:PORT",
         "Another address for /metrics and /health alone, which anybody may read there; port 0 takes a free one");
+    TLS_REDIRECT_LISTEN = Setting::new("ROLLBOOK_TLS_REDIRECT_LISTEN", "tls-redirect-listen", "ADDRESS:PORT",
+        "Another address for plain HTTP, which is sent on to HTTPS; port 0 takes a free one");
     SYNC_INTERVAL = Setting::new("ROLLBOOK_SYNC_INTERVAL", "sync-interval", "HOURS|off",
         "How often all users are compared with Clerk's, 1 to 168 hours; needs the secret key").or("24");
     FORWARD_URL = Setting::new("ROLLBOOK_FORWARD_URL", "forward-url", "URL",
