@@ -1,5 +1,5 @@
 //! Backups of data that is not what it should be: there are none. And the command that makes them.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, missing_docs)]
 
 #[path = "backup/command.rs"]
 mod command;
@@ -146,8 +146,8 @@ async fn the_data_file_does_not_grow_for_a_backup_whatever_is_written_meanwhile(
         filling.spawn(async move { store.ingest(user).await.unwrap() });
     }
     filling.join_all().await;
-    let used = || fs::metadata(store.path()).unwrap().blocks() * 512;
-    let before = used();
+    let taken = || fs::metadata(store.path()).unwrap().blocks() * 512;
+    let before = taken();
     let (handle, writer, written) =
         (tokio::runtime::Handle::current(), store.clone(), Arc::new(AtomicI64::new(FILLED)));
     let next = written.clone();
@@ -158,7 +158,7 @@ async fn the_data_file_does_not_grow_for_a_backup_whatever_is_written_meanwhile(
         ControlFlow::Continue(())
     };
     let made = make_while(&store, &notary, folder.path(), Box::new(write)).await.unwrap();
-    let (written, grown) = (written.load(Ordering::Relaxed) - FILLED, used().saturating_sub(before));
+    let (written, grown) = (written.load(Ordering::Relaxed) - FILLED, taken().saturating_sub(before));
     println!("{before} bytes, grown by {grown} in {written} writes; the backup is {} long", made.bytes);
     // Every one of them frees some ten pages, which can be used again.
     assert!(written > 200, "{written}");

@@ -384,6 +384,7 @@ async fn who_is_still_reading_an_answer_does_not_make_room() {
     assert_eq!(answer.header("content-length"), Some(&*LARGE.to_string()));
     assert_eq!(soon("body", reader.body(LARGE)).await.len(), LARGE);
     soon("room", async { while !server.is_well().await {} }).await;
+    assert!(soon("drain", server.stop()).await.unwrap().refused >= 1);
 }
 
 #[tokio::test]

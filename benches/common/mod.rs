@@ -1,6 +1,6 @@
 //! What the benches share: their settings, the people they are about, the real release binary, and what is said to it.
 //! A bench has only what it measures.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod people;
 pub mod server;

@@ -270,7 +270,8 @@ mod tests {
 
     /// Storage with something else in every page, but for a stretch of zeros.
     fn storage() -> (Storage, Vec<u8>) {
-        let mut content: Vec<u8> = (0..LENGTH).map(|at| (at / 7 % 251 + at / PAGE) as u8).collect();
+        let byte = |at: u64| u8::try_from((at / 7 % 251 + at / PAGE) % 256).unwrap();
+        let mut content: Vec<u8> = (0..LENGTH).map(byte).collect();
         content[index(2 * PIECE)..index(4 * PIECE)].fill(0);
         let storage = Storage::new(InMemoryBackend::new());
         storage.set_len(LENGTH).unwrap();

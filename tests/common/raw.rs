@@ -23,9 +23,8 @@ use warp::reply::Response;
 /// Nothing here takes this long. What does is a failure, not a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The length of the body at `/large`: more than a connection takes off the server's hands while nobody reads, and no more,
-/// for one with small buffers takes long to read.
-pub(crate) const LARGE: usize = 1 << 18;
+/// The length of the body at `/large`: more than the system takes off the server's hands while nobody reads.
+pub(crate) const LARGE: usize = 16 << 20;
 
 /// The future's output; a failed test where there is none.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {

@@ -65,7 +65,7 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {kind};"))
             .concat();
         let configuration = format!(
-            "daemon off; pid pid; error_log errors; worker_processes 1; events {{}}
+            "daemon off; master_process off; pid pid; error_log errors; events {{}}
             http {{
                 access_log requests; {temp}
                 upstream rollbook {{ server {server}; keepalive 1; }}

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::authority::Authority;
-use crate::raw::{Running, Wire, soon, start_with};
+use crate::raw::{LARGE, Running, Wire, soon, start_with};
 
 /// The beginning of a handshake, of which 500 bytes are still to come.
 const HALF_A_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03rollbook";
@@ -90,7 +90,8 @@ async fn what_is_no_handshake_is_told_so() {
 
 #[tokio::test]
 async fn who_does_not_read_is_given_up() {
-    let (server, authority) = start(short()).await;
+    // That alone is to be in a hurry: whoever does read has the time for a handshake and a head.
+    let (server, authority) = start(Limits { stall: short().stall, ..Limits::default() }).await;
     let mut stream = connect(&server, &authority).await;
     let asks = server.get("/large").repeat(8);
     stream.write_all(asks.as_bytes()).await.unwrap();
@@ -103,7 +104,7 @@ async fn who_does_not_read_is_given_up() {
     soon("hang up", given_up).await;
     let mut heard = Vec::new();
     let ended = soon("end", stream.read_to_end(&mut heard)).await;
-    assert!(ended.is_err() && heard.len() < 8 << 20, "{} bytes", heard.len());
+    assert!(ended.is_err() && heard.len() < 8 * LARGE, "{} bytes", heard.len());
     assert!(is_well(&server, &authority).await);
 }
 
