@@ -36,7 +36,8 @@ fn main() -> Result<(), String> {
     let commit = set(COMMIT).or_else(|| commit(&root));
     let built = day(moment(set(EPOCH).as_deref())?);
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    println!("cargo::rustc-env=ROLLBOOK_VERSION={}", sentence(&version, commit.as_deref(), &built));
+    // Cargo sets it for whatever it runs, too, where a name of ours would pass for a setting.
+    println!("cargo::rustc-env=VERSION_AND_BUILD={}", sentence(&version, commit.as_deref(), &built));
     Ok(())
 }
 

@@ -99,7 +99,7 @@ Exit status: 0 done, 1 not done, 2 the command line or a setting is wrong.";
 #[derive(Debug, Parser)]
 #[command(
     name = "rollbook",
-    version = env!("ROLLBOOK_VERSION"),
+    version = env!("VERSION_AND_BUILD"),
     about,
     max_term_width = 100,
     after_help = format!("{START}\n\n{ENDS}"),

@@ -159,15 +159,19 @@ impl Outside {
     }
 }
 
-/// Keeps what is said, and answers each request that it was taken.
+/// Keeps what is said, and answers a request that it was taken, once it is whole: nobody says the rest to who has answered.
 async fn hear(mut stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>) -> std::io::Result<()> {
     let mut request = Vec::new();
-    while stream.read_buf(&mut request).await? > 0 {
-        heard.lock().unwrap().extend_from_slice(&request);
-        request.clear();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
-    }
-    Ok(())
+    while !is_whole(&request) && stream.read_buf(&mut request).await? > 0 {}
+    heard.lock().unwrap().extend_from_slice(&request);
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let request = String::from_utf8_lossy(request);
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| body.len() >= length.parse().unwrap())
 }
 
 /// A session of somebody's that lasts.
