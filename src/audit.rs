@@ -336,6 +336,16 @@ mod tests {
     }
 
     #[test]
+    fn of_more_than_48_fields_the_first_are_named() {
+        let names = |count: usize| {
+            let names: Vec<String> = (0..count).map(|n| format!("f{n:02}")).collect();
+            field_names(names.iter().map(String::as_str))
+        };
+        assert!(names(48).len() == 48 && !names(48).contains(&"other".to_owned()));
+        assert_eq!((names(49).len(), names(49).last().unwrap().as_str()), (48, "other"));
+    }
+
+    #[test]
     fn a_leaf_is_canonical_json_of_bounded_size() {
         let bytes = fullest().to_bytes();
         assert!(bytes.len() <= MAX_LEAF, "{}", bytes.len());

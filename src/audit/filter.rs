@@ -114,6 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_changes_nothing() {
+        for look in ["user.read", "users.listed", "feed.streamed", "user.looked_up"] {
+            assert!(is_look(look), "{look}");
+        }
+        for act in ["user.created", "read.user", "user.reread", ""] {
+            assert!(!is_look(act), "{act}");
+        }
+    }
+
+    #[test]
     fn what_names_no_action_is_refused() {
         let longest = "a".repeat(64);
         for good in [&longest, &format!("{longest}.*"), "a_B.9", "user..*"] {

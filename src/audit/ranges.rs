@@ -163,7 +163,7 @@ mod tests {
         assert_eq!((ranges.count(), ranges.last(), ranges.is_empty()), (5, Some(18), false));
         assert!(ranges.contains(12) && ranges.contains(15) && ranges.contains(18));
         assert!(!ranges.contains(11) && !ranges.contains(13) && !ranges.contains(19));
-        assert_eq!(Ranges::default().to_string(), "");
+        assert_eq!((Ranges::default().to_string().as_str(), Ranges::default().is_empty()), ("", true));
     }
 
     #[test]

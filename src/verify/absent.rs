@@ -129,3 +129,36 @@ fn tell_people(people: impl Iterator<Item = (String, u64)>, what: &str, report: 
         report.entry(seq, format!("{person}, named in entry {seq}, {what}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn leaf(action: &str, source: &str) -> Leaf {
+        let leaf = json!({ "action": action, "actor": "cli", "at": 1, "outcome": "ok", "source": source, "v": 1 });
+        serde_json::from_value(leaf).unwrap()
+    }
+
+    #[test]
+    fn the_log_speaks_of_itself_by_its_own_entries_alone() {
+        for action in [Erasure::ACTION, PRUNED, ADOPTED] {
+            assert!(News::may_be_in(&leaf(action, "cli")), "{action}");
+            assert!(!News::may_be_in(&leaf(action, "webhook")), "{action}: Clerk has named an event so");
+        }
+        assert!(!News::may_be_in(&leaf("user.created", "cli")));
+    }
+
+    #[test]
+    fn what_came_after_an_entry_was_not_pruned_by_it() {
+        let read = |first: u64| {
+            let detail = json!({ "first": first }).to_string();
+            News::read(7, &leaf(PRUNED, "cli"), Some(detail.as_bytes()))
+        };
+        assert!(matches!(read(7), Some(News::Pruned(7))), "all entries before its own");
+        assert!(read(8).is_none());
+        assert!(News::read(7, &leaf(PRUNED, "cli"), None).is_none());
+    }
+}

@@ -146,16 +146,26 @@ impl Process {
     }
 
     /// How it ended, and what it said. It has to end.
-    pub fn wait(mut self) -> (ExitStatus, String) {
+    pub fn wait(self) -> (ExitStatus, String) {
+        self.end().unwrap_or_else(|said| panic!("the server does not end: {said}"))
+    }
+
+    /// The same, or what it said, where it does not end and is killed.
+    pub fn end(mut self) -> Result<(ExitStatus, String), String> {
         let since = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+                break Some(status);
             }
-            assert!(since.elapsed() < PATIENCE, "the server does not end");
+            if since.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                break None;
+            }
             std::thread::sleep(Duration::from_millis(2));
         };
-        (status, self.output.take().unwrap().join().unwrap())
+        let said = self.output.take().unwrap().join().unwrap();
+        status.map_or(Err(said.clone()), |status| Ok((status, said)))
     }
 
     /// A new connection to it.
