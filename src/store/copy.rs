@@ -13,7 +13,7 @@ const CHUNK: usize = 64 * 1024 * 1024;
 /// After so many rows it is said how far the copy is: few enough that the listener can give way to others.
 const STEP: u64 = 128;
 
-/// Hears how many rows are copied, of how many, and says whether to go on.
+/// Hears how much is copied, of how much, and says whether to go on: rows here, bytes where those are what is copied.
 pub(super) type Listener<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
 
 /// Why there is no copy.

@@ -19,8 +19,8 @@ use super::{schema, sound};
 const STEP: u64 = 256 * 1024;
 
 /// Checks every page of the data file at `path`, which nobody may have open, against the checksum it was written with, and
-/// makes good what was left undone when it was copied: what this changes holds nothing. Opening a file looks at no more of it than it takes
-/// to open it. `watch` hears how many bytes are read, of about how many, and says whether to go on. Blocks.
+/// makes good what was left undone when it was copied: what this changes holds nothing. Opening a file looks at no more of it
+/// than it takes to open it. `watch` hears how many bytes are read, of about how many, and says whether to go on. Blocks.
 ///
 /// # Errors
 /// When the file is in use, cannot be read and written, is not Rollbook's, or is not whole, and when the watch said stop.

@@ -2,8 +2,8 @@
 //!
 //! A snapshot is every byte as of one moment. It is copied from the beginning to the end, and what is about to be written over
 //! before the copy is there goes into the copy first: copy on write, as volume managers do it. So it is what the storage would
-//! be had the process been killed at that moment, and the database opens it as it does after that. The
-//! database itself knows nothing of it: no page is held back for it, and the storage grows no more than otherwise.
+//! be had the process been killed at that moment, and the database opens it as it does after that. The database itself knows
+//! nothing of it: no page is held back for it, and the storage grows no more than otherwise.
 
 use std::fs::File;
 use std::io;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
+use super::copy::Listener;
 use super::error::Error;
 
 /// The unit in which it is known what is in the copy, in bytes: what the database writes at least, so that a
@@ -25,9 +26,6 @@ const PIECE: u64 = 256 * 1024;
 
 /// So much goes to the copy before it is brought to the disk: writers of the same disk wait behind it.
 const SYNC: u64 = 4 * 1024 * 1024;
-
-/// Hears how many bytes are copied, of how many, and says whether to go on.
-pub(super) type Listener<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
 
 /// Why there is no copy.
 #[derive(Debug)]
